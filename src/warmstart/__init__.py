@@ -1,0 +1,45 @@
+"""warmstart: skip the spin-up of an ocean model.
+
+The verbs of the command line are the functions of this module, in the order of the way of the data:
+``simulate dataset train generate check restart verify report``. Nothing heavy is imported before it is used.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+_WHERE = {
+    "UserError": "warmstart.errors",
+    "Grid": "warmstart.grid",
+    "open_dataset": "warmstart.files",
+    "open_grid": "warmstart.files",
+    "open_state": "warmstart.files",
+    "load": "warmstart.generator.checkpoint",
+    "simulate": "warmstart.engine.ensemble",
+    "dataset": "warmstart.data.store",
+    "train": "warmstart.generator.train",
+    "generate": "warmstart.generator.generate",
+    "check": "warmstart.check",
+    "restart": "warmstart.restart",
+    "verify": "warmstart.verify",
+    "report": "warmstart.report.html",
+    "demo": "warmstart.demo",
+}
+
+__all__ = sorted(_WHERE)
+
+
+def __getattr__(name: str) -> Any:
+    # lazily, so that `import warmstart` loads neither torch nor JAX (PEP 562)
+    if name in _WHERE:
+        return getattr(importlib.import_module(_WHERE[name]), name)
+    if name == "__version__":
+        from warmstart.files import version
+
+        return version()
+    raise AttributeError(f"module 'warmstart' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]

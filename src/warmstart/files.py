@@ -1,0 +1,252 @@
+"""Files: nothing half-written, nothing overwritten unasked, everything says where it came from."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import importlib.metadata
+import json
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import xarray as xr
+
+from warmstart.errors import UserError
+from warmstart.grid import Grid
+
+
+@contextlib.contextmanager
+def replacing(path: str | Path, overwrite: bool = False) -> Iterator[Path]:
+    """Give a temporary path beside `path` and rename it when the block succeeds.
+
+    Parameters
+    ----------
+    path : the file or folder to make.
+    overwrite : whether an existing `path` may be replaced.
+
+    Yields
+    ------
+    A path that does not exist yet; write a file or a folder there.
+
+    Raises
+    ------
+    UserError
+        If `path` exists and `overwrite` is false, or its folder does not exist.
+
+    Examples
+    --------
+    >>> import tempfile, pathlib
+    >>> target = pathlib.Path(tempfile.mkdtemp()) / "a.txt"
+    >>> with replacing(target) as temporary:
+    ...     _ = temporary.write_text("whole or not at all")
+    >>> target.read_text()
+    'whole or not at all'
+    """
+    path = Path(path)
+    refuse_existing(path, overwrite)
+    if not path.parent.is_dir():
+        raise UserError(f"cannot write {path}: the folder {path.parent} does not exist; make it first")
+    temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent)) / path.name
+    try:
+        yield temporary
+        if path.is_dir() and not path.is_symlink():
+            retired = temporary.parent / "retired"
+            path.rename(retired)
+        os.replace(temporary, path)
+    finally:
+        shutil.rmtree(temporary.parent, ignore_errors=True)
+
+
+def refuse_existing(path: str | Path, overwrite: bool = False) -> None:
+    """Refuse an output that exists.
+
+    Raises
+    ------
+    UserError
+        If `path` exists and `overwrite` is false.
+
+    Examples
+    --------
+    >>> refuse_existing("no-such-file.nc")
+    """
+    if Path(path).exists() and not overwrite:
+        raise UserError(
+            f"{path} exists; choose another output or allow replacing it with --overwrite (overwrite=True)"
+        )
+
+
+def provenance(seed: int | None = None, config: Any = None, command: str | None = None) -> dict[str, Any]:
+    """Say what made a file: version, command, time, configuration hash and seed.
+
+    Parameters
+    ----------
+    seed : seed of whatever was random.
+    config : anything that JSON can hold; its hash is stored.
+    command : the command line; None takes the running one.
+
+    Returns
+    -------
+    Global attributes for a file.
+
+    Examples
+    --------
+    >>> provenance(seed=1)["seed"]
+    1
+    """
+    attrs: dict[str, Any] = {
+        "warmstart_version": version(),
+        "command": command or " ".join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "Conventions": "CF-1.11",
+    }
+    if config is not None:
+        attrs["config_hash"] = config_hash(config)
+    if seed is not None:
+        attrs["seed"] = int(seed)
+    return attrs
+
+
+def config_hash(config: Any) -> str:
+    """Hash a configuration: equal for equal content, whatever the order of keys.
+
+    Examples
+    --------
+    >>> config_hash({"a": 1, "b": 2}) == config_hash({"b": 2, "a": 1})
+    True
+    """
+    return hashlib.sha256(json.dumps(config, sort_keys=True, default=str).encode()).hexdigest()[:16]
+
+
+def version() -> str:
+    """Version of the installed package."""
+    try:
+        return importlib.metadata.version("warmstart")
+    except importlib.metadata.PackageNotFoundError:
+        return "unknown"
+
+
+def write_dataset(
+    path: str | Path, ds: xr.Dataset, grid: Grid | None = None, overwrite: bool = False
+) -> Path:
+    """Write a Dataset to NetCDF-4, with its mesh in the group ``grid``.
+
+    Parameters
+    ----------
+    path : the NetCDF file to write.
+    ds : the Dataset; floating-point variables are compressed without loss.
+    grid : the mesh to store beside it; None stores none.
+    overwrite : whether an existing file may be replaced.
+
+    Returns
+    -------
+    `path`.
+
+    Raises
+    ------
+    UserError
+        As :func:`replacing`.
+
+    Examples
+    --------
+    >>> import tempfile, pathlib
+    >>> from warmstart.testing import basin
+    >>> state, grid = basin(nx=6, ny=8, nz=4)
+    >>> path = write_dataset(pathlib.Path(tempfile.mkdtemp()) / "state.nc", state, grid)
+    >>> open_grid(path).shape
+    (4, 8, 6)
+    """
+    path = Path(path)
+    with replacing(path, overwrite) as temporary:
+        ds.to_netcdf(temporary, engine="netcdf4", encoding=_encoding(ds))
+        if grid is not None:
+            grid.ds.to_netcdf(
+                temporary, engine="netcdf4", mode="a", group="grid", encoding=_encoding(grid.ds)
+            )
+    return path
+
+
+def _encoding(ds: xr.Dataset) -> dict[str, dict[str, Any]]:
+    return {
+        str(name): {"zlib": True, "complevel": 4, "shuffle": True}
+        | ({"_FillValue": float("nan")} if v.dtype.kind == "f" else {})
+        for name, v in ds.variables.items()
+        if v.ndim > 0 and v.dtype.kind in "fi"
+    }
+
+
+def open_dataset(path: str | Path, group: str | None = None) -> xr.Dataset:
+    """Open a NetCDF file or a zarr store, lazily.
+
+    Parameters
+    ----------
+    path : the file or store.
+    group : the group to open; None opens the root.
+
+    Returns
+    -------
+    The Dataset, not loaded.
+
+    Raises
+    ------
+    UserError
+        If the path does not exist, or holds no readable NetCDF or zarr (a truncated file, say).
+
+    Examples
+    --------
+    >>> open_dataset("no-such-file.nc")
+    Traceback (most recent call last):
+    ...
+    warmstart.errors.UserError: no-such-file.nc does not exist; give an existing NetCDF file or zarr store
+    """
+    path = Path(path)
+    if not path.exists():
+        raise UserError(f"{path} does not exist; give an existing NetCDF file or zarr store")
+    try:
+        if path.is_dir():
+            return xr.open_zarr(path, group=group, consolidated=False, chunks=None)
+        return xr.open_dataset(path, group=group, engine="netcdf4", decode_timedelta=False)
+    except (OSError, ValueError, KeyError, RuntimeError) as error:
+        where = f"group '{group}' of {path}" if group else str(path)
+        raise UserError(
+            f"cannot read {where}: {error}. Expected a whole NetCDF file or zarr store; "
+            "the file may be truncated, of another kind, or made by another program"
+        ) from error
+
+
+def open_grid(path: str | Path) -> Grid:
+    """Open the mesh that a states file, a zarr store or a mesh file carries.
+
+    Parameters
+    ----------
+    path : a file with the mesh variables at its root or in the group ``grid``.
+
+    Returns
+    -------
+    The mesh, in memory.
+
+    Raises
+    ------
+    UserError
+        If there is none.
+
+    Examples
+    --------
+    >>> open_grid("no-such-file.nc")
+    Traceback (most recent call last):
+    ...
+    warmstart.errors.UserError: no-such-file.nc does not exist; give an existing NetCDF file or zarr store
+    """
+    root = open_dataset(path)
+    if "tmask" in root and "e1t" in root:
+        return Grid(root.load())
+    root.close()
+    try:
+        return Grid(open_dataset(path, group="grid").load())
+    except UserError as error:
+        raise UserError(f"{path} carries no mesh: {error}") from error

@@ -1,0 +1,215 @@
+"""The mesh: metrics, masks, volumes and weighted integrals, under NEMO's names."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from warmstart.errors import UserError
+
+#: Horizontal mesh variables, dims ``(y, x)``.
+HORIZONTAL = (
+    "glamt", "gphit", "glamu", "gphiu", "glamv", "gphiv", "glamf", "gphif",
+    "e1t", "e2t", "e1u", "e2u", "e1v", "e2v", "e1f", "e2f", "ff_t", "ff_f", "bathymetry",
+)  # fmt: skip
+#: Three-dimensional mesh variables, dims ``(z, y, x)``.
+THREE_D = ("e3t_0", "e3u_0", "e3v_0", "e3w_0", "gdept_0", "gdepw_0")
+#: Masks, dims ``(z, y, x)``, 1 in the sea.
+MASKS = ("tmask", "umask", "vmask", "fmask")
+#: Vertical mesh variables, dims ``(z,)``.
+VERTICAL = ("gdept_1d", "gdepw_1d", "e3t_1d")
+
+
+@dataclass(frozen=True, eq=False)
+class Grid:
+    """A C-grid mesh with NEMO names; U lies east of T, V north of T, level 0 at the surface.
+
+    Attributes
+    ----------
+    ds : Dataset with the variables of :data:`HORIZONTAL`, :data:`THREE_D`, :data:`MASKS` and :data:`VERTICAL`,
+        dims ``(z, y, x)``; lengths in m, angles in degrees. Each is also an attribute: ``grid.e1t``.
+
+    Raises
+    ------
+    UserError
+        If a mesh variable is missing or has other dimensions.
+
+    Examples
+    --------
+    >>> from warmstart.testing import basin
+    >>> state, grid = basin(nx=6, ny=8, nz=4)
+    >>> grid.shape
+    (4, 8, 6)
+    """
+
+    ds: xr.Dataset
+
+    def __post_init__(self) -> None:
+        missing = [n for n in (*HORIZONTAL, *THREE_D, *MASKS, *VERTICAL) if n not in self.ds]
+        if missing:
+            raise UserError(
+                f"not a mesh: {', '.join(missing)} missing; expected a file with NEMO's mesh variables"
+            )
+        for names, dims in (
+            (HORIZONTAL, ("y", "x")),
+            ((*THREE_D, *MASKS), ("z", "y", "x")),
+            (VERTICAL, ("z",)),
+        ):
+            for name in names:
+                if self.ds[name].dims != dims:
+                    raise UserError(f"mesh variable {name} has dims {self.ds[name].dims}; expected {dims}")
+
+    def __getattr__(self, name: str) -> xr.DataArray:
+        if name.startswith("_") or name == "ds" or name not in self.ds:
+            raise AttributeError(name)
+        return self.ds[name]
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Number of levels, rows and columns."""
+        return tuple(self.ds.sizes[d] for d in "zyx")  # type: ignore[return-value]
+
+    @property
+    def periodic_x(self) -> bool:
+        """Whether the last column is the western neighbour of the first."""
+        return bool(self.ds.attrs.get("periodic_x", 0))
+
+    @cached_property
+    def volume(self) -> xr.DataArray:
+        """Volume of each wet T cell, 0 on land [m3], dims ``(z, y, x)``."""
+        volume = (self.ds.e1t * self.ds.e2t * self.ds.e3t_0 * self.ds.tmask).transpose("z", "y", "x")
+        return volume.assign_attrs(units="m3", long_name="volume of the T cell").rename("volume")
+
+    @cached_property
+    def area(self) -> xr.DataArray:
+        """Area of each wet surface T cell, 0 on land [m2], dims ``(y, x)``."""
+        area = self.ds.e1t * self.ds.e2t * self.ds.tmask.isel(z=0)
+        return area.assign_attrs(units="m2", long_name="area of the T cell").rename("area")
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Short hash of masks and metrics: equal for equal meshes, whatever file they came from."""
+        digest = hashlib.sha256()
+        for name in (*MASKS, "e1t", "e2t", "e3t_0", "gphit", "gdept_0"):
+            values = self.ds[name].values
+            # metrics to 6 digits: a mesh that went through float32 is still the same mesh
+            keep = (
+                values.astype("int8")
+                if name in MASKS
+                else np.where(self._land_free(name), _digits(values), 0.0)
+            )
+            digest.update(name.encode() + str(values.shape).encode() + np.ascontiguousarray(keep).tobytes())
+        return digest.hexdigest()[:16]
+
+    def _land_free(self, name: str) -> np.ndarray:
+        return self.ds.tmask.values > 0 if self.ds[name].ndim == 3 else np.ones(self.ds[name].shape, bool)
+
+    def mask(self, point: str) -> xr.DataArray:
+        """Boolean mask of a C-grid point, dims ``(z, y, x)``.
+
+        Parameters
+        ----------
+        point : ``"T"``, ``"U"``, ``"V"`` or ``"F"``.
+        """
+        return self.ds[f"{point.lower()}mask"] > 0
+
+    def integrate(self, field: xr.DataArray, where: xr.DataArray | None = None) -> xr.DataArray:
+        """Integrate a field at T points over the volume of the sea.
+
+        Parameters
+        ----------
+        field : ``(..., z, y, x)``, land ignored whatever it holds.
+        where : boolean, broadcastable to ``(z, y, x)``; which cells to take. None takes all.
+
+        Returns
+        -------
+        ``(...)``, units of the field times m3.
+
+        Examples
+        --------
+        >>> from warmstart.testing import basin
+        >>> state, grid = basin(nx=6, ny=8, nz=4)
+        >>> bool(grid.integrate(grid.tmask * 1.0) == grid.volume.sum())
+        True
+        """
+        volume = self.volume if where is None else self.volume.where(where, 0.0)
+        return (field.where(volume > 0, 0.0) * volume).sum(("z", "y", "x"))
+
+    def mean(self, field: xr.DataArray, where: xr.DataArray | None = None) -> xr.DataArray:
+        """Average a field at T points over the volume of the sea; arguments as :meth:`integrate`.
+
+        Returns
+        -------
+        ``(...)``, units of the field.
+
+        Examples
+        --------
+        >>> from warmstart.testing import basin
+        >>> state, grid = basin(nx=6, ny=8, nz=4)
+        >>> float(grid.mean(grid.tmask * 3.0))
+        3.0
+        """
+        volume = self.volume if where is None else self.volume.where(where, 0.0)
+        return self.integrate(field, where) / volume.sum(("z", "y", "x"))
+
+    def box(
+        self, lat: tuple[float, float] = (-90.0, 90.0), depth: tuple[float, float] = (0.0, np.inf)
+    ) -> xr.DataArray:
+        """Select T cells by the latitude and depth of their centres.
+
+        Parameters
+        ----------
+        lat : southern and northern bound [degrees_north], both included.
+        depth : upper and lower bound, positive down [m], both included.
+
+        Returns
+        -------
+        Boolean ``(z, y, x)``.
+
+        Examples
+        --------
+        >>> from warmstart.testing import basin
+        >>> state, grid = basin(nx=6, ny=8, nz=4)
+        >>> bool(grid.box().all())
+        True
+        """
+        inside = (self.ds.gphit >= lat[0]) & (self.ds.gphit <= lat[1])
+        level = (self.ds.gdept_0 >= depth[0]) & (self.ds.gdept_0 <= depth[1])
+        return (level & inside).transpose("z", "y", "x")
+
+    def require_same(self, other: Grid, what: str) -> None:
+        """Refuse another mesh.
+
+        Raises
+        ------
+        UserError
+            If shape, masks or metrics differ.
+        """
+        if self.shape != other.shape or self.fingerprint != other.fingerprint:
+            raise UserError(
+                f"{what} is on another grid: {_describe(other)}; expected {_describe(self)}. "
+                "Use files of one configuration and resolution"
+            )
+
+    def __repr__(self) -> str:
+        return f"<warmstart.Grid {_describe(self)}>"
+
+
+def _digits(values: np.ndarray) -> Any:
+    """Round to 6 significant digits."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        scale = 10.0 ** (5 - np.floor(np.log10(np.abs(values))))
+        return np.where(values == 0, 0.0, np.round(values * scale) / scale)
+
+
+def _describe(grid: Grid) -> str:
+    name = grid.ds.attrs.get("configuration", "mesh")
+    wet = int((grid.ds.tmask.values > 0).sum())
+    return (
+        f"{name} {'x'.join(map(str, grid.shape))} (z, y, x), {wet} wet cells, fingerprint {grid.fingerprint}"
+    )

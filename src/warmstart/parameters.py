@@ -1,0 +1,367 @@
+"""The parameters table: the physical numbers that name one simulation, and plans that sample them."""
+
+from __future__ import annotations
+
+import difflib
+import math
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from tokenize import TokenError
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from warmstart.errors import UserError
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One physical parameter of a simulation.
+
+    Attributes
+    ----------
+    name : name in files, YAML and ``--set``.
+    units : UDUNITS string; values without a unit are taken to be in it.
+    default : value of the DINO reference configuration (Kamm et al. 2025), in `units`.
+    low, high : range in which the engine was shown to be stable and which plans may sample, in `units`.
+    scale : ``"linear"`` or ``"log"``: how plans sample the range and how generators see the value.
+    description : one sentence.
+    namelist : NEMO namelist group and entry that hold it in DINO, or None where NEMO's DINO has no single entry.
+    """
+
+    name: str
+    units: str
+    default: float
+    low: float
+    high: float
+    scale: str
+    description: str
+    namelist: tuple[str, str] | None = None
+
+    def coordinate(self, value: float | np.ndarray) -> Any:
+        """Map a value to 0..1 across the range, linearly or in the logarithm.
+
+        Parameters
+        ----------
+        value : one or many values in `units`.
+
+        Returns
+        -------
+        Dimensionless position; below 0 or above 1 is outside the range.
+
+        Examples
+        --------
+        >>> float(PARAMETERS["wind_stress_south"].coordinate(0.05))
+        0.0
+        """
+        if self.scale == "log":
+            return np.log(np.asarray(value) / self.low) / math.log(self.high / self.low)
+        return (np.asarray(value) - self.low) / (self.high - self.low)
+
+    def value(self, coordinate: float | np.ndarray) -> Any:
+        """Map a position 0..1 back to a value in `units`; the inverse of :meth:`coordinate`.
+
+        Examples
+        --------
+        >>> float(PARAMETERS["wind_stress_south"].value(1.0))
+        0.4
+        """
+        if self.scale == "log":
+            return self.low * (self.high / self.low) ** np.asarray(coordinate)
+        return self.low + np.asarray(coordinate) * (self.high - self.low)
+
+
+PARAMETERS: dict[str, Parameter] = {
+    p.name: p
+    for p in (
+        Parameter("wind_stress_south", "Pa", 0.2, 0.05, 0.4, "linear", "Zonal wind stress at the southern westerlies (45S)."),
+        Parameter("wind_stress_north", "Pa", 0.1, 0.05, 0.2, "linear", "Zonal wind stress at the northern westerlies (45N)."),
+        Parameter("restoring_temperature_north", "degC", 5.0, 0.0, 6.0, "linear", "Restoring temperature at the northern wall, annual mean."),
+        Parameter("restoring_temperature_south", "degC", -0.5, -1.5, 1.0, "linear", "Restoring temperature at the southern wall, annual mean."),
+        Parameter("restoring_temperature_equator", "degC", 27.0, 24.0, 30.0, "linear", "Restoring temperature at the equator."),
+        Parameter("restoring_salinity_north", "1e-3", 35.1, 34.8, 35.6, "linear", "Restoring salinity at the northern wall."),
+        Parameter("restoring_salinity_south", "1e-3", 35.0, 34.6, 35.4, "linear", "Restoring salinity at the southern wall."),
+        Parameter("restoring_salinity_equator", "1e-3", 37.25, 36.5, 38.0, "linear", "Restoring salinity at the equator, without the dip of the rain belt."),
+        Parameter("heat_restoring", "W m-2 K-1", 40.0, 20.0, 80.0, "log", "Heat flux per kelvin between restoring and surface temperature.", ("namusr_def", "rn_trp")),
+        Parameter("salt_restoring", "kg m-2 s-1", 3.858e-3, 1.9e-3, 7.7e-3, "log", "Salt flux per unit of salinity between restoring and surface salinity.", ("namusr_def", "rn_srp")),
+        Parameter("seasonal_amplitude_north", "K", 3.0, 0.0, 6.0, "linear", "Amplitude of the seasonal cycle of the northern restoring temperature."),
+        Parameter("seasonal_amplitude_south", "K", 0.5, 0.0, 2.0, "linear", "Amplitude of the seasonal cycle of the southern restoring temperature."),
+        Parameter("vertical_diffusivity", "m2 s-1", 2e-5, 1e-5, 2e-4, "log", "Background vertical diffusivity of temperature and salinity.", ("namzdf", "rn_avt0")),
+        Parameter("vertical_viscosity", "m2 s-1", 2e-4, 1e-4, 1e-3, "log", "Background vertical viscosity.", ("namzdf", "rn_avm0")),
+        Parameter("eddy_diffusivity", "m2 s-1", 1000.0, 400.0, 3000.0, "log", "Eddy-induced (Gent-McWilliams) and isopycnal (Redi) diffusivity at the equator, times the cosine of latitude."),
+        Parameter("bottom_drag", "s-1", 1e-6, 3e-7, 1e-5, "log", "Linear drag in the bottom cell."),
+        Parameter("lateral_viscosity_factor", "1", 1.0, 0.5, 2.0, "log", "Lateral viscosity as a multiple of 2e-11 m-1 s-1 times the grid spacing cubed (Munk scaling)."),
+    )
+}  # fmt: skip
+
+
+def defaults() -> dict[str, float]:
+    """Return the parameters of the DINO reference configuration.
+
+    Returns
+    -------
+    One value a parameter, in the units of the table.
+
+    Examples
+    --------
+    >>> defaults()["wind_stress_south"]
+    0.2
+    """
+    return {name: p.default for name, p in PARAMETERS.items()}
+
+
+def get(name: str) -> Parameter:
+    """Look a parameter up by name.
+
+    Raises
+    ------
+    UserError
+        If no parameter has that name; the message offers the nearest names.
+
+    Examples
+    --------
+    >>> get("bottom_drag").units
+    's-1'
+    """
+    try:
+        return PARAMETERS[name]
+    except KeyError:
+        near = difflib.get_close_matches(name, PARAMETERS, n=3, cutoff=0.5)
+        hint = f"did you mean {' or '.join(near)}?" if near else f"known parameters: {', '.join(PARAMETERS)}"
+        raise UserError(f"unknown parameter '{name}': {hint}") from None
+
+
+#: Units in which these have the same numbers, so that nothing is converted: salinities, temperature
+#: differences (1 degC is 1 K), pure numbers.
+_SAME_NUMBERS = {
+    "1e-3": ("g/kg", "g kg-1", "psu", "PSU", "1"),
+    "K": ("degC", "delta_degC", "kelvin", "°C"),
+    "1": ("dimensionless",),
+}
+
+
+@lru_cache(maxsize=1)
+def _registry() -> Any:
+    import pint  # 0.3 s to import: only where a unit has to be converted
+
+    return pint.UnitRegistry(autoconvert_offset_to_baseunit=True)
+
+
+_QUANTITY = re.compile(r"^\s*([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)\s*(.*?)\s*$")
+
+
+def _unit_expression(units: str) -> str:
+    """Turn a UDUNITS string such as ``kg m-2 s-1`` or ``W/m2/K`` into an expression that pint reads."""
+    powers = re.sub(r"([A-Za-z]+)(?:\^|\*\*)?([-+]?\d+)", r"\1**(\2)", units)
+    return re.sub(r"(?<=[\w)])\s+(?=[\w(])", " * ", powers.strip())
+
+
+def parse(text: str | float | int, name: str) -> float:
+    """Read a value, with or without a unit, into the units of a parameter.
+
+    Parameters
+    ----------
+    text : a number, or text such as ``"0.3 Pa"``, ``"3 dyn/cm2"`` or ``"0.2 cm2 s-1"``.
+    name : the parameter it is for.
+
+    Returns
+    -------
+    The value in the units of the parameters table.
+
+    Raises
+    ------
+    UserError
+        If the parameter is unknown, the text is no number, or the unit does not convert.
+
+    Examples
+    --------
+    >>> parse("300 mPa", "wind_stress_south")
+    0.3
+    """
+    parameter = get(name)
+    if isinstance(text, (int, float)) and not isinstance(text, bool):
+        value = float(text)
+    else:
+        match = _QUANTITY.match(str(text))
+        if match is None:
+            raise UserError(
+                f"{name}: '{text}' is not a number with an optional unit; expected for example {name}={parameter.default:g} {parameter.units}"
+            )
+        value = _convert(float(match[1]), match[2], parameter)
+    if not math.isfinite(value):
+        raise UserError(f"{name}: '{text}' is not a finite number; expected a value in {parameter.units}")
+    return value
+
+
+def _convert(number: float, units: str, parameter: Parameter) -> float:
+    """Convert a number from `units` to the parameter's; no unit means the parameter's own."""
+    if units in ("", parameter.units):
+        return number
+    if parameter.units in _SAME_NUMBERS:
+        if units in _SAME_NUMBERS[parameter.units]:
+            return number
+        raise UserError(_wrong_unit(parameter, units))
+    registry = _registry()
+    from pint.errors import PintError
+
+    try:
+        quantity = registry.Quantity(number, registry.parse_units(_unit_expression(units)))
+        converted = float(quantity.to(registry.parse_units(_unit_expression(parameter.units))).magnitude)
+    except (PintError, ValueError, TypeError, AttributeError, SyntaxError, TokenError) as error:
+        raise UserError(_wrong_unit(parameter, units)) from error
+    return float(f"{converted:.15g}")  # 300 mPa is 0.3 Pa, not 0.30000000000000004
+
+
+def _wrong_unit(parameter: Parameter, units: str) -> str:
+    return f"{parameter.name}: cannot convert '{units}' to {parameter.units}; give the value in {parameter.units}"
+
+
+def resolve(given: Mapping[str, Any]) -> dict[str, float]:
+    """Complete a partial set of parameters with the defaults.
+
+    Parameters
+    ----------
+    given : values by parameter name, numbers or text with units.
+
+    Returns
+    -------
+    One value for each parameter of the table, in its units.
+
+    Raises
+    ------
+    UserError
+        As :func:`parse`.
+
+    Examples
+    --------
+    >>> resolve({"bottom_drag": "2e-6 s-1"})["bottom_drag"]
+    2e-06
+    """
+    return defaults() | {name: parse(value, name) for name, value in given.items()}
+
+
+def sobol(ranges: Mapping[str, tuple[float, float]], members: int, seed: int) -> list[dict[str, float]]:
+    """Sample parameters with a scrambled Sobol sequence; member *i* does not depend on `members`.
+
+    Parameters
+    ----------
+    ranges : lowest and highest value of each sampled parameter, in the units of the table.
+    members : how many members to return.
+    seed : seed of the scrambling (Owen 1998).
+
+    Returns
+    -------
+    One dictionary a member with the sampled parameters only.
+
+    Raises
+    ------
+    UserError
+        If a name is unknown or a range is empty or outside what a logarithmic scale allows.
+
+    Examples
+    --------
+    >>> sobol({"bottom_drag": (3e-7, 1e-5)}, 2, seed=1) == sobol({"bottom_drag": (3e-7, 1e-5)}, 8, seed=1)[:2]
+    True
+    """
+    from scipy.stats import qmc
+
+    table = [_ranged(name, *ranges[name]) for name in sorted(ranges)]
+    if not table or members < 1:
+        return [{} for _ in range(max(members, 0))]
+    points = qmc.Sobol(len(table), scramble=True, rng=np.random.default_rng(seed)).random_base2(
+        max(1, math.ceil(math.log2(members)))
+    )
+    return [{p.name: float(p.value(x)) for p, x in zip(table, row, strict=True)} for row in points[:members]]
+
+
+def _ranged(name: str, low: float, high: float) -> Parameter:
+    """The parameter with its range replaced."""
+    p = get(name)
+    if not low < high or (p.scale == "log" and low <= 0):
+        raise UserError(
+            f"{name}: the range {low:g} to {high:g} {p.units} is empty or not positive; give the lower value first"
+        )
+    return Parameter(p.name, p.units, p.default, low, high, p.scale, p.description, p.namelist)
+
+
+def split_of(index: int) -> str:
+    """Return the split of a member: one in eight validates, one in eight tests.
+
+    Parameters
+    ----------
+    index : Sobol index of the member.
+
+    Returns
+    -------
+    ``"validation"`` for 3, 11, 19 …, ``"test"`` for 7, 15, 23 …, else ``"train"``.
+
+    Examples
+    --------
+    >>> [split_of(i) for i in (0, 3, 7)]
+    ['train', 'validation', 'test']
+    """
+    return {3: "validation", 7: "test"}.get(index % 8, "train")
+
+
+def attach(ds: xr.Dataset, values: Mapping[str, Any], dim: str | None = None) -> xr.Dataset:
+    """Write parameters into a Dataset, one variable a parameter, with units and description.
+
+    Parameters
+    ----------
+    ds : any Dataset.
+    values : parameter name to a number, or to a sequence along `dim`.
+    dim : name of the dimension the values run along; None for scalars.
+
+    Returns
+    -------
+    A new Dataset with the parameter variables added.
+
+    Examples
+    --------
+    >>> import xarray as xr
+    >>> attach(xr.Dataset(), {"bottom_drag": 1e-6})["bottom_drag"].attrs["units"]
+    's-1'
+    """
+    new = {}
+    for name, value in values.items():
+        p = get(name)
+        attrs = {"units": p.units, "long_name": p.description.rstrip("."), "role": "parameter"}
+        new[name] = ((dim,) if dim else (), np.asarray(value, dtype="float64"), attrs)
+    return ds.assign(new)
+
+
+def extract(ds: xr.Dataset, names: Iterable[str] | None = None) -> dict[str, np.ndarray]:
+    """Read the parameters that a Dataset carries.
+
+    Parameters
+    ----------
+    ds : a Dataset written with :func:`attach`.
+    names : which parameters; None means all that are present.
+
+    Returns
+    -------
+    Parameter name to values, in the units of the table.
+
+    Raises
+    ------
+    UserError
+        If a parameter that was asked for is missing.
+
+    Examples
+    --------
+    >>> import xarray as xr
+    >>> float(extract(attach(xr.Dataset(), {"bottom_drag": 1e-6}))["bottom_drag"])
+    1e-06
+    """
+    wanted = list(PARAMETERS) if names is None else list(names)
+    missing = [n for n in wanted if n not in ds]
+    if missing and names is not None:
+        raise UserError(
+            f"the file carries no parameter {', '.join(missing)}; expected variables of those names"
+        )
+    return {n: np.asarray(ds[n].values) for n in wanted if n in ds}

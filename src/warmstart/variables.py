@@ -1,0 +1,85 @@
+"""The variables table: one line a variable, from which CF attributes, engine names, bounds and labels derive."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Variable:
+    """One physical variable of a state.
+
+    Attributes
+    ----------
+    name : CMIP6 short name.
+    standard_name : CF standard name.
+    long_name : label for figures and tables.
+    units : UDUNITS string of the values.
+    point : C-grid point, ``"T"``, ``"U"``, ``"V"`` or ``"W"``.
+    three_d : whether the variable has a ``z`` dimension.
+    bounds : physical range outside which a value is an error, in `units`.
+    nemo : names in NEMO files (XIOS output, restart, IOIPSL output).
+    veros : name in Veros.
+    cmap : cmocean colour map.
+    """
+
+    name: str
+    standard_name: str
+    long_name: str
+    units: str
+    point: str
+    three_d: bool
+    bounds: tuple[float, float]
+    nemo: tuple[str, ...]
+    veros: str | None
+    cmap: str
+
+    @property
+    def dims(self) -> tuple[str, ...]:
+        """Spatial dimensions in order."""
+        return ("z", "y", "x") if self.three_d else ("y", "x")
+
+    @property
+    def mask(self) -> str:
+        """Name of the mesh mask that says where the variable is defined."""
+        return {"T": "tmask", "U": "umask", "V": "vmask", "W": "tmask"}[self.point]
+
+    @property
+    def attrs(self) -> dict[str, str]:
+        """CF attributes of the variable in a file."""
+        return {
+            "standard_name": self.standard_name,
+            "long_name": self.long_name,
+            "units": self.units,
+            "c_grid_point": self.point,
+        }
+
+
+VARIABLES: dict[str, Variable] = {
+    v.name: v
+    for v in (
+        Variable(
+            "thetao", "sea_water_potential_temperature", "potential temperature", "degC", "T", True,
+            (-3.0, 40.0), ("toce", "toce_inst", "tn", "votemper", "thetao"), "temp", "thermal",
+        ),
+        Variable(
+            "so", "sea_water_salinity", "salinity", "1e-3", "T", True,
+            (0.0, 50.0), ("soce", "soce_inst", "sn", "vosaline", "so"), "salt", "haline",
+        ),
+        Variable(
+            "uo", "sea_water_x_velocity", "zonal velocity", "m s-1", "U", True,
+            (-5.0, 5.0), ("uoce", "un", "vozocrtx", "uo"), "u", "balance",
+        ),
+        Variable(
+            "vo", "sea_water_y_velocity", "meridional velocity", "m s-1", "V", True,
+            (-5.0, 5.0), ("voce", "vn", "vomecrty", "vo"), "v", "balance",
+        ),
+        Variable(
+            "zos", "sea_surface_height_above_geoid", "sea surface height", "m", "T", False,
+            (-10.0, 10.0), ("ssh", "ssh_inst", "sshn", "sossheig", "zos"), None, "curl",
+        ),
+    )
+}  # fmt: skip
+
+#: The variables that make up a state, in the order of the generator's channels.
+STATE_VARIABLES: tuple[str, ...] = tuple(VARIABLES)
