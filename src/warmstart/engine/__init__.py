@@ -1,1 +1,1 @@
-
+"""Ocean models (engines): their configurations, their runs, ensembles of them."""

@@ -1,1 +1,1 @@
-
+"""The generator: regression mean, residual diffusion, sampling, constraints, training."""

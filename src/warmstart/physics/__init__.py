@@ -1,1 +1,1 @@
-
+"""Physical metrics: pure functions of a state and its grid."""

@@ -1,1 +1,1 @@
-
+"""The report: figures and one HTML file."""
