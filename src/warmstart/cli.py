@@ -1,0 +1,331 @@
+"""The command line: one short function a verb, in the order of the way of the data."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from warmstart.errors import UserError
+
+app = typer.Typer(
+    name="warmstart",
+    help="Skip the spin-up: generate, check and restart equilibrated ocean states. "
+    "The way of the data: simulate → dataset → train → generate → check → restart → verify → report.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace an output that exists.")]
+Sets = Annotated[
+    list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="Override one value; repeatable.")
+]
+
+
+@app.command()
+def simulate(
+    plan: Annotated[
+        Path, typer.Argument(help="Ensemble plan (YAML): engine, configuration, ranges, members, years.")
+    ],
+    output: Annotated[Path, typer.Option("-o", "--output", help="Folder of the runs; one folder a member.")],
+    members: Annotated[int | None, typer.Option(help="Number of members instead of the plan's.")] = None,
+    workers: Annotated[
+        int | None, typer.Option(help="Members at once on the local cluster; default: one a core.")
+    ] = None,
+    scheduler: Annotated[
+        str | None, typer.Option(help="Address of a dask scheduler, for example tcp://node:8786.")
+    ] = None,
+) -> None:
+    """Run an ensemble of ocean simulations; the same command continues an interrupted one."""
+    from warmstart.engine.ensemble import simulate as run
+
+    table = run(plan, output, members=members, workers=workers, scheduler=scheduler, progress=True)
+    _print_table(table, f"{output}")
+    if (table["state"] == "failed").any():
+        raise typer.Exit(1)
+
+
+@app.command()
+def dataset(
+    runs: Annotated[Path, typer.Argument(help="Folder of runs, as simulate writes it.")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="The zarr store to write.")],
+    overwrite: Overwrite = False,
+) -> None:
+    """Gather finished runs into one store: states, parameters, forcing, grid; split by member."""
+    from warmstart.data.store import dataset as gather
+
+    _print_table(gather(runs, output, overwrite=overwrite), f"{output}")
+
+
+@app.command()
+def train(
+    store: Annotated[Path, typer.Argument(help="Store of states (states.zarr).")],
+    config: Annotated[Path, typer.Argument(help="Training configuration (YAML).")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="Folder of the generator.")],
+    sets: Sets = None,
+    overwrite: Overwrite = False,
+) -> None:
+    """Train a generator; the same command continues an interrupted training."""
+    from warmstart.generator.train import train as fit
+
+    fit(store, config, output, sets=sets or (), overwrite=overwrite, progress=True)
+    _say(f"generator written to {output}")
+
+
+@app.command()
+def generate(
+    generator: Annotated[
+        str, typer.Argument(help="Generator folder, or the name of a shipped one (dino-4deg).")
+    ],
+    output: Annotated[Path, typer.Option("-o", "--output", help="The states file (NetCDF) to write.")],
+    sets: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="NAME=VALUE",
+            help="A parameter, with or without unit: wind_stress_south=0.3Pa; repeatable.",
+        ),
+    ] = None,
+    parameters: Annotated[
+        Path | None, typer.Option(help="YAML file of parameters; --set goes before it.")
+    ] = None,
+    n: Annotated[int, typer.Option("-n", min=1, help="Number of samples.")] = 1,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the first sample; sample i has seed + i.")] = 0,
+    extrapolate: Annotated[
+        bool, typer.Option("--extrapolate", help="Accept parameters outside the training range.")
+    ] = False,
+    overwrite: Overwrite = False,
+) -> None:
+    """Generate equilibrium states for given parameters."""
+    from warmstart.generator.generate import generate as sample
+
+    wanted = _parameters(sets, parameters)
+    sample(
+        generator,
+        wanted,
+        n=n,
+        seed=seed,
+        output=output,
+        extrapolate=extrapolate,
+        overwrite=overwrite,
+        progress=True,
+    )
+    _say(f"{n} state{'s' * (n > 1)} written to {output}")
+
+
+@app.command()
+def check(
+    states: Annotated[Path, typer.Argument(help="States to look at: generated, simulated, or a store.")],
+    output: Annotated[Path | None, typer.Option("-o", "--output", help="CSV file for the metrics.")] = None,
+    grid: Annotated[Path | None, typer.Option(help="Mesh, where the states carry none.")] = None,
+    reference: Annotated[
+        Path | None,
+        typer.Option(help="What is normal: a store (its training members), states, or a metrics CSV."),
+    ] = None,
+    thresholds: Annotated[
+        Path | None, typer.Option(help="YAML of tolerances instead of the built-in one.")
+    ] = None,
+    only: Annotated[list[str] | None, typer.Option(help="Only this metric; repeatable.")] = None,
+    overwrite: Overwrite = False,
+) -> None:
+    """Look at states: physical metrics against a reference; exit code 1 where a hard rule is broken."""
+    from warmstart import check as verb
+
+    table = verb.check(
+        states,
+        grid=grid,
+        reference=reference,
+        output=output,
+        thresholds=thresholds,
+        only=only,
+        overwrite=overwrite,
+    )
+    _print_table(verb.summary(table), f"{states}")
+    if verb.violations(table):
+        raise typer.Exit(1)
+
+
+@app.command()
+def restart(
+    states: Annotated[Path, typer.Argument(help="States file, generated or simulated.")],
+    output: Annotated[
+        Path, typer.Option("-o", "--output", help="Folder for the restart files, one a sample.")
+    ],
+    engine: Annotated[str, typer.Option(help="Ocean model to restart.")] = "veros",
+    template: Annotated[
+        Path | None, typer.Option(help="Restart of the same model whose other fields are kept.")
+    ] = None,
+    overwrite: Overwrite = False,
+) -> None:
+    """Write states as restart files of an ocean model."""
+    from warmstart.restart import restart as write
+
+    for path in write(states, output, engine=engine, template=template, overwrite=overwrite):
+        _say(f"{path}")
+
+
+@app.command()
+def verify(
+    restarts: Annotated[Path, typer.Argument(help="Folder of restarts, as restart writes it.")],
+    output: Annotated[
+        Path, typer.Option("-o", "--output", help="NetCDF file of the results; a CSV is written beside it.")
+    ],
+    control: Annotated[
+        Path | None, typer.Option(help="States of the true equilibrium: what to compare with.")
+    ] = None,
+    reference: Annotated[
+        Path | None, typer.Option(help="Store or generator that gives the ensemble's standard deviation.")
+    ] = None,
+    years: Annotated[int, typer.Option(min=1, help="Model years to run.")] = 20,
+    rest: Annotated[bool, typer.Option(help="Also start from rest.")] = True,
+    workers: Annotated[int, typer.Option(min=1, help="Runs at once.")] = 2,
+    overwrite: Overwrite = False,
+) -> None:
+    """Run the ocean model from restarts: shock, drift, years to equilibrium, years saved."""
+    from warmstart.verify import verify as run
+
+    _, table = run(
+        restarts, output, years=years, control=control, reference=reference, rest=rest, workers=workers,
+        overwrite=overwrite, progress=True,
+    )  # fmt: skip
+    _print_table(table, f"{output}")
+
+
+@app.command()
+def report(
+    inputs: Annotated[
+        list[Path],
+        typer.Argument(help="States, metrics.csv, verify.nc, a store, runs, a generator: any of them."),
+    ],
+    output: Annotated[Path, typer.Option("-o", "--output", help="The HTML file.")],
+    control: Annotated[
+        Path | None, typer.Option(help="States of the true equilibrium, for difference panels.")
+    ] = None,
+    title: Annotated[str | None, typer.Option(help="Title of the page.")] = None,
+    overwrite: Overwrite = False,
+) -> None:
+    """Make one HTML page, readable offline, of what the other verbs wrote."""
+    from warmstart.report.html import report as write
+
+    _say(f"{write(inputs, output, control=control, title=title, overwrite=overwrite)}")
+
+
+@app.command()
+def info(
+    path: Annotated[Path, typer.Argument(help="Any file or folder that warmstart reads or writes.")],
+) -> None:
+    """Say what is in a file: kind, dimensions, variables with units and ranges, parameters, provenance."""
+    from warmstart.info import describe
+
+    typer.echo(describe(path))
+
+
+@app.command()
+def plan(
+    config: Annotated[Path, typer.Argument(help="Training configuration (YAML).")],
+    shape: Annotated[tuple[int, int, int], typer.Option(help="Levels, rows and columns of the grid.")] = (
+        18,
+        49,
+        13,
+    ),
+) -> None:
+    """Count what a generator would cost on a grid: parameters, FLOPs and memory, without allocating them."""
+    from warmstart.generator.cost import cost
+
+    for label, value in cost(config, shape).items():
+        typer.echo(f"{label:<40} {value}")
+
+
+@app.command()
+def demo(
+    output: Annotated[
+        Path, typer.Option("-o", "--output", help="Folder for everything the demo makes.")
+    ] = Path("demo"),
+    generator: Annotated[
+        str, typer.Option(help="Generator folder or the name of a shipped one.")
+    ] = "dino-4deg",
+    years: Annotated[int, typer.Option(min=1, help="Model years of the verification.")] = 20,
+    overwrite: Overwrite = False,
+) -> None:
+    """Do all of it: generate a state nobody simulated, check it, restart the ocean model from it, report."""
+    from warmstart.demo import demo as run
+
+    run(output, generator=generator, years=years, overwrite=overwrite, say=_say)
+
+
+def main() -> None:
+    """Run the command line; a user's mistake ends with its message and exit code 2."""
+    try:
+        app()
+    except UserError as error:
+        typer.secho(f"Error: {error}", fg=typer.colors.RED, err=True)
+        sys.exit(2)
+    except ModuleNotFoundError as error:
+        extra = _EXTRAS.get((error.name or "").split(".")[0])
+        if extra is None:
+            raise
+        typer.secho(
+            f"Error: {error.name} is not installed; install warmstart[{extra}]", fg=typer.colors.RED, err=True
+        )
+        sys.exit(2)
+    except KeyboardInterrupt:
+        typer.secho("interrupted; the same command continues", err=True)
+        sys.exit(130)
+
+
+#: Which extra brings a package that is not there.
+_EXTRAS = {
+    "torch": "generator", "azula": "generator", "safetensors": "generator", "sklearn": "generator",
+    "veros": "veros", "jax": "veros", "dask": "veros", "distributed": "veros",
+    "matplotlib": "report", "cmocean": "report", "jinja2": "report",
+}  # fmt: skip
+
+
+def _parameters(sets: list[str] | None, path: Path | None) -> dict[str, Any]:
+    """Parameters from a YAML file, then from ``--set``."""
+    from warmstart.config import read_yaml
+    from warmstart.parameters import parse
+
+    wanted = read_yaml(path) if path else {}
+    for item in sets or []:
+        name, equals, value = item.partition("=")
+        if not equals:
+            raise UserError(f"--set {item}: expected NAME=VALUE, for example --set wind_stress_south=0.3Pa")
+        wanted[name.strip()] = value
+    return {name: parse(value, name) for name, value in wanted.items()}
+
+
+def _say(message: str) -> None:
+    typer.echo(message)
+
+
+def _print_table(table: Any, title: str) -> None:
+    """Print a pandas table with rich: numbers to four digits, right-aligned."""
+    from rich.console import Console
+    from rich.table import Table
+
+    view = Table(title=title, title_justify="left", header_style="bold", box=None, pad_edge=False)
+    frame = table.reset_index() if table.index.name else table
+    for column in frame.columns:
+        numeric = frame[column].dtype.kind in "if"
+        view.add_column(str(column), justify="right" if numeric else "left", overflow="fold")
+    for row in frame.itertuples(index=False):
+        view.add_row(*(_cell(value) for value in row))
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=200)
+    console.print(view)
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, float):
+        return "" if value != value else f"{value:.4g}"
+    return str(value)
+
+
+if __name__ == "__main__":
+    main()
