@@ -151,7 +151,7 @@ class Grid:
         --------
         >>> from warmstart.testing import basin
         >>> state, grid = basin(nx=6, ny=8, nz=4)
-        >>> float(grid.mean(grid.tmask * 3.0))
+        >>> round(float(grid.mean(grid.tmask * 3.0)), 12)
         3.0
         """
         volume = self.volume if where is None else self.volume.where(where, 0.0)
