@@ -1,0 +1,328 @@
+"""Restart the ocean model and compare: shock, drift, years to equilibrium and years saved."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import xarray as xr
+
+from warmstart import equilibrium, files, parameters
+from warmstart.comparison import CONTROL, REST, Target, compare, summarise
+from warmstart.config import dump_yaml, read_yaml
+from warmstart.engine import dino, member
+from warmstart.engine.base import Configuration, Job, verify_phases
+from warmstart.errors import UserError
+from warmstart.grid import Grid
+from warmstart.restart import Manifest, content_hash, read_manifest, restart
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import pandas as pd
+
+logger = logging.getLogger(__name__)
+
+#: What the work folder remembers of the request its runs belong to.
+REQUEST = "verify.yaml"
+
+
+@dataclass(frozen=True)
+class Start:
+    """One start to run: its name, its folder, and the restart file; ``"rest"`` starts from rest."""
+
+    name: str
+    folder: Path
+    restart: str
+
+
+def verify(
+    restarts: str | Path,
+    output: str | Path,
+    years: int = 20,
+    control: str | Path | None = None,
+    reference: str | Path | None = None,
+    rest: bool = True,
+    workers: int = 2,
+    folder: str | Path | None = None,
+    overwrite: bool = False,
+    progress: bool | None = None,
+) -> tuple[xr.Dataset, pd.DataFrame]:
+    """Run the engine from restarts, from the true equilibrium and from rest, and compare.
+
+    Every start runs 30 days with equal time steps, then accelerated to the end. D(t) is the volume-weighted RMS
+    difference to the time-mean equilibrium (:func:`warmstart.equilibrium.distance`). The years to equilibrium are
+    the first year after which D stays within the 95th percentile of the distances of the equilibrium's own
+    snapshots: those of `control` from one another, and those of the start from it. The years saved are the
+    difference to the start from rest. The shock is the largest deviation from the start from `control` in the
+    first 30 days; the drift is the trend of the last ten years.
+
+    Parameters
+    ----------
+    restarts : folder made by :func:`warmstart.restart.restart`; all of one set of parameters.
+    output : NetCDF file to write; a table with the ending ``.csv`` is written beside it.
+    years : length of each run [model years].
+    control : states file of the true equilibrium with the same parameters. Its last snapshot is restarted by the same
+        route, so that only the state differs. Without it there is neither shock nor distance.
+    reference : store of states whose training members, or generator folder whose normalizer, give the ensemble's
+        standard deviation. Without it distances are in units of the control's variation along each level.
+    rest : whether to run the start from rest.
+    workers : runs at once; each takes one core.
+    folder : where the runs go, kept for continuing; by default beside `output`, ending in ``_runs``.
+    overwrite : whether existing outputs may be replaced.
+    progress : whether to show a progress bar.
+
+    Returns
+    -------
+    results : dims ``start`` and ``time`` (series), ``snapshot`` (distances); scalars per start.
+    table : columns start, metric, value, unit, note; one row a start and metric.
+
+    Raises
+    ------
+    UserError
+        If an input is missing or of another grid or parameters, an output exists, or the engine does not run. A
+        run that blows up is a result, not an error.
+
+    Examples
+    --------
+    >>> ds, table = verify("restarts", "verify.nc", control="control.nc")  # doctest: +SKIP
+    """
+    output = Path(output)
+    outputs = (output, output.with_suffix(".csv"))
+    for path in outputs:
+        files.refuse_existing(path, overwrite)
+    if output.suffix != ".nc":
+        raise UserError(
+            f"{output}: expected a name that ends in .nc; the table goes beside it, ending in .csv"
+        )
+    if not output.parent.is_dir():
+        raise UserError(f"cannot write {output}: the folder {output.parent} does not exist; make it first")
+    manifest = read_manifest(restarts)
+    values = _common_parameters(manifest, str(restarts))
+    grid = dino.grid(manifest.configuration.resolution, manifest.configuration.levels)
+    target = _target(control, reference, values, grid) if control is not None else None
+    folder = Path(folder) if folder is not None else output.with_name(f"{output.stem}_runs")
+    _claim(folder, _request(manifest, values, years, control), overwrite)
+    starts = _starts(Path(restarts), manifest, folder, control, rest)
+    statuses = _run_all(
+        [_job(start, manifest, values, years) for start in starts], starts, workers, bool(progress)
+    )
+    results = compare(
+        [start.name for start in starts], [start.folder for start in starts], statuses, target, grid
+    )
+    results = parameters.attach(results, values).assign_attrs(files.provenance(config=values), years=years)
+    table = summarise(results)
+    files.write_dataset(output, results, overwrite=overwrite)
+    with files.replacing(outputs[1], overwrite) as temporary:
+        table.to_csv(temporary, index=False)
+    return results, table
+
+
+def _common_parameters(manifest: Manifest, where: str) -> dict[str, float]:
+    """The one set of parameters that all restarts share."""
+    first, *others = [sample.parameters for sample in manifest.samples]
+    missing = [name for name in parameters.PARAMETERS if name not in first]
+    if missing:
+        raise UserError(
+            f"{where} says no {', '.join(missing)}; expected restarts of states that carry every parameter"
+        )
+    for other in others:
+        _refuse_other_parameters(other, first, f"{where}: not all restarts have the same parameters")
+    return {name: first[name] for name in parameters.PARAMETERS}
+
+
+def _refuse_other_parameters(values: dict[str, Any], expected: dict[str, float], what: str) -> None:
+    """Refuse parameters that differ by more than what single precision explains."""
+    differing = [
+        f"{name} is {float(values[name]):g}, not {number:g}" if name in values else f"{name} is missing"
+        for name, number in expected.items()
+        if name not in values or not np.isclose(float(values[name]), number, rtol=1e-5, atol=1e-9)
+    ]
+    if differing:
+        raise UserError(f"{what}: {'; '.join(differing)}. Verify one set of parameters at a time")
+
+
+def _target(
+    control: str | Path, reference: str | Path | None, values: dict[str, float], grid: Grid
+) -> Target:
+    """Read the equilibrium and the units of its distances."""
+    snapshots = _equilibrium_snapshots(control, values, grid)[list(equilibrium.TRACERS)].load()
+    mean = snapshots.mean("time", skipna=False)
+    if reference is not None:
+        spread, unit = _reference_spread(Path(reference), grid)
+    else:
+        spread, unit = (
+            equilibrium.horizontal_spread(mean, grid),
+            "the control's own variation along each level",
+        )
+    return Target(mean, spread, unit, equilibrium.own_distances(snapshots, spread, grid))
+
+
+def _equilibrium_snapshots(control: str | Path, values: dict[str, float], grid: Grid) -> xr.Dataset:
+    """States of the control that belong to its equilibrium, dim ``time``."""
+    ds = files.open_dataset(control)
+    grid.require_same(files.open_grid(control), str(control))
+    lead = [d for d in ds["thetao"].dims if d not in ("z", "y", "x")] if "thetao" in ds else []
+    given = {name: v.ravel() for name, v in parameters.extract(ds).items()}
+    first = {name: v[0] for name, v in given.items() if np.allclose(v, v[0], rtol=1e-5)}
+    _refuse_other_parameters(first, values, f"{control} is no control for these restarts")
+    ds = ds.rename({lead[0]: "time"}) if lead else ds.expand_dims("time")
+    if "phase" in ds:
+        settled = np.flatnonzero(ds["phase"].values.astype(str) == "equilibrium")
+        if not settled.size:
+            raise UserError(f"{control} holds no state of the phase 'equilibrium'; run the control longer")
+        ds = ds.isel(time=settled)
+    return ds
+
+
+def _reference_spread(path: Path, grid: Grid) -> tuple[xr.Dataset, str]:
+    """Standard deviation of the training ensemble, level by level."""
+    normalizer = path / "normalizer.nc"
+    if normalizer.is_file():
+        ds = files.open_dataset(normalizer)
+        return xr.Dataset({n: ds[f"{n}_std"] for n in equilibrium.TRACERS}).load(), f"normalizer of {path}"
+    ds = files.open_dataset(path)
+    grid.require_same(files.open_grid(path), str(path))
+    if "split" in ds:
+        ds = ds.isel(sample=np.flatnonzero(ds["split"].values.astype(str) == "train"))
+    ds = ds[list(equilibrium.TRACERS)]
+    return equilibrium.ensemble_spread(
+        ds.load(), grid
+    ), f"spread of the {ds.sizes['sample']} training states of {path}"
+
+
+def _request(
+    manifest: Manifest, values: dict[str, float], years: int, control: str | Path | None
+) -> dict[str, Any]:
+    """What makes two verifications the same, so that one may continue the other."""
+    return {
+        "years": years,
+        "configuration": manifest.configuration.model_dump(),
+        "states": manifest.states.sha256,
+        "samples": [sample.sample for sample in manifest.samples],
+        "control": content_hash(Path(control)) if control is not None else None,
+        "parameters": values,
+    }
+
+
+def _claim(folder: Path, request: dict[str, Any], overwrite: bool) -> None:
+    """Take the work folder: continue runs of the same request, refuse or replace those of another."""
+    path = folder / REQUEST
+    if path.exists():
+        former = read_yaml(path)
+        differing = [key for key in request if former.get(key) != request[key]]
+        if not differing:
+            return
+        if not overwrite:
+            raise UserError(
+                f"{folder} holds the runs of another verification ({', '.join(differing)} differ); remove it, choose "
+                "another output, or allow replacing it with --overwrite (overwrite=True)"
+            )
+        import shutil
+
+        shutil.rmtree(folder)
+    elif folder.exists() and any(folder.iterdir()):
+        raise UserError(
+            f"{folder} exists and holds no runs of a verification; choose an empty or a new folder"
+        )
+    folder.mkdir(parents=True, exist_ok=True)
+    dump_yaml(request, path)
+
+
+def _starts(
+    restarts: Path, manifest: Manifest, folder: Path, control: str | Path | None, rest: bool
+) -> list[Start]:
+    """Everything to run, the samples first."""
+    starts = []
+    for sample in manifest.samples:
+        name = f"state {sample.sample}" if sample.seed is None else f"generated {sample.sample}"
+        starts.append(Start(name, folder / name.replace(" ", "_"), str((restarts / sample.file).resolve())))
+    if control is not None:
+        starts.append(Start(CONTROL, folder / CONTROL, str(_control_restart(control, folder).resolve())))
+    if rest:
+        starts.append(Start(REST, folder / REST, REST))
+    return starts
+
+
+def _control_restart(control: str | Path, folder: Path) -> Path:
+    """Send the last snapshot of the control through the same door as the states."""
+    target = folder / "control_restart"
+    if not target.exists():
+        ds = files.open_dataset(control)
+        lead = [d for d in ds["thetao"].dims if d not in ("z", "y", "x")]
+        last = ds.isel({lead[0]: -1}) if lead else ds
+        files.write_dataset(
+            folder / "control_state.nc", last.load(), files.open_grid(control), overwrite=True
+        )
+        restart(folder / "control_state.nc", target)
+    return target / "000.h5"
+
+
+def _job(start: Start, manifest: Manifest, values: dict[str, float], years: int) -> Job:
+    return Job(
+        engine="veros",
+        configuration=Configuration(**manifest.configuration.model_dump()),
+        parameters=values,
+        start=start.restart,
+        folder=start.folder.resolve(),
+        phases=verify_phases(years),
+    )
+
+
+def _run_all(jobs: list[Job], starts: list[Start], workers: int, progress: bool) -> list[dict[str, Any]]:
+    """Run all jobs, a few at once, each engine in a process of its own; stop them all if one cannot run."""
+    stop = threading.Event()
+    with ThreadPoolExecutor(max_workers=max(1, workers)) as pool, _bar(jobs, starts, progress) as look:
+        futures = [
+            pool.submit(member.run_member, job.model_dump(mode="json"), wanted=lambda: not stop.is_set())
+            for job in jobs
+        ]
+        try:
+            while not all(future.done() for future in futures):
+                broken = next((f for f in futures if f.done() and f.exception()), None)
+                if broken is not None:
+                    broken.result()
+                look()
+                time.sleep(0.2)
+            statuses = [future.result() for future in futures]
+        except BaseException:
+            stop.set()
+            for future in futures:
+                future.cancel()
+            raise
+    for start, status in zip(starts, statuses, strict=True):
+        if status["state"] != "finished" and not status.get("blow_ups"):
+            log = start.folder / "engine.log"
+            raise UserError(
+                f"the engine could not run the start '{start.name}': {status.get('reason')}; see {log}"
+            )
+    return statuses
+
+
+@contextmanager
+def _bar(jobs: list[Job], starts: list[Start], shown: bool) -> Iterator[Callable[[], None]]:
+    """A progress bar over all starts; yields a function that looks at how far they are."""
+    if not shown:
+        yield lambda: None
+        return
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("years"))
+    with Progress(*columns, TimeRemainingColumn(), refresh_per_second=2) as bar:
+        tasks = [
+            bar.add_task(start.name, total=round(job.years)) for start, job in zip(starts, jobs, strict=True)
+        ]
+
+        def look() -> None:
+            for task, start in zip(tasks, starts, strict=True):
+                bar.update(task, completed=int(member.read_status(start.folder).get("years", 0)))
+
+        yield look
