@@ -27,8 +27,6 @@ from veros.state import VerosState
 from warmstart.engine.veros import levels
 from warmstart.engine.veros.setup import seos
 
-WRITES = ("update", "update_add", "update_multiply")
-
 
 class Bag:
     """Variables or settings as plain attributes: traced values may be assigned, nothing is checked."""
@@ -58,6 +56,21 @@ def state_with(template: VerosState, variables: Mapping[str, Any], settings: Map
     vars(state).update(vars(template))
     state._variables, state._settings = Bag(variables), Bag(settings)
     return state
+
+
+def _unrolled(lower: int, upper: int, body: Any, value: Any) -> Any:
+    """Veros's ``for_loop`` with static indices."""
+    for i in range(lower, upper):
+        value = body(i, value)
+    return value
+
+
+REPLACED = {
+    "update": levels.update,
+    "update_add": levels.update_add,
+    "update_multiply": levels.update_multiply,
+    "for_loop": _unrolled,
+}
 
 
 def _plain_call(kernel: VerosKernel, *args: Any, **kwargs: Any) -> Any:
@@ -95,10 +108,9 @@ def traceable(solver: Any) -> Iterator[None]:
         stack.enter_context(seos())
         stack.enter_context(_replaced(VerosKernel, "__call__", _plain_call))
         stack.enter_context(_replaced(operators, "flush", lambda: None))
-        for name in WRITES:
-            original = getattr(operators, name)
-            for module in _holders(original, name):
-                stack.enter_context(_replaced(module, name, getattr(levels, name)))
+        for name, replacement in REPLACED.items():
+            for module in _holders(getattr(operators, name), name):
+                stack.enter_context(_replaced(module, name, replacement))
         # the package attribute of that name is the routine, not the module
         stream = sys.modules["veros.core.external.solve_stream"]
         stack.enter_context(_replaced(stream, "get_linear_solver", lambda state: solver))

@@ -1,0 +1,333 @@
+"""What an engine is asked to do and how it says what it did; no ocean engine is imported here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+import numpy as np
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from warmstart.errors import UserError
+from warmstart.parameters import PARAMETERS
+
+DAY = 86400.0  #: [s]
+YEAR = 360  #: length of the engine's year [days]
+SYNCHRONOUS_DAYS = 30  #: days with equal time steps after a start from temperature and salinity alone
+SYNCHRONOUS_STEP = 1800.0  #: [s]
+CAUTIOUS = (3600.0, DAY)  #: time steps of the settling phase and of the retry after a blow-up [s]
+ACCELERATED = (1800.0, 2 * DAY)  #: time steps of the spin-up [s]
+EQUILIBRIUM_DRIFT, NEAR_DRIFT = 0.01, 0.05  #: limits of the verdicts [K / century]
+DRIFT_YEARS = 100.0  #: years over which the drift is fitted
+
+
+class Frozen(BaseModel):
+    """A configuration that does not change and accepts no unknown key."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Configuration(Frozen):
+    """Grid of the DINO configuration: zonal resolution [degrees] and number of levels."""
+
+    resolution: float = Field(gt=0.0, le=12.5)
+    levels: int = Field(ge=4, le=100)
+
+
+class Phase(Frozen):
+    """A stretch of a run with fixed time steps.
+
+    Attributes
+    ----------
+    name : for messages.
+    until_day : day since the start of the run at which it ends.
+    dt_momentum, dt_tracer : time steps [s]; they differ in an accelerated run.
+    record_days : the series has a row at each multiple [days].
+    snapshot_days : days of the states to keep; day 0 is the start.
+    snapshot_every_days : in addition, a state at each multiple [days].
+    label : what the states are, ``transient`` or ``equilibrium``.
+    """
+
+    name: str
+    until_day: float = Field(gt=0.0)
+    dt_momentum: float = Field(gt=0.0)
+    dt_tracer: float = Field(gt=0.0)
+    record_days: float = Field(default=float(YEAR), gt=0.0)
+    snapshot_days: tuple[float, ...] = ()
+    snapshot_every_days: float | None = Field(default=None, gt=0.0)
+    label: Literal["transient", "equilibrium"] = "transient"
+
+    def records(self, day: float) -> bool:
+        """Whether the series has a row at that day."""
+        return day % self.record_days == 0
+
+    def keeps(self, day: float) -> bool:
+        """Whether the state of that day is kept."""
+        every = self.snapshot_every_days
+        return day in self.snapshot_days or (every is not None and day > 0 and day % every == 0)
+
+    def stops(self, start_day: float) -> list[float]:
+        """Days after `start_day` at which the engine looks at the state: rows, snapshots and the end."""
+        days = {self.until_day, *(d for d in self.snapshot_days if start_day < d <= self.until_day)}
+        for interval in (self.record_days, self.snapshot_every_days):
+            if interval is not None:
+                first = int(start_day // interval) + 1
+                days |= {n * interval for n in range(first, int(self.until_day // interval) + 1)}
+        return sorted(days)
+
+    def cautious(self) -> Phase:
+        """The same phase with the time steps of the retry, if it is accelerated."""
+        if self.dt_tracer <= self.dt_momentum:
+            return self
+        return self.model_copy(
+            update={"dt_momentum": CAUTIOUS[0], "dt_tracer": min(CAUTIOUS[1], self.dt_tracer)}
+        )
+
+
+class Job(Frozen):
+    """One run of an engine.
+
+    Attributes
+    ----------
+    engine : which engine.
+    configuration : the grid.
+    parameters : a value for each parameter of the table, in its units.
+    start : ``rest`` or the path of a ``restart.h5``.
+    folder : where everything is written.
+    phases : what to run, in order.
+    checkpoint_seconds : wall time between checkpoints [s].
+    """
+
+    engine: Literal["veros"]
+    configuration: Configuration
+    parameters: dict[str, float]
+    start: str
+    folder: Path
+    phases: tuple[Phase, ...] = Field(min_length=1)
+    checkpoint_seconds: float = Field(default=60.0, ge=0.0)
+
+    @model_validator(mode="after")
+    def _check(self) -> Job:
+        missing, unknown = set(PARAMETERS) - set(self.parameters), set(self.parameters) - set(PARAMETERS)
+        if missing or unknown:
+            raise ValueError(
+                f"parameters must be exactly those of the table; missing: {', '.join(sorted(missing)) or 'none'}, "
+                f"unknown: {', '.join(sorted(unknown)) or 'none'}"
+            )
+        if not all(np.isfinite(value) for value in self.parameters.values()):
+            raise ValueError("parameters must be finite numbers")
+        for phases in (self.phases, tuple(phase.cautious() for phase in self.phases)):
+            day = 0.0
+            for phase in phases:
+                if phase.until_day <= day:
+                    raise ValueError(
+                        f"phase {phase.name} ends on day {phase.until_day:g}, not after day {day:g}"
+                    )
+                for stop in phase.stops(day):
+                    if (stop - day) * DAY % phase.dt_tracer:
+                        raise ValueError(
+                            f"phase {phase.name}: day {stop:g} is no whole number of steps of {phase.dt_tracer:g} s "
+                            f"after day {day:g}"
+                        )
+                day = phase.until_day
+        return self
+
+    @property
+    def years(self) -> float:
+        """Length of the run in model years."""
+        return self.phases[-1].until_day / YEAR
+
+
+class Engine(Protocol):
+    """What the rest of the package asks of an ocean engine."""
+
+    def command(self, job_file: Path) -> list[str]:
+        """Command line of a subprocess that runs the job; it prints one JSON object a line."""
+        ...
+
+
+def load_job(path: str | Path) -> Job:
+    """Read a job from YAML.
+
+    Parameters
+    ----------
+    path : the file.
+
+    Returns
+    -------
+    The job.
+
+    Raises
+    ------
+    UserError
+        If the file is missing, no YAML, or no valid job.
+
+    Examples
+    --------
+    >>> load_job("no-such-job.yaml")
+    Traceback (most recent call last):
+    ...
+    warmstart.errors.UserError: job file no-such-job.yaml does not exist
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise UserError(f"job file {path} does not exist")
+    try:
+        content = yaml.safe_load(path.read_text())
+        return Job.model_validate(content)
+    except yaml.YAMLError as error:
+        raise UserError(f"{path} is no YAML: {error}") from error
+    except ValidationError as error:
+        lines = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'job'}: {e['msg']}" for e in error.errors())
+        raise UserError(f"{path} is no valid job: {lines}") from error
+
+
+def save_job(job: Job, path: str | Path) -> None:
+    """Write a job to YAML; the inverse of :func:`load_job`.
+
+    Parameters
+    ----------
+    job : the job.
+    path : the file, replaced if it exists.
+
+    Examples
+    --------
+    >>> save_job(job, "job.yaml")  # doctest: +SKIP
+    """
+    from warmstart import files
+
+    with files.replacing(path, overwrite=True) as temporary:
+        temporary.write_text(yaml.safe_dump(job.model_dump(mode="json"), sort_keys=False))
+
+
+def spinup_phases(years: int, settle_years: int = 20) -> tuple[Phase, ...]:
+    """Phases of a spin-up from rest: adjust, accelerate, settle.
+
+    Parameters
+    ----------
+    years : year at which the accelerated spin-up ends.
+    settle_years : years run after it at 3600 s / 1 day, from which four equilibrium states are kept.
+
+    Returns
+    -------
+    30 days synchronous, then 1800 s / 2 days with states at years 10, 50, 100, 200 and every 100 on, then settling
+    with four states at equal intervals (5 years by default).
+
+    Examples
+    --------
+    >>> [(p.name, p.until_day / 360) for p in spinup_phases(600)][1:]
+    [('spinup', 600.0), ('settle', 620.0)]
+    """
+    kept = [year for year in (10, 50, 100, *range(200, years + 1, 100)) if year <= years]
+    settled = sorted({years + round(settle_years * i / 4) for i in range(1, 5)}) if settle_years else []
+    phases = [_adjust(), _phase("spinup", years, ACCELERATED, kept)]
+    if settle_years:
+        phases.append(_phase("settle", years + settle_years, CAUTIOUS, settled, "equilibrium"))
+    return tuple(phases)
+
+
+def verify_phases(years: int = 20) -> tuple[Phase, ...]:
+    """Phases of a test of a start: 30 days synchronous with a row a day, then accelerated with a state a year.
+
+    Parameters
+    ----------
+    years : length of the run.
+
+    Returns
+    -------
+    Two phases; states are kept on day 0, day 30 and at the end of each year.
+
+    Examples
+    --------
+    >>> [p.until_day for p in verify_phases(20)]
+    [30.0, 7200.0]
+    """
+    adjust = _adjust().model_copy(
+        update={"record_days": 1.0, "snapshot_days": (0.0, float(SYNCHRONOUS_DAYS))}
+    )
+    run = _phase("run", years, ACCELERATED, [])
+    return adjust, run.model_copy(update={"snapshot_every_days": float(YEAR)})
+
+
+def _adjust() -> Phase:
+    return Phase(
+        name="adjust", until_day=SYNCHRONOUS_DAYS, dt_momentum=SYNCHRONOUS_STEP, dt_tracer=SYNCHRONOUS_STEP
+    )
+
+
+def _phase(
+    name: str,
+    year: int,
+    steps: tuple[float, float],
+    kept: Sequence[int],
+    label: Literal["transient", "equilibrium"] = "transient",
+) -> Phase:
+    return Phase(
+        name=name,
+        until_day=year * YEAR,
+        dt_momentum=steps[0],
+        dt_tracer=steps[1],
+        snapshot_days=tuple(float(y * YEAR) for y in kept),
+        label=label,
+    )
+
+
+def drift(years: np.ndarray, deep_temperature: np.ndarray, window: float = DRIFT_YEARS) -> float:
+    """Trend of the deep temperature at the end of a series.
+
+    Parameters
+    ----------
+    years : times of the series, rising.
+    deep_temperature : mean temperature below 2000 m [degC].
+    window : years at the end over which a straight line is fitted.
+
+    Returns
+    -------
+    Drift [K / century]; NaN for a series of less than 5 years.
+
+    Examples
+    --------
+    >>> round(drift(np.arange(200.0), 4 + 0.001 * np.arange(200.0)), 6)
+    0.1
+    """
+    recent = years >= years[-1] - window
+    if recent.sum() < 3 or years[-1] - years[recent][0] < 5.0:
+        return float("nan")
+    return float(100.0 * np.polyfit(years[recent] - years[-1], deep_temperature[recent], 1)[0])
+
+
+def verdict(series: Mapping[str, Any]) -> tuple[float, str]:
+    """Judge whether a run has reached its equilibrium.
+
+    Parameters
+    ----------
+    series : with ``year``, ``thetao_deep`` [degC] and the transports [Sv].
+
+    Returns
+    -------
+    Drift of the deep temperature [K / century], and ``equilibrium`` (below 0.01 and every transport stationary:
+    its trend over the last 100 years below twice its scatter or 1 Sv), ``near`` (below 0.05) or ``drifting``.
+
+    Examples
+    --------
+    >>> t = np.arange(200.0)
+    >>> verdict({"year": t, "thetao_deep": 4 + 2e-4 * t, "channel_transport": 0 * t + 100.0})[1]
+    'near'
+    """
+    years = np.asarray(series["year"], dtype=float)
+    rate = drift(years, np.asarray(series["thetao_deep"], dtype=float))
+    transports = ("channel_transport", "overturning_north", "overturning_abyssal")
+    steady = all(_stationary(years, np.asarray(series[n], dtype=float)) for n in transports if n in series)
+    if abs(rate) < EQUILIBRIUM_DRIFT and steady:
+        return rate, "equilibrium"
+    return rate, "near" if abs(rate) < NEAR_DRIFT else "drifting"
+
+
+def _stationary(years: np.ndarray, values: np.ndarray) -> bool:
+    recent = years >= years[-1] - DRIFT_YEARS
+    line = np.polyfit(years[recent], values[recent], 1)
+    scatter = np.std(values[recent] - np.polyval(line, years[recent]))
+    change = abs(line[0]) * (years[-1] - years[recent][0])
+    return bool(change < max(2 * scatter, 1.0))

@@ -1,0 +1,217 @@
+"""States and series from the fields of a running step. Numpy only."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from warmstart.engine import dino
+from warmstart.engine.veros.restart import from_veros
+from warmstart.engine.veros.sealevel import sea_level
+from warmstart.grid import Grid
+from warmstart.variables import STATE_VARIABLES, VARIABLES
+
+DEEP = 2000.0  #: depth below which the ocean counts as deep [m]
+SVERDRUP = 1e6  #: [m3 s-1]
+
+#: Units and meaning of the series; every value is instantaneous.
+SERIES: dict[str, tuple[str, str]] = {
+    "thetao_mean": ("degC", "volume-mean potential temperature"),
+    "so_mean": ("1e-3", "volume-mean salinity"),
+    "thetao_deep": ("degC", "mean potential temperature below 2000 m"),
+    "so_deep": ("1e-3", "mean salinity below 2000 m"),
+    "channel_transport": ("Sv", "zonal transport through the channel (65S-45S), zonal mean"),
+    "overturning_north": ("Sv", "maximum of the residual overturning, 10N-65N below 500 m"),
+    "overturning_abyssal": ("Sv", "minimum of the residual overturning, north of 60S below 1500 m"),
+    "kinetic_energy": ("m2 s-2", "volume-mean kinetic energy"),
+    "surface_temperature": ("degC", "mean temperature of the uppermost level"),
+    "vertical_velocity_rms": ("m s-1", "root-mean-square vertical velocity"),
+    "vertical_velocity_max": ("m s-1", "largest vertical speed"),
+    "speed_max": ("m s-1", "largest horizontal velocity component"),
+}
+
+
+def newest(carry: Mapping[str, Any], level: int = 1) -> dict[str, np.ndarray]:
+    """Take the newest time level of what states and series need.
+
+    Parameters
+    ----------
+    carry : from :class:`warmstart.engine.veros.step.PureStep`.
+    level : index of the newest time level.
+
+    Returns
+    -------
+    ``temp salt u v w B1_gm``, dims ``(z, y, x)``, surface first, zero on land.
+
+    Examples
+    --------
+    >>> newest(carry)["temp"].shape  # doctest: +SKIP
+    (18, 49, 13)
+    """
+    fields = {name: from_veros(carry[name][level]) for name in ("temp", "salt", "u", "v", "w")}
+    return fields | {"B1_gm": from_veros(carry["B1_gm"])}
+
+
+def series_row(fields: Mapping[str, np.ndarray], grid: Grid) -> dict[str, float]:
+    """Reduce a state to the numbers of the series.
+
+    Parameters
+    ----------
+    fields : from :func:`newest`.
+    grid : the mesh.
+
+    Returns
+    -------
+    One number for each name of :data:`SERIES`, in its units.
+
+    Examples
+    --------
+    >>> series_row(newest(carry), grid)["channel_transport"]  # doctest: +SKIP
+    135.6
+    """
+    volume = grid.volume.values
+    deep = volume * (grid.gdept_0.values > DEEP)
+
+    def mean(values: np.ndarray, weight: np.ndarray) -> float:
+        total = float(weight.sum())
+        return float((values * weight).sum() / total) if total else float("nan")
+
+    u, v, w = fields["u"], fields["v"], fields["w"]
+    residual = residual_overturning(v, fields["B1_gm"], grid)
+    north_row = grid.gphiv.values[:, 0]
+    face = grid.gdepw_0.values[:, 0, 0]
+    north = ((north_row > 10) & (north_row < 65))[None, :] & (face > 500.0)[:, None]
+    abyssal = (north_row > -60)[None, :] & (face > 1500.0)[:, None]
+    return {
+        "thetao_mean": mean(fields["temp"], volume),
+        "so_mean": mean(fields["salt"], volume),
+        "thetao_deep": mean(fields["temp"], deep),
+        "so_deep": mean(fields["salt"], deep),
+        "channel_transport": channel_transport(u, grid),
+        "overturning_north": float(np.max(residual, where=north, initial=-np.inf)),
+        "overturning_abyssal": float(np.min(residual, where=abyssal, initial=np.inf)),
+        "kinetic_energy": mean(0.5 * (u**2 + v**2), volume),
+        "surface_temperature": mean(fields["temp"][0], volume[0]),
+        "vertical_velocity_rms": float(np.sqrt(mean(w**2, volume))),
+        "vertical_velocity_max": float(np.abs(w).max()),
+        "speed_max": float(max(np.abs(u).max(), np.abs(v).max())),
+    }
+
+
+def channel_transport(u: np.ndarray, grid: Grid) -> float:
+    """Zonal transport between the latitudes of the channel, mean over longitude [Sv]."""
+    latitude = grid.gphit.values[:, 0]
+    rows = (latitude > dino.CHANNEL[0]) & (latitude < dino.CHANNEL[1])
+    face = grid.e2u.values * grid.e3u_0.values * grid.umask.values
+    return float(((u * face)[:, rows].sum(axis=(0, 1))).mean() / SVERDRUP)
+
+
+def residual_overturning(v: np.ndarray, eddy: np.ndarray, grid: Grid) -> np.ndarray:
+    """Overturning by the mean flow and the eddy-induced velocity, positive where water sinks in the north.
+
+    Parameters
+    ----------
+    v : meridional velocity, zero on land [m s-1], dims ``(z, y, x)``.
+    eddy : Veros's ``B1_gm``, the eddy streamfunction at the top face of each cell [m2 s-1].
+    grid : the mesh.
+
+    Returns
+    -------
+    Streamfunction at the top face of each cell [Sv], dims ``(z, y)``.
+
+    Examples
+    --------
+    >>> residual_overturning(v, eddy, grid)  # doctest: +SKIP
+    """
+    width = grid.e1v.values * grid.vmask.values
+    northward = (v * width * grid.e3v_0.values).sum(axis=2)
+    below = np.cumsum(northward[::-1], axis=0)[::-1]
+    return -(below + (eddy * width).sum(axis=2)) / SVERDRUP
+
+
+def state_arrays(fields: Mapping[str, np.ndarray], grid: Grid) -> dict[str, np.ndarray]:
+    """Name and mask the variables of a state.
+
+    Parameters
+    ----------
+    fields : from :func:`newest`.
+    grid : the mesh.
+
+    Returns
+    -------
+    ``thetao so uo vo`` with dims ``(z, y, x)`` and ``zos`` with dims ``(y, x)``, NaN on land.
+
+    Examples
+    --------
+    >>> sorted(state_arrays(fields, grid))  # doctest: +SKIP
+    ['so', 'thetao', 'uo', 'vo', 'zos']
+    """
+    out = {}
+    for name in STATE_VARIABLES:
+        variable = VARIABLES[name]
+        if variable.veros is not None:
+            out[name] = np.where(grid.ds[variable.mask].values > 0, fields[variable.veros], np.nan)
+    out["zos"] = sea_level(fields["temp"], fields["salt"], fields["u"], fields["v"], grid)
+    return out
+
+
+def states_dataset(snapshots: list[dict[str, Any]]) -> xr.Dataset:
+    """Stack snapshots along time.
+
+    Parameters
+    ----------
+    snapshots : each with the arrays of :func:`state_arrays`, ``day`` and ``phase``.
+
+    Returns
+    -------
+    Dataset with dim ``time`` and coordinates ``year`` and ``phase``.
+
+    Examples
+    --------
+    >>> states_dataset([{**state_arrays(fields, grid), "day": 360.0, "phase": "transient"}])  # doctest: +SKIP
+    """
+    variables = {
+        name: (("time", *VARIABLES[name].dims), np.stack([s[name] for s in snapshots]), VARIABLES[name].attrs)
+        for name in STATE_VARIABLES
+    }
+    years = np.array([float(s["day"]) for s in snapshots]) / dino.YEAR_DAYS
+    coords = {
+        "year": (
+            "time",
+            years,
+            {"units": "1", "long_name": "model years of 360 days since the start of the run"},
+        ),
+        "phase": ("time", np.array([str(s["phase"]) for s in snapshots]), {"long_name": "phase of the run"}),
+    }
+    return xr.Dataset(variables, coords=coords)
+
+
+def series_dataset(rows: list[dict[str, float]]) -> xr.Dataset:
+    """Stack series rows along time.
+
+    Parameters
+    ----------
+    rows : each from :func:`series_row`, with ``day``.
+
+    Returns
+    -------
+    Dataset with dim ``time`` and coordinate ``year``.
+
+    Examples
+    --------
+    >>> series_dataset([{**series_row(fields, grid), "day": 0.0}])  # doctest: +SKIP
+    """
+    years = np.array([row["day"] for row in rows]) / dino.YEAR_DAYS
+    variables = {
+        name: (
+            "time",
+            np.array([row[name] for row in rows]),
+            {"units": units, "long_name": f"{meaning} (instantaneous)"},
+        )
+        for name, (units, meaning) in SERIES.items()
+    }
+    attrs = {"units": "1", "long_name": "model years of 360 days since the start of the run"}
+    return xr.Dataset(variables, coords={"year": ("time", years, attrs)})

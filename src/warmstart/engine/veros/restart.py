@@ -1,0 +1,376 @@
+"""Restart files in Veros's own layout, and how a state becomes one. Numpy only: no JAX, no Veros.
+
+The group ``core`` holds what Veros's ``restart_input_filename`` reads: every variable with ghost cells, dims
+``(x, y, z)`` with the bottom first, and three time levels. The group ``warmstart`` holds what the pure step carries
+in addition.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import scipy.sparse
+import scipy.sparse.csgraph
+import scipy.sparse.linalg
+import xarray as xr
+
+from warmstart import eos, files
+from warmstart.errors import UserError
+from warmstart.grid import Grid
+
+#: Fields with time levels that a step needs.
+LEVELS = (
+    "temp", "salt", "u", "v", "w", "psi", "dpsi", "dpsin", "tke", "du", "dv", "dtemp", "dsalt", "dtke", "rho", "Nsqr",
+)  # fmt: skip
+#: Fields without time levels that a step carries; ``B1_gm`` serves diagnostics only.
+PLAIN = ("K_diss_v", "B1_gm", "time")
+#: Carried by the pure step but unknown to Veros's restart.
+EXTRA = ("B1_gm",)
+#: In Veros's restart but unused without energy conservation; written as zeros.
+UNUSED = ("int_drhodT", "int_drhodS", "Hd", "dHd")
+#: Veros's indices of the time levels.
+INDICES = {"taum1": 0, "tau": 1, "taup1": 2}
+
+SOUND_SPEED = 1490.0  #: of the pressure term in Veros's density [m s-1]
+VEROS_GRAVITY = 9.81  #: [m s-2]
+
+
+def write_restart(
+    path: str | Path, fields: Mapping[str, np.ndarray], attrs: Mapping[str, Any] | None = None
+) -> None:
+    """Write restart fields, whole or not at all.
+
+    Parameters
+    ----------
+    path : the file, replaced if it exists.
+    fields : the names of `LEVELS` and `PLAIN`, with ghost cells, dims ``(x, y, z, level)``.
+    attrs : anything JSON can hold, kept in the group ``warmstart``.
+
+    Examples
+    --------
+    >>> write_restart("restart.h5", fields, {"day": 360.0})  # doctest: +SKIP
+    """
+    with files.replacing(path, overwrite=True) as temporary, h5py.File(temporary, "w") as file:
+        core, extra = file.create_group("core"), file.create_group("warmstart")
+        for name in (*LEVELS, *PLAIN):
+            _create(extra if name in EXTRA else core, name, np.asarray(fields[name]))
+        for name in UNUSED:
+            _create(core, name, np.zeros_like(fields["temp"]))
+        for name, index in INDICES.items():
+            core.create_dataset(name, data=np.int32(index))
+        extra.create_dataset(
+            "attributes", data=json.dumps(dict(attrs or {}))
+        )  # too long for an HDF5 attribute
+
+
+def _create(group: h5py.Group, name: str, values: np.ndarray) -> None:
+    packed = {"compression": "gzip", "compression_opts": 1, "shuffle": True} if values.size > 1 else {}
+    group.create_dataset(name, data=values, track_times=False, **packed)
+
+
+def read_restart(path: str | Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """Read a restart written by :func:`write_restart` or by Veros itself.
+
+    Parameters
+    ----------
+    path : the file.
+
+    Returns
+    -------
+    The fields of `LEVELS` and `PLAIN`, older level first, and the attributes.
+
+    Raises
+    ------
+    UserError
+        If the file is missing, damaged, or no restart of this configuration.
+
+    Examples
+    --------
+    >>> fields, attrs = read_restart("restart.h5")  # doctest: +SKIP
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise UserError(f"restart file {path} does not exist; give a restart.h5 of an earlier run")
+    try:
+        with h5py.File(path, "r") as file:
+            core = file["core"]
+            extra = file.get("warmstart", {})
+            order = [int(core[name][()]) for name in INDICES]
+            fields = {name: np.asarray(core[name][...])[..., order] for name in LEVELS}
+            fields |= {name: np.asarray(core[name][()]) for name in PLAIN if name not in EXTRA}
+            for name in EXTRA:
+                fields[name] = (
+                    np.asarray(extra[name][...]) if name in extra else np.zeros_like(fields["K_diss_v"])
+                )
+            attrs = json.loads(extra["attributes"][()]) if "attributes" in extra else {}
+    except (OSError, KeyError, ValueError) as error:
+        raise UserError(
+            f"{path} is no Veros restart of this configuration ({error}); was it written by warmstart?"
+        ) from error
+    return fields, attrs
+
+
+def restart_from_state(state: xr.Dataset, grid: Grid, path: str | Path, overwrite: bool = False) -> Path:
+    """Write the restart file from which Veros starts in a given state.
+
+    The barotropic streamfunction is the one whose transport is nearest, in kinetic energy, to that of the given
+    velocity: constant along each coast, so that nothing flows through walls and the transport of the channel is
+    kept. Density, stability and vertical velocity follow from the state; the turbulent kinetic energy and all
+    tendencies are zero, the three time levels equal, the time is 1 January.
+
+    Parameters
+    ----------
+    state : ``thetao`` [degC], ``so`` [1e-3] and optionally ``uo``, ``vo`` [m s-1] (without them: from rest), dims
+        ``(z, y, x)``, land NaN.
+    grid : the mesh of the configuration.
+    path : the file to write.
+    overwrite : whether an existing file may be replaced.
+
+    Returns
+    -------
+    `path`.
+
+    Raises
+    ------
+    UserError
+        If a variable is missing, has another shape, or is not finite on a wet cell.
+
+    Examples
+    --------
+    >>> restart_from_state(state, grid, "restart.h5")  # doctest: +SKIP
+    """
+    files.refuse_existing(path, overwrite)
+    thetao, so = (_wet_values(state, name, grid, "tmask") for name in ("thetao", "so"))
+    moving = "uo" in state and "vo" in state
+    uo, vo = (
+        _wet_values(state, n, grid, m) if moving else np.zeros(grid.shape)
+        for n, m in (("uo", "umask"), ("vo", "vmask"))
+    )
+    psi = barotropic_streamfunction(uo, vo, grid)
+    uo, vo = _with_streamfunction(uo, vo, psi, grid)
+    fields = _fields(thetao, so, uo, vo, psi, grid)
+    write_restart(path, fields, {"origin": "state"})
+    return Path(path)
+
+
+def _wet_values(state: xr.Dataset, name: str, grid: Grid, mask: str) -> np.ndarray:
+    """Values of one variable with zeros on land."""
+    if name not in state:
+        raise UserError(
+            f"the state has no {name}; expected a Dataset with thetao and so, and uo and vo if it moves"
+        )
+    if set(state[name].dims) != {"z", "y", "x"}:
+        raise UserError(
+            f"{name} has dims {state[name].dims}; expected one state with dims (z, y, x): select a sample first"
+        )
+    values = state[name].transpose("z", "y", "x").values.astype("float64")
+    if values.shape != grid.shape:
+        raise UserError(f"{name} has shape {values.shape}; expected {grid.shape}, that of the mesh")
+    wet = grid.ds[mask].values > 0
+    bad = int((~np.isfinite(values) & wet).sum())
+    if bad:
+        raise UserError(f"{name} is not finite in {bad} wet cells; expected a value in every cell of {mask}")
+    return np.where(wet, values, 0.0)
+
+
+def barotropic_streamfunction(uo: np.ndarray, vo: np.ndarray, grid: Grid) -> np.ndarray:
+    """Streamfunction of the depth-integrated transport: U = -dpsi/dy, V = dpsi/dx.
+
+    The least-squares solution that is constant along each coast and minimises the barotropic kinetic energy of
+    the difference; exact where the transport has no divergence.
+
+    Parameters
+    ----------
+    uo, vo : velocity with zeros on land [m s-1], dims ``(z, y, x)``.
+    grid : the mesh.
+
+    Returns
+    -------
+    Streamfunction at F points [m3 s-1], shape ``(ny + 1, nx)``; row 0 is the coast south of the first row; zero
+    on the northern coast.
+
+    Examples
+    --------
+    >>> barotropic_streamfunction(uo, vo, grid)  # doctest: +SKIP
+    """
+    g = {
+        name: grid.ds[name].values
+        for name in ("e1u", "e2u", "e1v", "e2v", "e3u_0", "e3v_0", "umask", "vmask")
+    }
+    thick_u, thick_v = g["e3u_0"] * g["umask"], g["e3v_0"] * g["vmask"]
+    transport = np.concatenate(
+        [((uo * thick_u).sum(0) * g["e2u"]).ravel(), ((vo * thick_v).sum(0) * g["e1v"]).ravel()]
+    )
+    depth = np.concatenate([thick_u.sum(0).ravel(), thick_v.sum(0).ravel()])
+    aspect = np.concatenate([(g["e1u"] / g["e2u"]).ravel(), (g["e2v"] / g["e1v"]).ravel()])
+    difference = _face_differences(grid)
+    wet = depth > 0
+    groups, members = _coasts(difference, wet)
+    join = scipy.sparse.csr_matrix(
+        (np.ones(members.size), (np.arange(members.size), members)), shape=(members.size, groups)
+    )
+    weight = scipy.sparse.diags(aspect[wet] / depth[wet])
+    slope = difference[wet] @ join
+    free = np.flatnonzero(np.arange(groups) != members[-1])
+    matrix = (slope.T @ weight @ slope).tocsc()[free][:, free]
+    solution = np.zeros(groups)
+    solution[free] = scipy.sparse.linalg.spsolve(matrix.tocsc(), (slope.T @ (weight @ transport[wet]))[free])
+    _, ny, nx = grid.shape
+    return solution[members].reshape(ny + 1, nx)
+
+
+def _face_differences(grid: Grid) -> scipy.sparse.csr_matrix:
+    """Matrix from the streamfunction at F points to the transport through U faces, then V faces."""
+    _, ny, nx = grid.shape
+    index = np.arange((ny + 1) * nx).reshape(ny + 1, nx)
+    north, south = index[1:].ravel(), index[:-1].ravel()
+    west = np.roll(index[1:], 1, axis=1).ravel()
+    n = ny * nx
+    rows = np.concatenate([np.arange(n), np.arange(n), n + np.arange(n), n + np.arange(n)])
+    columns = np.concatenate([north, south, north, west])
+    values = np.repeat([-1.0, 1.0, 1.0, -1.0], n)
+    return scipy.sparse.csr_matrix((values, (rows, columns)), shape=(2 * n, index.size))
+
+
+def _coasts(difference: scipy.sparse.csr_matrix, wet: np.ndarray) -> tuple[int, np.ndarray]:
+    """Group the F points that no transport separates: all ends of dry faces share one value."""
+    dry = abs(difference[~wet])
+    return scipy.sparse.csgraph.connected_components(dry.T @ dry, directed=False)
+
+
+def _with_streamfunction(
+    uo: np.ndarray, vo: np.ndarray, psi: np.ndarray, grid: Grid
+) -> tuple[np.ndarray, np.ndarray]:
+    """Replace the depth mean of the velocity by that of the streamfunction."""
+    out = []
+    transports = (
+        -(psi[1:] - psi[:-1]) / grid.e2u.values,
+        (psi[1:] - np.roll(psi[1:], 1, axis=1)) / grid.e1v.values,
+    )
+    for velocity, transport, name in ((uo, transports[0], "u"), (vo, transports[1], "v")):
+        mask = grid.ds[f"{name}mask"].values
+        thickness = grid.ds[f"e3{name}_0"].values * mask
+        depth = np.maximum(thickness.sum(0), 1e-20)
+        mean = ((velocity * thickness).sum(0) - transport) / depth
+        out.append((velocity - mean) * mask)
+    return out[0], out[1]
+
+
+def _fields(
+    thetao: np.ndarray, so: np.ndarray, uo: np.ndarray, vo: np.ndarray, psi: np.ndarray, grid: Grid
+) -> dict[str, np.ndarray]:
+    """Restart fields of a state in Veros's layout."""
+    depth = grid.gdept_1d.values[:, None, None]
+    tmask = grid.tmask.values.astype("float64")
+    rho = in_situ_density(thetao, so, depth) * tmask
+    fields = {name: np.zeros_like(to_veros(thetao)) for name in LEVELS}
+    for name, values in (("temp", thetao), ("salt", so), ("u", uo), ("v", vo), ("rho", rho)):
+        fields[name] = to_veros(values)
+    fields["w"] = to_veros(vertical_velocity(uo, vo, grid))
+    fields["Nsqr"] = to_veros(_stability(thetao, so, rho, grid))
+    fields["psi"] = _psi_with_ghosts(psi)
+    fields["dpsi"] = np.zeros_like(fields["psi"])
+    fields["dpsin"] = np.zeros(_coast_count(grid))
+    out = {name: np.repeat(values[..., None], 3, axis=-1) for name, values in fields.items()}
+    return out | {
+        "K_diss_v": np.zeros(fields["temp"].shape),
+        "B1_gm": np.zeros(fields["temp"].shape),
+        "time": np.zeros(()),
+    }
+
+
+def _coast_count(grid: Grid) -> int:
+    """Number of separate coasts."""
+    difference = _face_differences(grid)
+    surface = np.concatenate([grid.umask.values[0].ravel(), grid.vmask.values[0].ravel()]) > 0
+    groups, members = _coasts(difference, surface)
+    dry_ends = np.unique(abs(difference[~surface]).indices)
+    return int(np.unique(members[dry_ends]).size)
+
+
+def to_veros(values: np.ndarray) -> np.ndarray:
+    """Turn ``(z, y, x)``, surface first, into Veros's ``(x, y, z)``, bottom first, with two ghost cells around.
+
+    Examples
+    --------
+    >>> to_veros(np.zeros((3, 4, 5))).shape
+    (9, 8, 3)
+    """
+    return _ghosts(values[::-1].transpose(2, 1, 0))
+
+
+def from_veros(values: np.ndarray) -> np.ndarray:
+    """Turn Veros's ``(x, y, z)`` with ghost cells into ``(z, y, x)``, surface first; the inverse of :func:`to_veros`.
+
+    Examples
+    --------
+    >>> from_veros(to_veros(np.ones((3, 4, 5)))).shape
+    (3, 4, 5)
+    """
+    return np.asarray(values)[2:-2, 2:-2].transpose(2, 1, 0)[::-1]
+
+
+def _ghosts(inner: np.ndarray) -> np.ndarray:
+    """Add two ghost cells in x (periodic) and y (zero)."""
+    out = np.zeros((inner.shape[0] + 4, inner.shape[1] + 4, *inner.shape[2:]))
+    out[2:-2, 2:-2] = inner
+    out[:2], out[-2:] = out[-4:-2].copy(), out[2:4].copy()
+    return out
+
+
+def _psi_with_ghosts(psi: np.ndarray) -> np.ndarray:
+    """Streamfunction ``(ny + 1, nx)`` in Veros's layout; the coasts continue into the ghost rows."""
+    out = _ghosts(psi[1:].T)
+    south = np.concatenate([psi[0][-2:], psi[0], psi[0][:2]])
+    north = np.concatenate([psi[-1][-2:], psi[-1], psi[-1][:2]])
+    out[:, :2] = south[:, None]
+    out[:, -2:] = north[:, None]
+    return out
+
+
+def in_situ_density(thetao: np.ndarray, so: np.ndarray, depth: np.ndarray) -> np.ndarray:
+    """Density anomaly as Veros carries it: S-EOS plus a pressure term that depends on depth only [kg m-3]."""
+    return eos.density_anomaly(thetao, so, depth) + eos.RHO0 * VEROS_GRAVITY * depth / SOUND_SPEED**2
+
+
+def _stability(thetao: np.ndarray, so: np.ndarray, rho: np.ndarray, grid: Grid) -> np.ndarray:
+    """Squared buoyancy frequency at the top face of each cell, the uppermost one repeated [s-2]."""
+    depth = grid.gdept_1d.values[:, None, None]
+    tmask = grid.tmask.values.astype("float64")
+    gap = np.diff(grid.gdept_1d.values)[:, None, None]
+    lifted = in_situ_density(thetao[:-1], so[:-1], depth[1:])
+    n2 = np.zeros(grid.shape)
+    n2[1:] = -VEROS_GRAVITY / eos.RHO0 / gap * tmask[1:] * tmask[:-1] * (lifted - rho[1:])
+    n2[0] = n2[1]
+    return n2
+
+
+def vertical_velocity(uo: np.ndarray, vo: np.ndarray, grid: Grid) -> np.ndarray:
+    """Vertical velocity at the top face of each cell, positive up, from continuity.
+
+    Parameters
+    ----------
+    uo, vo : velocity with zeros on land [m s-1], dims ``(z, y, x)``.
+    grid : the mesh.
+
+    Returns
+    -------
+    Velocity [m s-1], dims ``(z, y, x)``; level 0 is the surface.
+
+    Examples
+    --------
+    >>> vertical_velocity(uo, vo, grid)  # doctest: +SKIP
+    """
+    e2u, e1v = grid.e2u.values, grid.e1v.values
+    flux_v = vo * e1v
+    south = np.concatenate([np.zeros_like(flux_v[:, :1]), flux_v[:, :-1]], axis=1)
+    divergence = (uo - np.roll(uo, 1, axis=2)) * e2u + flux_v - south
+    divergence = divergence / (grid.e1t.values * grid.e2t.values) * grid.e3t_0.values
+    below_surface = np.concatenate([np.zeros_like(divergence[:1]), np.ones_like(divergence[1:])])
+    top_wet = grid.tmask.values * np.where(below_surface > 0, np.roll(grid.tmask.values, 1, axis=0), 1)
+    return np.cumsum((-divergence * top_wet)[::-1], axis=0)[::-1]

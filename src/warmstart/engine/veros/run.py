@@ -1,0 +1,338 @@
+"""Run a job: phases, records, snapshots, checkpoints, one retry after a blow-up."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import logging
+import math
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from warmstart import files, parameters
+from warmstart.engine import dino
+from warmstart.engine.base import DAY, YEAR, Job, Phase, load_job, save_job, verdict
+from warmstart.engine.veros import checkpoint, diagnose, environment
+from warmstart.engine.veros.checkpoint import Progress
+from warmstart.engine.veros.restart import read_restart, write_restart
+from warmstart.errors import UserError
+from warmstart.grid import Grid
+
+if TYPE_CHECKING:
+    from warmstart.engine.veros.step import PureStep
+
+log = logging.getLogger(__name__)
+MAX_SPEED = 20.0  #: a velocity beyond is a blow-up [m s-1]
+CALL_SECONDS = 5.0  #: wall time of one call of the compiled loop, after which signals are looked at
+FAILED, TERMINATED = 3, 143  #: exit codes
+Report = Callable[..., None]
+
+
+def emit(event: str, **content: Any) -> None:
+    """Print one JSON object on standard output, which is what a parent process reads."""
+    sys.stdout.write(json.dumps({"event": event, **content}) + "\n")
+    sys.stdout.flush()
+
+
+def run_job(path: str | Path, report: Report = emit) -> int:
+    """Run or continue a job.
+
+    Parameters
+    ----------
+    path : the YAML file of a :class:`warmstart.engine.base.Job`.
+    report : called with an event name and keywords.
+
+    Returns
+    -------
+    Exit code: 0 finished, 3 blown up twice, 143 stopped by SIGTERM after a checkpoint.
+
+    Raises
+    ------
+    UserError
+        If the job is invalid, or its folder holds another job.
+
+    Examples
+    --------
+    >>> run_job("job.yaml")  # doctest: +SKIP
+    """
+    job = load_job(path)
+    job.folder.mkdir(parents=True, exist_ok=True)
+    with _locked(job.folder, report):
+        _claim(job)
+        status = _read_status(job.folder)
+        if status.get("state") == "finished":
+            report("finished", year=job.years, years=job.years, folder=str(job.folder), again=True)
+            return 0
+        if status.get("state") == "failed":
+            report("failed", folder=str(job.folder), message=status.get("message", ""))
+            return FAILED
+        environment.configure()
+        return Run(job, report).execute()
+
+
+@contextlib.contextmanager
+def _locked(folder: Path, report: Report) -> Iterator[None]:
+    """Hold the folder: a second process waits for the first, then continues or finds the job done."""
+    with (folder / ".lock").open("w") as handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            report("waiting", folder=str(folder), message="another process is running this job")
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+
+
+def _claim(job: Job) -> None:
+    """Write ``job.yaml``, or refuse a folder that holds another job."""
+    path = job.folder / "job.yaml"
+    if not path.exists():
+        save_job(job, path)
+        return
+    present, free = load_job(path), {"checkpoint_seconds", "folder"}
+    if present.model_dump(exclude=free) != job.model_dump(exclude=free):
+        raise UserError(f"{path} is another job; choose another folder, or remove {job.folder} first")
+
+
+def _read_status(folder: Path) -> dict[str, Any]:
+    path = folder / "status.yaml"
+    return yaml.safe_load(path.read_text()) or {} if path.exists() else {}
+
+
+class Run:
+    """A job in progress.
+
+    Parameters
+    ----------
+    job : what to do.
+    report : called with an event name and keywords.
+    """
+
+    def __init__(self, job: Job, report: Report) -> None:
+        self.job, self.folder, self.report = job, job.folder, report
+        self.grid: Grid = dino.grid(job.configuration.resolution, job.configuration.levels)
+        self.progress = Progress()
+        self.carry: dict[str, Any] = {}
+        self.stopping = False
+        self.since = (time.monotonic(), time.process_time())
+        self.saved = self.said = time.monotonic()
+        self.step_seconds = math.inf
+
+    def execute(self) -> int:
+        """Run to the end, to a failure, or to a signal; return the exit code."""
+        signal.signal(signal.SIGTERM, self._on_signal)
+        self.step = _build_step(self.job)
+        self._resume()
+        while True:
+            blown = self._advance_phases()
+            if self.stopping:
+                self._save()
+                return TERMINATED
+            if not blown:
+                self._finish()
+                return 0
+            if not self._retry(blown):
+                return FAILED
+
+    def _on_signal(self, *_: Any) -> None:
+        self.stopping = True
+
+    def _resume(self) -> None:
+        """Start from the checkpoint if there is one."""
+        found = checkpoint.load(self.folder)
+        if found is None:
+            self._begin()
+        else:
+            fields, self.progress = found
+            self.carry = self.step.unpack(fields)
+            self.report("resumed", year=self._day() / YEAR, years=self.job.years)
+        self._write_status("running")
+
+    def _begin(self) -> None:
+        """Take the initial state and look at it."""
+        self.carry = self.step.initial() if self.job.start == "rest" else self._from_restart()
+        self._observe(self.job.phases[0], 0.0)
+
+    def _from_restart(self) -> dict[str, Any]:
+        fields, _ = read_restart(self.job.start)
+        expected = self.step.pack(self.step.initial())
+        for name, values in expected.items():
+            if fields[name].shape != values.shape:
+                raise UserError(
+                    f"{self.job.start} is of another grid: {name} has shape {fields[name].shape}; "
+                    f"expected {values.shape} for {self.job.configuration}"
+                )
+        return self.step.unpack(fields)
+
+    def _phases(self) -> tuple[Phase, ...]:
+        """The phases of the present attempt."""
+        return self.job.phases if self.progress.attempt == 1 else tuple(p.cautious() for p in self.job.phases)
+
+    def _phase_start(self, index: int) -> float:
+        return self.job.phases[index - 1].until_day if index else 0.0
+
+    def _day(self) -> float:
+        """Day since the start of the run."""
+        p = self.progress
+        if p.phase >= len(self.job.phases):
+            return self.job.phases[-1].until_day
+        return self._phase_start(p.phase) + p.steps * self._phases()[p.phase].dt_tracer / DAY
+
+    def _advance_phases(self) -> dict[str, Any] | None:
+        """Run all phases that are left; return a description of a blow-up, or None."""
+        phases = self._phases()
+        while self.progress.phase < len(phases):
+            phase, start = phases[self.progress.phase], self._phase_start(self.progress.phase)
+            theta = self.step.theta(self.job.parameters, phase.dt_momentum, phase.dt_tracer)
+            for stop in phase.stops(start):
+                if stop <= self._day():
+                    continue
+                self._advance_to(theta, round((stop - start) * DAY / phase.dt_tracer))
+                if self.stopping:
+                    return None
+                blown = self._observe(phase, stop)
+                if blown:
+                    return blown
+                if time.monotonic() - self.saved >= self.job.checkpoint_seconds:
+                    self._save()
+            self.progress.phase, self.progress.steps = self.progress.phase + 1, 0
+        return None
+
+    def _advance_to(self, theta: dict[str, Any], target: int) -> None:
+        """Step until `target` steps of the phase are done, in calls short enough to answer a signal."""
+        import jax
+
+        while self.progress.steps < target and not self.stopping:
+            left = target - self.progress.steps
+            first = math.isinf(self.step_seconds)
+            n = min(left, 2 if first else max(1, int(CALL_SECONDS / self.step_seconds)))
+            if first:  # compile before the clock starts
+                jax.block_until_ready(self.step.advance(self.carry, theta, 0))
+            before = time.monotonic()
+            self.carry = jax.block_until_ready(self.step.advance(self.carry, theta, n))
+            self.step_seconds = max((time.monotonic() - before) / n, 1e-6)
+            self.progress.steps += n
+
+    def _observe(self, phase: Phase, day: float) -> dict[str, Any] | None:
+        """Add a row, keep a state, report progress; return a description if the run has blown up."""
+        fields = diagnose.newest(self.carry)
+        row = diagnose.series_row(fields, self.grid)
+        if (
+            not all(math.isfinite(row[n]) for n in ("thetao_mean", "so_mean", "kinetic_energy"))
+            or not row["speed_max"] <= MAX_SPEED
+        ):
+            return {
+                "year": day / YEAR,
+                "phase": phase.name,
+                "attempt": self.progress.attempt,
+                "dt_momentum": phase.dt_momentum,
+                "dt_tracer": phase.dt_tracer,
+                "speed_max": row["speed_max"],
+                "parameters": dict(self.job.parameters),
+            }
+        if phase.records(day):
+            self.progress.rows.append({"day": day, **row})
+        if phase.keeps(day):
+            checkpoint.save_snapshot(self.folder, day, diagnose.state_arrays(fields, self.grid), phase.label)
+        if time.monotonic() - self.said >= 1.0:
+            self.said = time.monotonic()
+            self.report("progress", year=day / YEAR, years=self.job.years, attempt=self.progress.attempt)
+        return None
+
+    def _retry(self, blown: dict[str, Any]) -> bool:
+        """Report a blow-up and begin again with smaller time steps; False if that has been tried."""
+        self.progress.blow_ups.append(blown)
+        self.report("blow-up", **blown)
+        message = f"blown up in year {blown['year']:g} at {blown['dt_momentum']:g} s / {blown['dt_tracer'] / DAY:g} day"
+        log.warning("%s: %s", self.folder, message)
+        smaller = tuple(p.cautious() for p in self.job.phases) != self.job.phases
+        if self.progress.attempt > 1 or not smaller:
+            self._write_status("failed", message=f"{message}; parameters {self.job.parameters}")
+            self.report("failed", folder=str(self.folder), message=message)
+            return False
+        spent = self._spent()
+        checkpoint.clear(self.folder)
+        self.progress = Progress(
+            attempt=2, blow_ups=self.progress.blow_ups, wall_seconds=spent[0], cpu_seconds=spent[1]
+        )
+        self.since = (time.monotonic(), time.process_time())
+        self._begin()
+        self._save()
+        return True
+
+    def _spent(self) -> tuple[float, float]:
+        """Wall and CPU seconds of all processes so far."""
+        wall, cpu = time.monotonic() - self.since[0], time.process_time() - self.since[1]
+        return self.progress.wall_seconds + wall, self.progress.cpu_seconds + cpu
+
+    def _save(self) -> None:
+        """Write the checkpoint and the status."""
+        wall, cpu = self._spent()
+        self.progress.wall_seconds, self.progress.cpu_seconds = wall, cpu
+        self.since = (time.monotonic(), time.process_time())
+        checkpoint.save(self.folder, self.step.pack(self.carry), self.progress)
+        self._write_status("running")
+        self.saved = time.monotonic()
+
+    def _finish(self) -> None:
+        """Write states, series, restart and status, then drop the checkpoint."""
+        values, config = (
+            self.job.parameters,
+            self.job.model_dump(mode="json", exclude={"folder", "checkpoint_seconds"}),
+        )
+        attrs = files.provenance(
+            config=config, command=f"python -m warmstart.engine.veros {self.folder / 'job.yaml'}"
+        )
+        series = diagnose.series_dataset(self.progress.rows)
+        rate, judged = verdict({name: series[name].values for name in (*series.data_vars, "year")})
+        attrs |= {"drift_K_per_century": rate, "verdict": judged}
+        snapshots = checkpoint.load_snapshots(self.folder)
+        if snapshots:
+            states = parameters.attach(diagnose.states_dataset(snapshots), values).assign_attrs(attrs)
+            files.write_dataset(self.folder / "states.nc", states, self.grid, overwrite=True)
+        series = parameters.attach(series, values).assign_attrs(attrs)
+        files.write_dataset(self.folder / "series.nc", series, overwrite=True)
+        write_restart(
+            self.folder / "restart.h5", self.step.pack(self.carry), {"day": self._day(), "parameters": values}
+        )
+        self._write_status("finished", rate, judged)
+        checkpoint.clear(self.folder)
+        self.report(
+            "finished", year=self.job.years, years=self.job.years, folder=str(self.folder), verdict=judged
+        )
+
+    def _write_status(
+        self, state: str, rate: float | None = None, judged: str | None = None, message: str = ""
+    ) -> None:
+        wall, cpu = self._spent()
+        status = {
+            "state": state,
+            "years": self._day() / YEAR,
+            "drift_K_per_century": rate if rate is None or math.isfinite(rate) else None,
+            "verdict": judged,
+            "attempts": self.progress.attempt,
+            "blow_ups": self.progress.blow_ups,
+            "wall_seconds": round(wall, 1),
+            "cpu_seconds": round(cpu, 1),
+            "warmstart_version": files.version(),
+        }
+        with files.replacing(self.folder / "status.yaml", overwrite=True) as temporary:
+            temporary.write_text(
+                yaml.safe_dump(status | ({"message": message} if message else {}), sort_keys=False)
+            )
+
+
+def _build_step(job: Job) -> PureStep:
+    """Set the engine up; imports JAX and Veros."""
+    from warmstart.engine.veros.setup import make_setup
+    from warmstart.engine.veros.step import PureStep
+
+    c = job.configuration
+    # the setup's own parameters and steps do not matter: the step takes them as inputs
+    return PureStep(make_setup(c.resolution, c.levels, parameters.defaults(), 1800.0, 1800.0))
