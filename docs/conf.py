@@ -16,3 +16,32 @@ napoleon_numpy_docstring = True
 napoleon_google_docstring = False
 autodoc_typehints = "none"
 autodoc_mock_imports = ["veros", "jax"]
+
+
+def _parameters_page() -> str:
+    """The table of parameters, from the table itself."""
+    from warmstart.parameters import PARAMETERS
+
+    lines = [
+        "# Parameters",
+        "",
+        "Values may carry any convertible unit (`--set wind_stress_south=300mPa`). The default is DINO's reference value; the range is what",
+        "plans may sample; a generator accepts the range that it was trained on. Where NEMO's DINO holds the number in one namelist entry, it is named.",
+        "",
+        "| parameter | unit | default | range | scale | meaning | NEMO |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for p in PARAMETERS.values():
+        nemo = f"`&{p.namelist[0]} {p.namelist[1]}`" if p.namelist else ""
+        lines.append(
+            f"| `{p.name}` | {p.units} | {p.default:g} | {p.low:g} … {p.high:g} | {p.scale} | {p.description} | {nemo} |"
+        )
+    return "\n".join(lines) + "\n"
+
+
+def setup(app: object) -> None:
+    """Write the pages that derive from tables in the code before Sphinx reads them."""
+    from pathlib import Path
+
+    here = Path(__file__).parent
+    (here / "parameters.md").write_text(_parameters_page(), encoding="utf-8")
