@@ -138,7 +138,7 @@ class Grid:
         True
         """
         volume = self.volume if where is None else self.volume.where(where, 0.0)
-        return (field.where(volume > 0, 0.0) * volume).sum(("z", "y", "x"))
+        return (field.where(volume > 0, 0.0) * volume).sum(("z", "y", "x"), skipna=False)
 
     def mean(self, field: xr.DataArray, where: xr.DataArray | None = None) -> xr.DataArray:
         """Average a field at T points over the volume of the sea; arguments as :meth:`integrate`.
