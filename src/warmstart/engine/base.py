@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 import yaml
@@ -19,8 +19,6 @@ SYNCHRONOUS_DAYS = 30  #: days with equal time steps after a start from temperat
 SYNCHRONOUS_STEP = 1800.0  #: [s]
 CAUTIOUS = (3600.0, DAY)  #: time steps of the settling phase and of the retry after a blow-up [s]
 ACCELERATED = (1800.0, 2 * DAY)  #: time steps of the spin-up [s]
-EQUILIBRIUM_DRIFT, NEAR_DRIFT = 0.01, 0.05  #: limits of the verdicts [K / century]
-DRIFT_YEARS = 100.0  #: years over which the drift is fitted
 
 
 class Frozen(BaseModel):
@@ -272,62 +270,3 @@ def _phase(
         snapshot_days=tuple(float(y * YEAR) for y in kept),
         label=label,
     )
-
-
-def drift(years: np.ndarray, deep_temperature: np.ndarray, window: float = DRIFT_YEARS) -> float:
-    """Trend of the deep temperature at the end of a series.
-
-    Parameters
-    ----------
-    years : times of the series, rising.
-    deep_temperature : mean temperature below 2000 m [degC].
-    window : years at the end over which a straight line is fitted.
-
-    Returns
-    -------
-    Drift [K / century]; NaN for a series of less than 5 years.
-
-    Examples
-    --------
-    >>> round(drift(np.arange(200.0), 4 + 0.001 * np.arange(200.0)), 6)
-    0.1
-    """
-    recent = years >= years[-1] - window
-    if recent.sum() < 3 or years[-1] - years[recent][0] < 5.0:
-        return float("nan")
-    return float(100.0 * np.polyfit(years[recent] - years[-1], deep_temperature[recent], 1)[0])
-
-
-def verdict(series: Mapping[str, Any]) -> tuple[float, str]:
-    """Judge whether a run has reached its equilibrium.
-
-    Parameters
-    ----------
-    series : with ``year``, ``thetao_deep`` [degC] and the transports [Sv].
-
-    Returns
-    -------
-    Drift of the deep temperature [K / century], and ``equilibrium`` (below 0.01 and every transport stationary:
-    its trend over the last 100 years below twice its scatter or 1 Sv), ``near`` (below 0.05) or ``drifting``.
-
-    Examples
-    --------
-    >>> t = np.arange(200.0)
-    >>> verdict({"year": t, "thetao_deep": 4 + 2e-4 * t, "channel_transport": 0 * t + 100.0})[1]
-    'near'
-    """
-    years = np.asarray(series["year"], dtype=float)
-    rate = drift(years, np.asarray(series["thetao_deep"], dtype=float))
-    transports = ("channel_transport", "overturning_north", "overturning_abyssal")
-    steady = all(_stationary(years, np.asarray(series[n], dtype=float)) for n in transports if n in series)
-    if abs(rate) < EQUILIBRIUM_DRIFT and steady:
-        return rate, "equilibrium"
-    return rate, "near" if abs(rate) < NEAR_DRIFT else "drifting"
-
-
-def _stationary(years: np.ndarray, values: np.ndarray) -> bool:
-    recent = years >= years[-1] - DRIFT_YEARS
-    line = np.polyfit(years[recent], values[recent], 1)
-    scatter = np.std(values[recent] - np.polyval(line, years[recent]))
-    change = abs(line[0]) * (years[-1] - years[recent][0])
-    return bool(change < max(2 * scatter, 1.0))

@@ -18,7 +18,8 @@ import yaml
 
 from warmstart import files, parameters
 from warmstart.engine import dino
-from warmstart.engine.base import DAY, YEAR, Job, Phase, load_job, save_job, verdict
+from warmstart.engine.base import DAY, YEAR, Job, Phase, load_job, save_job
+from warmstart.engine.verdict import judge
 from warmstart.engine.veros import checkpoint, diagnose, environment
 from warmstart.engine.veros.checkpoint import Progress
 from warmstart.engine.veros.restart import read_restart, write_restart
@@ -290,7 +291,8 @@ class Run:
             config=config, command=f"python -m warmstart.engine.veros {self.folder / 'job.yaml'}"
         )
         series = diagnose.series_dataset(self.progress.rows)
-        rate, judged = verdict({name: series[name].values for name in (*series.data_vars, "year")})
+        found = judge(series)
+        rate, judged = found.drift, found.verdict
         attrs |= {"drift_K_per_century": rate, "verdict": judged}
         snapshots = checkpoint.load_snapshots(self.folder)
         if snapshots:

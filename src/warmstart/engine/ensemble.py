@@ -1,0 +1,381 @@
+"""The verb ``simulate``: an ensemble of engine runs on dask.distributed, one task a member."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from warmstart import parameters as table
+from warmstart.engine.member import LOCK, is_done, locked, read_status, run_member, same_job
+from warmstart.engine.plan import Plan, load_plan, member_job, member_parameters, remember
+from warmstart.errors import UserError
+
+if TYPE_CHECKING:
+    from distributed import Client, Future
+
+log = logging.getLogger(__name__)
+
+LOG_SECONDS = 30.0  #: between two lines of the log
+POLL_SECONDS = 0.5
+SUBMITS = 20  #: times a member is handed to the scheduler again after its workers died
+STOP_SECONDS = 20.0  #: given to the engines for stopping after an interrupt
+# terminals send an interrupt to workers too; they shall wait for the client to stop them in order
+_IGNORE_INTERRUPT = "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)"
+
+
+def simulate(
+    plan: Plan | dict[str, Any] | str | Path,
+    output: str | Path,
+    members: int | None = None,
+    scheduler: str | None = None,
+    workers: int | None = None,
+    progress: bool = False,
+) -> pd.DataFrame:
+    """Run an ensemble of ocean simulations, or continue one with the same call.
+
+    Each member runs in a folder of its own, checkpoints, survives the death of its worker and is never run again once
+    it finished. Killing this process, at any moment and by any means, stops the engines; the same call continues and
+    gives the results of an undisturbed run, bit for bit. A member that blows up does not stop the others.
+
+    Parameters
+    ----------
+    plan : the ensemble plan: a YAML file, its content, or a :class:`~warmstart.engine.plan.Plan`.
+    output : folder of the ensemble; made if it does not exist, continued if it holds the same plan.
+    members : number of members in place of the plan's; member *i* is the same whatever this number is.
+    scheduler : address of a dask scheduler, ``tcp://host:8786``, whose workers see `output` under the same path; None
+        starts a local cluster. (Scripts that call this then need ``if __name__ == "__main__":``.)
+    workers : workers of the local cluster, one core each; None takes one a core.
+    progress : whether to draw a progress bar; without it a line is logged every 30 s.
+
+    Returns
+    -------
+    One row a member: ``member state years drift verdict wall_seconds attempts reason`` and the sampled parameters;
+    `years` in model years, `drift` in K/century, `state` is ``finished`` or ``failed``.
+
+    Raises
+    ------
+    UserError
+        If the plan is wrong, the folder holds another ensemble, or another process works in it.
+    KeyboardInterrupt
+        After a clean stop.
+
+    Examples
+    --------
+    >>> import warmstart as ws
+    >>> ws.simulate("examples/ensemble-dino-4deg.yaml", "runs")  # doctest: +SKIP
+    """
+    resolved = load_plan(plan, members)
+    if workers is not None and workers < 1:
+        raise UserError(f"workers is {workers}; expected at least 1")
+    _require_distributed()
+    runs = Path(output).resolve()
+    written = remember(resolved, runs)
+    with locked(runs / LOCK):
+        jobs = [
+            member_job(written, values, member_folder(runs, i))
+            for i, values in enumerate(member_parameters(resolved))
+        ]
+        for job in jobs:
+            same_job(Path(job["folder"]), job)
+        waiting = [i for i, job in enumerate(jobs) if not is_done(read_status(Path(job["folder"])))]
+        length = resolved.years + resolved.settle_years
+        if waiting:
+            log.info("%s: %d of %d members to run, %d years each", runs, len(waiting), len(jobs), length)
+            with _client(scheduler, min(workers or _cores(), len(waiting))) as client:
+                _run(client, {i: jobs[i] for i in waiting}, Watch(runs, len(jobs), length), progress)
+    return summary(runs, resolved)
+
+
+def summary(runs: Path, plan: Plan) -> pd.DataFrame:
+    """Tabulate the state of every member of an ensemble.
+
+    Parameters
+    ----------
+    runs : folder of the ensemble.
+    plan : its plan.
+
+    Returns
+    -------
+    One row a member, as :func:`simulate`.
+
+    Examples
+    --------
+    >>> plan = load_plan({"configuration": {"resolution": 4, "levels": 18}, "members": 1, "seed": 1, "years": 30})
+    >>> summary(Path("no-such-folder"), plan)["state"].item()
+    'waiting'
+    """
+    rows = []
+    for i, values in enumerate(member_parameters(plan)):
+        status = read_status(member_folder(runs, i))
+        rows.append(
+            {
+                "member": i,
+                "state": status.get("state", "waiting"),
+                "years": float(status.get("years") or 0.0),
+                "drift": _number(status.get("drift_K_per_century")),
+                "verdict": status.get("verdict") or "",
+                "wall_seconds": float(status.get("wall_seconds", 0.0)),
+                "attempts": int(status.get("attempts", 0)),
+                "reason": status.get("message", ""),
+                **{name: values[name] for name in table.PARAMETERS if name in plan.ranges},
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def _number(value: Any) -> float:
+    return float("nan") if value is None else float(value)
+
+
+def member_folder(runs: Path, member: int) -> Path:
+    """Folder of a member: ``runs/member_000``.
+
+    Examples
+    --------
+    >>> member_folder(Path("runs"), 7).as_posix()
+    'runs/member_007'
+    """
+    return runs / f"member_{member:03d}"
+
+
+@dataclass
+class Watch:
+    """Follows the members of an ensemble through their status files.
+
+    Attributes
+    ----------
+    runs : folder of the ensemble.
+    members : how many members it has.
+    years : length of each [model years].
+    """
+
+    runs: Path
+    members: int
+    years: float
+    _seen: dict[int, tuple[int, dict[str, Any]]] = field(default_factory=dict)
+    _start: tuple[float, float] | None = None
+
+    def look(self) -> dict[str, Any]:
+        """Count members and years; ``left`` is the time to go at the pace since the first look [s], or None."""
+        states: dict[str, int] = {}
+        done = 0.0
+        for i in range(self.members):
+            status = self._status(i)
+            state = status.get("state", "waiting")
+            states[state] = states.get(state, 0) + 1
+            # a member that failed needs no more time
+            done += (
+                self.years
+                if state in ("finished", "failed")
+                else min(float(status.get("years") or 0.0), self.years)
+            )
+        now = time.monotonic()
+        self._start = self._start or (now, done)
+        pace = (done - self._start[1]) / max(now - self._start[0], 1e-9)
+        total = self.years * self.members
+        left = (total - done) / pace if pace > 0 and now - self._start[0] > 5.0 else None
+        return {"states": states, "done": done, "total": total, "left": left}
+
+    def _status(self, member: int) -> dict[str, Any]:
+        folder = member_folder(self.runs, member)
+        changed = sum(
+            p.stat().st_mtime_ns for p in (folder / "status.yaml", folder / "progress.json") if p.exists()
+        )
+        if member not in self._seen or self._seen[member][0] != changed:
+            self._seen[member] = (changed, read_status(folder))
+        return self._seen[member][1]
+
+
+def describe(look: dict[str, Any]) -> str:
+    """Say in one line how far an ensemble is.
+
+    Examples
+    --------
+    >>> describe({"states": {"finished": 3, "running": 2}, "done": 1900.0, "total": 3000.0, "left": 125.0})
+    'members: 3 finished, 2 running, 0 failed, 0 waiting; 1900 of 3000 model years; 2 min left'
+    """
+    states = look["states"]
+    waiting = sum(n for state, n in states.items() if state not in ("finished", "running", "failed"))
+    counts = ", ".join(f"{states.get(state, 0)} {state}" for state in ("finished", "running", "failed"))
+    text = f"members: {counts}, {waiting} waiting; {look['done']:.0f} of {look['total']:.0f} model years"
+    return text if look["left"] is None else f"{text}; {_duration(look['left'])} left"
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def _run(client: Client, jobs: dict[int, dict[str, Any]], watch: Watch, progress: bool) -> None:
+    """Hand the members to the scheduler and wait for them."""
+    futures = {_submit(client, i, job): i for i, job in jobs.items()}
+    submits = dict.fromkeys(jobs, 1)
+    try:
+        with _display(progress) as show:
+            while futures:
+                time.sleep(POLL_SECONDS)
+                for future in [f for f in futures if f.done()]:
+                    i = futures.pop(future)
+                    if _ended(future, i) is False:
+                        if submits[i] >= SUBMITS:
+                            raise RuntimeError(
+                                f"the workers of member {i} died {SUBMITS} times; see their logs"
+                            )
+                        submits[i] += 1
+                        futures[_submit(client, i, jobs[i])] = i
+                show(watch.look())
+    except KeyboardInterrupt:
+        log.warning("stopping; the same command continues where the checkpoints are")
+        client.cancel(list(futures), force=True)
+        _wait_for_engines([Path(jobs[i]["folder"]) for i in futures.values()])
+        raise
+
+
+def _submit(client: Client, member: int, job: dict[str, Any]) -> Future:
+    return client.submit(_task, job, key=f"member-{member:03d}-{os.urandom(4).hex()}", retries=2, pure=False)
+
+
+def _task(job: dict[str, Any]) -> str:
+    """What a worker does: run a member for as long as somebody waits for it."""
+    from distributed import get_worker
+
+    worker = get_worker()
+    key = worker.get_current_task()
+
+    def wanted() -> bool:
+        # the scheduler forgets the task when the client cancels it, or is gone
+        task = worker.state.tasks.get(key)
+        return task is not None and task.state in ("executing", "long-running")
+
+    return str(run_member(job, wanted=wanted)["state"])
+
+
+def _ended(future: Future, member: int) -> bool:
+    """Tell whether a member came to its end; False means its workers died and it has to be handed out again."""
+    from distributed import KilledWorker
+
+    if future.status == "finished":
+        log.info("member %d %s", member, future.result())
+        return True
+    if future.status in ("cancelled", "lost"):
+        raise UserError(
+            "the dask scheduler is gone; start it again, then the same command continues the ensemble"
+        )
+    error = future.exception()
+    if isinstance(error, KilledWorker):
+        return False
+    if error is None:
+        raise RuntimeError(f"member {member} ended without a result")
+    raise error
+
+
+def _wait_for_engines(folders: list[Path]) -> None:
+    """Wait until no engine works in any of these folders, for a while."""
+    deadline = time.monotonic() + STOP_SECONDS
+    for folder in folders:
+        while folder.is_dir() and time.monotonic() < deadline:
+            try:
+                with locked(folder / LOCK):
+                    break
+            except UserError:
+                time.sleep(0.1)
+
+
+@contextlib.contextmanager
+def _client(scheduler: str | None, workers: int) -> Iterator[Client]:
+    """Connect to the given scheduler, or start a local cluster that lives as long as the block."""
+    import dask
+    from distributed import Client, LocalCluster
+
+    if scheduler is not None:
+        try:
+            with Client(scheduler, timeout="10s", set_as_default=False) as client:
+                yield client
+        except (OSError, TimeoutError, ValueError) as error:
+            raise UserError(
+                f"no dask scheduler answers at {scheduler}: {error}; give for example tcp://host:8786"
+            ) from error
+        return
+    quiet = {
+        "distributed.scheduler.allowed-failures": 1000,
+        "distributed.nanny.environ.DASK_LOGGING__DISTRIBUTED": "critical",
+    }
+    with tempfile.TemporaryDirectory(prefix="warmstart-dask-") as scratch, dask.config.set(quiet), _quiet():
+        cluster = LocalCluster(
+            n_workers=workers,
+            threads_per_worker=1,
+            processes=True,
+            memory_limit=0,
+            dashboard_address=":0",
+            worker_dashboard_address=None,
+            local_directory=scratch,
+            preload=_IGNORE_INTERRUPT,
+        )
+        with cluster, Client(cluster, set_as_default=False) as client:
+            yield client
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep dask's chatter about workers that come and go out of the log; this module says what matters."""
+    logger = logging.getLogger("distributed")
+    former = logger.level
+    logger.setLevel(logging.CRITICAL + 1)
+    try:
+        yield
+    finally:
+        logger.setLevel(former)
+
+
+def _cores() -> int:
+    from dask.system import CPU_COUNT
+
+    return int(CPU_COUNT)
+
+
+def _require_distributed() -> None:
+    try:
+        import distributed  # noqa: F401
+    except ImportError as error:
+        raise UserError(
+            "simulate needs dask.distributed and Veros: pip install 'warmstart[veros]'"
+        ) from error
+
+
+@contextlib.contextmanager
+def _display(progress: bool) -> Iterator[Callable[[dict[str, Any]], None]]:
+    """A progress bar, or a line in the log every 30 s."""
+    if not progress:
+        last = -LOG_SECONDS
+
+        def line(look: dict[str, Any]) -> None:
+            nonlocal last
+            if time.monotonic() - last >= LOG_SECONDS:
+                last = time.monotonic()
+                log.info(describe(look))
+
+        yield line
+        return
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+    columns = (
+        BarColumn(),
+        TextColumn("{task.percentage:3.0f}%"),
+        TextColumn("{task.description}"),
+        TimeElapsedColumn(),
+    )
+    with Progress(*columns) as bar:
+        task = bar.add_task("starting", total=None)
+        yield lambda look: bar.update(
+            task, total=look["total"], completed=look["done"], description=describe(look)
+        )

@@ -1,0 +1,318 @@
+"""One member of an ensemble: start its engine, follow it, continue it after a death, say how it ended.
+
+The engine owns its folder: it locks it, checkpoints, and writes ``status.yaml``. The supervisor, which is this
+module, writes only ``progress.json`` there: the year, second by second, and the reason if the engine could not run.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import fcntl
+import json
+import logging
+import os
+import selectors
+import shutil
+import signal
+import subprocess
+import sys
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from warmstart.config import dump_yaml, read_yaml
+from warmstart.errors import UserError
+
+log = logging.getLogger(__name__)
+
+LOCK = ".lock"  #: held by the engine as long as it lives
+CRASHES_ALLOWED = 3  #: deaths of the engine in a row without a year of progress between them
+BAD_INPUT = 2  #: exit code of an engine that refuses its job
+STOP_SECONDS = 10.0  #: an engine that was asked to stop is killed after this time
+POLL_SECONDS = 0.5
+_PR_SET_PDEATHSIG = 1
+_LIBC = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
+
+
+class Stopped(RuntimeError):
+    """The member was stopped before its end because nobody waits for it any more."""
+
+
+def run_member(
+    job: dict[str, Any], command: list[str] | None = None, wanted: Callable[[], bool] = lambda: True
+) -> dict[str, Any]:
+    """Bring one member to its end, from wherever its folder says it is.
+
+    Parameters
+    ----------
+    job : what the engine is asked; its ``folder`` is the folder of the member.
+    command : how to start the engine, the path of the job file is appended; None takes the job's ``engine``.
+    wanted : asked twice a second; the engine is stopped when it answers False.
+
+    Returns
+    -------
+    As :func:`read_status`; ``state`` is ``finished`` or ``failed``.
+
+    Raises
+    ------
+    UserError
+        If the folder holds a member that was asked something else.
+    Stopped
+        If `wanted` said no.
+
+    Examples
+    --------
+    >>> run_member({"engine": "veros", "folder": "runs/member_000", ...})  # doctest: +SKIP
+    """
+    folder = Path(job["folder"])
+    folder.mkdir(parents=True, exist_ok=True)
+    same_job(folder, job)
+    if is_done(read_status(folder)):
+        return read_status(folder)
+    dump_yaml(job, folder / "job.yaml")
+    command = command or [sys.executable, "-m", f"warmstart.engine.{job['engine']}"]
+    crashes, year = 0, 0.0
+    while True:
+        _tidy(folder)
+        code, reached = _attempt(folder, [*command, str(folder / "job.yaml")], wanted)
+        if is_done(read_status(folder)):
+            return read_status(folder)
+        crashes = 1 if reached >= year + 1.0 else crashes + 1
+        year, reason = reached, _reason(folder, code)
+        if code == BAD_INPUT or crashes >= CRASHES_ALLOWED:
+            _tell(folder, state="failed", year=year, reason=reason)
+            return read_status(folder)
+        log.warning("%s: the engine died (%s); continuing from its checkpoint", folder.name, reason)
+
+
+def is_done(status: dict[str, Any]) -> bool:
+    """Tell whether a member needs no more runs: it finished, or it blew up as often as it may.
+
+    Examples
+    --------
+    >>> is_done({"state": "finished"}), is_done({"state": "running"})
+    (True, False)
+    """
+    return status.get("state") == "finished" or (
+        status.get("state") == "failed" and bool(status.get("blow_ups"))
+    )
+
+
+def read_status(folder: Path) -> dict[str, Any]:
+    """What the engine says of a member in ``status.yaml``, brought up to date by its supervisor.
+
+    Parameters
+    ----------
+    folder : folder of the member.
+
+    Returns
+    -------
+    ``state`` (``running``, ``stopped``, ``finished``, ``failed``), ``years`` and whatever the engine says; empty if
+    the member was never started.
+
+    Examples
+    --------
+    >>> read_status(Path("no-such-folder"))
+    {}
+    """
+    status = read_yaml(folder / "status.yaml") if (folder / "status.yaml").exists() else {}
+    if is_done(status):
+        return status
+    try:
+        told = json.loads((folder / "progress.json").read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):
+        return status
+    return {**status, "state": told["state"], "years": told["year"], "message": told.get("reason", "")}
+
+
+def same_job(folder: Path, job: dict[str, Any]) -> None:
+    """Refuse a folder whose ``job.yaml`` asks for another simulation.
+
+    Raises
+    ------
+    UserError
+        Naming the keys that differ.
+
+    Examples
+    --------
+    >>> same_job(Path("no-such-folder"), {"engine": "veros"})
+    """
+    path = folder / "job.yaml"
+    if not path.exists():
+        return
+    former = read_yaml(path)
+    keys = (set(former) | set(job)) - {"folder", "checkpoint_seconds"}
+    differing = sorted(key for key in keys if former.get(key) != job.get(key))
+    if differing:
+        raise UserError(
+            f"{path} asks for another simulation than the plan: {', '.join(differing)} differ. "
+            "Choose another output folder, or remove this member's folder to run it anew"
+        )
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Hold an exclusive lock on a file, or refuse.
+
+    Parameters
+    ----------
+    path : the lock file; made if it does not exist, never removed.
+
+    Raises
+    ------
+    UserError
+        If another process holds it.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with locked(Path(tempfile.mkdtemp()) / ".lock"):
+    ...     pass
+    """
+    with path.open("a") as handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise UserError(
+                f"another process works in {path.parent}; wait for it or stop it, then call again"
+            ) from None
+        yield
+
+
+def _tidy(folder: Path) -> None:
+    """Remove what a killed engine was just writing, unless one is at work."""
+    try:
+        with locked(folder / LOCK):
+            for left in folder.glob(".*.*"):
+                if left.is_dir():
+                    shutil.rmtree(left, ignore_errors=True)
+    except UserError:
+        log.warning("%s: another engine is at work; waiting for it", folder.name)
+
+
+def _attempt(folder: Path, command: list[str], wanted: Callable[[], bool]) -> tuple[int, float]:
+    """Start the engine once and follow it to the end of the process; return its exit code and the year reached."""
+    year = float(read_status(folder).get("years") or 0.0)
+    _tell(folder, state="running", year=year)
+    with open(folder / "engine.log", "ab") as errors:
+        process = start_engine(command, errors)
+    try:
+        for line in _lines(process):
+            if not wanted():
+                raise Stopped(f"{folder.name} was stopped; the same command continues it")
+            heard = _year(line)
+            if heard is not None:
+                year = heard
+                _tell(folder, state="running", year=year)
+        return process.wait(), year
+    except BaseException:
+        stop_engine(process)
+        _tell(folder, state="stopped", year=year)
+        raise
+
+
+def start_engine(command: list[str], errors: Any) -> subprocess.Popen[bytes]:
+    """Start an engine in a session of its own that ends when this process ends, however it ends.
+
+    Parameters
+    ----------
+    command : program and arguments.
+    errors : open file for its standard error.
+
+    Returns
+    -------
+    The process; its standard output is a pipe.
+
+    Examples
+    --------
+    >>> start_engine(["true"], subprocess.DEVNULL).wait()
+    0
+    """
+    parent = os.getpid()
+
+    def die_with_parent() -> None:
+        # only Linux has this; elsewhere the engine's lock keeps a second engine out until the orphan ends
+        if _LIBC is not None:
+            _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+            if os.getppid() != parent:  # the parent died before the line above
+                os._exit(1)
+
+    return subprocess.Popen(
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=errors,
+        start_new_session=True,
+        preexec_fn=die_with_parent,
+    )
+
+
+def stop_engine(process: subprocess.Popen[bytes]) -> None:
+    """Ask an engine and whatever it started to stop; kill it if it does not.
+
+    Examples
+    --------
+    >>> process = start_engine(["sleep", "60"], subprocess.DEVNULL)
+    >>> stop_engine(process)
+    >>> process.returncode
+    -15
+    """
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        if process.poll() is not None:
+            return
+        try:
+            os.killpg(process.pid, number)
+            process.wait(STOP_SECONDS)
+        except (ProcessLookupError, subprocess.TimeoutExpired):
+            continue
+
+
+def _lines(process: subprocess.Popen[bytes]) -> Iterator[bytes]:
+    """Lines of the engine's standard output; an empty one whenever there is none for a while."""
+    stream = process.stdout
+    if stream is None:
+        raise RuntimeError("the engine was started without a pipe")
+    with selectors.DefaultSelector() as selector, stream:
+        selector.register(stream, selectors.EVENT_READ)
+        rest = b""
+        while True:
+            if not selector.select(POLL_SECONDS):
+                yield b""
+                continue
+            block = os.read(stream.fileno(), 65536)
+            if not block:
+                return
+            *lines, rest = (rest + block).split(b"\n")
+            yield from lines
+
+
+def _year(line: bytes) -> float | None:
+    """The year that a line of the engine reports, if it does."""
+    if not line.strip():
+        return None
+    try:
+        event = json.loads(line)
+        if event["event"] == "waiting":
+            log.warning("%s", event.get("message", "the engine waits"))
+        return 0.0 if event["event"] == "blow-up" else float(event["year"])
+    except (ValueError, KeyError, TypeError):
+        log.debug("the engine said: %s", line.decode(errors="replace"))
+        return None
+
+
+def _reason(folder: Path, code: int) -> str:
+    """Why an engine ended: the signal, or the last line of its log."""
+    if code < 0:
+        return f"killed by signal {signal.Signals(-code).name}"
+    lines: deque[str] = deque(maxlen=1)
+    with open(folder / "engine.log", encoding="utf-8", errors="replace") as text:
+        lines.extend(line.strip() for line in text if line.strip())
+    return f"exit code {code}: {lines[-1] if lines else 'no message'}"
+
+
+def _tell(folder: Path, state: str, year: float, reason: str = "") -> None:
+    temporary = folder / ".progress.json.tmp"
+    temporary.write_text(json.dumps({"state": state, "year": year, "reason": reason}), encoding="utf-8")
+    temporary.replace(folder / "progress.json")

@@ -1,0 +1,220 @@
+"""Ensemble plans: which parameters vary, how many members, how long they run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
+
+from warmstart import parameters as table
+from warmstart.config import Config, build, dump_yaml, load_yaml
+from warmstart.engine.base import Configuration, Job, spinup_phases
+from warmstart.errors import UserError
+
+#: Keys of a plan that may differ between two calls in the same folder: they change no member's result.
+FREE = ("members", "checkpoint_seconds")
+
+
+class Plan(Config):
+    """An ensemble of simulations.
+
+    Attributes
+    ----------
+    engine : which ocean engine runs the members.
+    configuration : resolution and levels.
+    members : how many members; member *i* is the same whatever this number is.
+    seed : seed of the Sobol sequence that places the members in `ranges`.
+    years : length of the accelerated spin-up of each member [model years].
+    settle_years : years run after it at short time steps, which the ``equilibrium`` snapshots come from.
+    ranges : parameter name to lowest and highest value; numbers, or text with units.
+    fixed : parameters with one value for all members; the others keep the default of the parameters table.
+    start : ``rest``, or the path of an engine restart from which every member starts.
+    checkpoint_seconds : a killed member loses at most so much [s of wall time].
+    """
+
+    engine: Literal["veros"] = "veros"
+    configuration: Configuration
+    members: int = Field(ge=1, le=100_000)
+    seed: int = Field(ge=0)
+    years: int = Field(ge=1)
+    settle_years: int = Field(default=20, ge=0)
+    ranges: dict[str, tuple[float, float]] = Field(default_factory=dict)
+    fixed: dict[str, float] = Field(default_factory=dict)
+    start: str = "rest"
+    checkpoint_seconds: float = Field(default=60.0, gt=0, le=300)
+
+    @field_validator("ranges", mode="before")
+    @classmethod
+    def _parse_ranges(cls, value: Any) -> Any:
+        if not isinstance(value, dict):
+            raise ValueError("expected parameter names with [lowest, highest]")
+        ranges = {}
+        for name, pair in value.items():
+            if not isinstance(pair, (list, tuple)) or len(pair) != 2:
+                raise ValueError(f"{name}: expected [lowest, highest], for example [0.05 Pa, 0.4 Pa]")
+            low, high = (table.parse(bound, name) for bound in pair)
+            if not low < high:
+                raise ValueError(f"{name}: the lowest value {low:g} is not below the highest {high:g}")
+            ranges[name] = (low, high)
+        return ranges
+
+    @field_validator("fixed", mode="before")
+    @classmethod
+    def _parse_fixed(cls, value: Any) -> Any:
+        if not isinstance(value, dict):
+            raise ValueError("expected parameter names with one value each")
+        return {name: table.parse(number, name) for name, number in value.items()}
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Plan:
+        both = sorted(set(self.ranges) & set(self.fixed))
+        if both:
+            raise ValueError(f"{', '.join(both)}: in ranges and in fixed; keep one of them")
+        return self
+
+
+def load_plan(plan: Plan | dict[str, Any] | str | Path, members: int | None = None) -> Plan:
+    """Read and resolve a plan.
+
+    Parameters
+    ----------
+    plan : a plan, its content, or the path of a YAML file; a relative `start` there is relative to that file.
+    members : number of members in place of the plan's.
+
+    Returns
+    -------
+    The plan, values in the units of the parameters table.
+
+    Raises
+    ------
+    UserError
+        If the file or a key is wrong.
+
+    Examples
+    --------
+    >>> load_plan({"configuration": {"resolution": 4, "levels": 18}, "members": 2, "seed": 1, "years": 30,
+    ...            "ranges": {"wind_stress_south": ["50 mPa", 0.4]}}, members=3).members
+    3
+    """
+    if isinstance(plan, Plan):
+        resolved = plan
+    elif isinstance(plan, dict):
+        resolved = build(Plan, plan, "plan")
+    else:
+        resolved = load_yaml(plan, Plan)
+        if resolved.start != "rest" and not Path(resolved.start).is_absolute():
+            resolved = resolved.model_copy(
+                update={"start": str((Path(plan).parent / resolved.start).resolve())}
+            )
+    if members is not None:
+        if members < 1:
+            raise UserError(f"members is {members}; expected at least 1")
+        resolved = resolved.model_copy(update={"members": members})
+    if resolved.start != "rest" and not Path(resolved.start).is_file():
+        raise UserError(
+            f"start: {resolved.start} does not exist; expected 'rest' or the path of an engine restart"
+        )
+    return resolved
+
+
+def member_parameters(plan: Plan) -> list[dict[str, float]]:
+    """All parameters of every member, in the units of the parameters table.
+
+    Examples
+    --------
+    >>> plan = load_plan({"configuration": {"resolution": 4, "levels": 18}, "members": 2, "seed": 1, "years": 30,
+    ...                   "ranges": {"bottom_drag": [3e-7, 1e-5]}})
+    >>> len(member_parameters(plan))
+    2
+    """
+    sampled = table.sobol(plan.ranges, plan.members, plan.seed)
+    return [table.resolve({**plan.fixed, **values}) for values in sampled]
+
+
+def member_job(plan: Plan, values: dict[str, float], folder: Path) -> dict[str, Any]:
+    """What the engine is asked for one member, as ``job.yaml`` holds it.
+
+    Parameters
+    ----------
+    plan : the plan.
+    values : a value for each parameter of the table, in its units.
+    folder : folder of the member.
+
+    Returns
+    -------
+    The content of a :class:`~warmstart.engine.base.Job`.
+
+    Examples
+    --------
+    >>> plan = load_plan({"configuration": {"resolution": 4, "levels": 18}, "members": 1, "seed": 1, "years": 100})
+    >>> [phase["until_day"] / 360 for phase in member_job(plan, member_parameters(plan)[0], Path("runs"))["phases"]][1:]
+    [100.0, 120.0]
+    """
+    try:
+        job = Job(
+            engine=plan.engine,
+            configuration=plan.configuration,
+            parameters=values,
+            start=plan.start,
+            folder=folder,
+            phases=spinup_phases(plan.years, plan.settle_years),
+            checkpoint_seconds=plan.checkpoint_seconds,
+        )
+    except ValidationError as error:
+        raise UserError(f"the plan makes no valid run: {error.errors()[0]['msg']}") from error
+    return job.model_dump(mode="json")
+
+
+def remember(plan: Plan, runs: Path) -> Plan:
+    """Write the resolved plan beside the members, or refuse a folder that belongs to another plan.
+
+    Parameters
+    ----------
+    plan : the resolved plan.
+    runs : the folder of the ensemble; made if it does not exist.
+
+    Returns
+    -------
+    The plan as written; its `members` is the largest number ever asked for.
+
+    Raises
+    ------
+    UserError
+        Naming the keys that differ.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> plan = load_plan({"configuration": {"resolution": 4, "levels": 18}, "members": 1, "seed": 1, "years": 100})
+    >>> remember(plan, Path(tempfile.mkdtemp()) / "runs") == plan
+    True
+    """
+    path = runs / "plan.yaml"
+    if path.exists():
+        former = load_yaml(path, Plan)
+        differing = [
+            f"{key} ({_short(getattr(former, key))} there, {_short(getattr(plan, key))} asked for)"
+            for key in Plan.model_fields
+            if key not in FREE and getattr(former, key) != getattr(plan, key)
+        ]
+        if differing:
+            raise UserError(
+                f"{runs} holds an ensemble of another plan: {'; '.join(differing)}. "
+                "Choose another output folder, or change the plan back; only members may grow"
+            )
+        plan = plan.model_copy(update={"members": max(plan.members, former.members)})
+        if plan == former:
+            return plan
+    elif runs.exists() and any(runs.iterdir()):
+        raise UserError(
+            f"{runs} exists and holds no plan.yaml; choose an empty or a new folder for the ensemble"
+        )
+    runs.mkdir(parents=True, exist_ok=True)
+    dump_yaml(plan, path)
+    return plan
+
+
+def _short(value: Any) -> str:
+    text = str(value.model_dump() if isinstance(value, BaseModel) else value)
+    return text if len(text) <= 80 else text[:77] + "…"
