@@ -1,0 +1,218 @@
+"""What the equations of motion demand of a state: no flow through walls, no divergence, values where the sea is."""
+
+from __future__ import annotations
+
+import numpy as np
+import xarray as xr
+
+from warmstart.errors import UserError
+from warmstart.grid import Grid
+from warmstart.physics.cgrid import (
+    at_south,
+    at_west,
+    east_transport,
+    extreme,
+    labelled,
+    north_transport,
+    total,
+)
+from warmstart.variables import VARIABLES
+
+
+def divergence(state: xr.Dataset, grid: Grid) -> xr.DataArray:
+    """Divergence of the depth-integrated flow, the rate at which it would lower the sea level.
+
+    Parameters
+    ----------
+    state : ``uo`` at U points and ``vo`` at V points, ``(..., z, y, x)`` [m s-1].
+    grid : its mesh.
+
+    Returns
+    -------
+    ``(..., y, x)`` at T points [m s-1], NaN on land: net outflow through the four faces over the area of the cell. A
+    rigid lid makes it 0; under a free surface it is minus the tendency of the sea level.
+
+    Examples
+    --------
+    >>> from warmstart.testing import basin
+    >>> state, grid = basin(nx=6, ny=8, nz=4)
+    >>> divergence(state * 0.0, grid).max().item()
+    0.0
+    """
+    east, north = total(east_transport(state, grid), "z"), total(north_transport(state, grid), "z")
+    outflow = east - at_west(east, grid) + north - at_south(north)
+    result = (outflow / grid.area.where(grid.area > 0)).transpose(*east.dims)
+    return labelled(result, "divergence", "m s-1", "divergence of the depth-integrated flow")
+
+
+def largest_divergence(state: xr.Dataset, grid: Grid) -> xr.DataArray:
+    """Largest magnitude of the :func:`divergence` of the depth-integrated flow; arguments as there.
+
+    Returns
+    -------
+    ``(...)`` [m s-1].
+
+    Examples
+    --------
+    >>> from warmstart.testing import basin
+    >>> state, grid = basin(nx=6, ny=8, nz=4)
+    >>> largest_divergence(state, grid).attrs["units"]
+    'm s-1'
+    """
+    value = extreme(abs(divergence(state, grid)), grid.area > 0, "max")
+    return labelled(value, "divergence", "m s-1", "largest divergence of the depth-integrated flow")
+
+
+def flow_through_walls(state: xr.Dataset, grid: Grid) -> xr.DataArray:
+    """Largest speed on closed faces.
+
+    Parameters
+    ----------
+    state : ``uo`` at U points and ``vo`` at V points, ``(..., z, y, x)`` [m s-1].
+    grid : its mesh.
+
+    Returns
+    -------
+    ``(...)`` [m s-1]; 0 if every closed face holds 0 or NaN.
+
+    Examples
+    --------
+    >>> from warmstart.testing import basin
+    >>> state, grid = basin(nx=6, ny=8, nz=4)
+    >>> float(flow_through_walls(state, grid))
+    0.0
+    """
+    u, v = (
+        abs(state[name]).where(~grid.mask(point), 0.0).fillna(0.0).max(("z", "y", "x"))
+        for name, point in (("uo", "U"), ("vo", "V"))
+    )
+    speed = xr.where(u > v, u, v).astype("float64")
+    return labelled(speed, "flow_through_walls", "m s-1", "largest speed on closed faces")
+
+
+def kinetic_energy(state: xr.Dataset, grid: Grid) -> xr.DataArray:
+    """Volume mean of the kinetic energy of the horizontal flow, per mass.
+
+    Parameters
+    ----------
+    state : ``uo`` at U points and ``vo`` at V points, ``(..., z, y, x)`` [m s-1].
+    grid : its mesh.
+
+    Returns
+    -------
+    ``(...)`` [m2 s-2]: ``(sum(u^2 e1u e2u e3u) + sum(v^2 e1v e2v e3v)) / 2`` over the volume of the sea.
+
+    Examples
+    --------
+    >>> from warmstart.testing import basin
+    >>> state, grid = basin(nx=6, ny=8, nz=4)
+    >>> bool(kinetic_energy(state, grid) > 0)
+    True
+    """
+    east = state.uo.astype("float64") ** 2 * grid.e1u * grid.e2u * grid.e3u_0
+    north = state.vo.astype("float64") ** 2 * grid.e1v * grid.e2v * grid.e3v_0
+    dims = ("z", "y", "x")
+    twice = total(east.where(grid.mask("U"), 0.0), dims) + total(north.where(grid.mask("V"), 0.0), dims)
+    return labelled(0.5 * twice / grid.volume.sum(), "kinetic_energy", "m2 s-2", "volume-mean kinetic energy")
+
+
+def missing_values(state: xr.Dataset, grid: Grid) -> xr.DataArray:
+    """Number of wet points where a variable of the state is not finite.
+
+    Parameters
+    ----------
+    state : any variables of the variables table, each at its own C-grid point.
+    grid : its mesh.
+
+    Returns
+    -------
+    ``(...)`` [1], summed over the variables.
+
+    Examples
+    --------
+    >>> from warmstart.testing import basin
+    >>> state, grid = basin(nx=6, ny=8, nz=4)
+    >>> int(missing_values(state, grid))
+    0
+    """
+    count = sum(((~_finite(da) & wet).sum(dims) for da, wet, dims in _at_points(state, grid)), start=_zero())
+    return labelled(count, "missing_values", "1", "wet points whose value is not finite")
+
+
+def values_on_land(state: xr.Dataset, grid: Grid) -> xr.DataArray:
+    """Number of land points where a variable of the state is neither 0 nor NaN; arguments as :func:`missing_values`.
+
+    Examples
+    --------
+    >>> from warmstart.testing import basin
+    >>> state, grid = basin(nx=6, ny=8, nz=4)
+    >>> bool(values_on_land(state.fillna(5.0), grid) > 0)
+    True
+    """
+    count = sum(
+        ((da.notnull() & (da != 0) & ~wet).sum(dims) for da, wet, dims in _at_points(state, grid)),
+        start=_zero(),
+    )
+    return labelled(count, "values_on_land", "1", "land points whose value is neither 0 nor NaN")
+
+
+def mask_violations(state: xr.Dataset, grid: Grid) -> xr.DataArray:
+    """Number of points that contradict the mask: :func:`missing_values` and :func:`values_on_land` together.
+
+    Examples
+    --------
+    >>> from warmstart.testing import basin
+    >>> state, grid = basin(nx=6, ny=8, nz=4)
+    >>> int(mask_violations(state, grid))
+    0
+    """
+    count = missing_values(state, grid) + values_on_land(state, grid)
+    return labelled(count, "mask_violations", "1", "wet points without and land points with a value")
+
+
+def out_of_bounds(state: xr.Dataset, grid: Grid) -> xr.DataArray:
+    """Number of wet points outside the bounds of the variables table.
+
+    Parameters
+    ----------
+    state : any variables of the variables table, each at its own C-grid point, in its units.
+    grid : its mesh.
+
+    Returns
+    -------
+    ``(...)`` [1], summed over the variables; values that are not finite are :func:`missing_values`, not counted here.
+
+    Examples
+    --------
+    >>> from warmstart.testing import basin
+    >>> state, grid = basin(nx=6, ny=8, nz=4)
+    >>> bool(out_of_bounds(state.assign(thetao=state.thetao + 273.15), grid) > 0)
+    True
+    """
+    count = _zero()
+    for da, wet, dims in _at_points(state, grid):
+        low, high = VARIABLES[str(da.name)].bounds
+        count = count + (_finite(da) & ((da < low) | (da > high)) & wet).sum(dims)
+    return labelled(count, "out_of_bounds", "1", "wet points outside the bounds of their variable")
+
+
+def _at_points(state: xr.Dataset, grid: Grid) -> list[tuple[xr.DataArray, xr.DataArray, tuple[str, ...]]]:
+    """Each variable of the state with the mask of its C-grid point and its spatial dims."""
+    names = [name for name in VARIABLES if name in state]
+    if not names:
+        raise UserError(f"the state holds none of {', '.join(VARIABLES)}; expected at least one of them")
+    points = []
+    for name in names:
+        mask = grid.mask(VARIABLES[name].point)
+        points.append(
+            (state[name], mask if VARIABLES[name].three_d else mask.isel(z=0), VARIABLES[name].dims)
+        )
+    return points
+
+
+def _finite(da: xr.DataArray) -> xr.DataArray:
+    return abs(da) < np.inf
+
+
+def _zero() -> xr.DataArray:
+    return xr.DataArray(0)

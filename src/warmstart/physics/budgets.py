@@ -1,0 +1,303 @@
+"""Contents and means: heat, salt, temperature and salinity of the ocean and of parts of it.
+
+Regions are boolean masks in degrees and metres (``grid.box`` and the two water-mass boxes here), never index ranges.
+Cells are weighted with their volume ``e1t e2t e3t_0``; land has none.
+"""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+import numpy as np
+import xarray as xr
+
+from warmstart import eos
+from warmstart.errors import UserError
+from warmstart.grid import Grid
+from warmstart.physics.cgrid import labelled, total
+from warmstart.variables import VARIABLES
+
+Range: TypeAlias = tuple[float, float]
+
+EVERYWHERE: Range = (-90.0, 90.0)  #: all latitudes [degrees_north]
+WHOLE_DEPTH: Range = (0.0, np.inf)  #: all depths [m]
+DEEP: Range = (2000.0, np.inf)  #: the deep ocean, whose drift defines equilibrium [m]
+TROPICS = 30.0  #: latitude that bounds the boxes of nemo-spinup-evaluation [degrees]
+
+
+def heat_content(
+    state: xr.Dataset, grid: Grid, lat: Range = EVERYWHERE, depth: Range = WHOLE_DEPTH
+) -> xr.DataArray:
+    """Heat content relative to 0 degC, RHO0 CP integral(T dV).
+
+    Parameters
+    ----------
+    state : ``thetao(..., z, y, x)`` [degC].
+    grid : its mesh.
+    lat : southern and northern bound of the cell centres, both included [degrees_north].
+    depth : upper and lower bound of the cell centres, both included [m].
+
+    Returns
+    -------
+    ``(...)`` [J].
+
+    Notes
+    -----
+    Boussinesq, with the reference density and heat capacity of :mod:`warmstart.eos`.
+
+    Examples
+    --------
+    >>> from warmstart.testing import basin
+    >>> state, grid = basin(nx=6, ny=8, nz=4)
+    >>> heat_content(state, grid).attrs["units"]
+    'J'
+    """
+    heat = eos.RHO0 * eos.CP * grid.integrate(state.thetao.astype("float64"), grid.box(lat, depth))
+    return labelled(heat, "heat_content", "J", "heat content relative to 0 degC" + _where(lat, depth))
+
+
+def salt_content(
+    state: xr.Dataset, grid: Grid, lat: Range = EVERYWHERE, depth: Range = WHOLE_DEPTH
+) -> xr.DataArray:
+    """Mass of salt, RHO0 integral(S dV) / 1000.
+
+    Parameters
+    ----------
+    state : ``so(..., z, y, x)`` [1e-3].
+    grid : its mesh.
+    lat, depth : as in :func:`heat_content`.
+
+    Returns
+    -------
+    ``(...)`` [kg].
+
+    Examples
+    --------
+    >>> from warmstart.testing import basin
+    >>> state, grid = basin(nx=6, ny=8, nz=4)
+    >>> salt_content(state, grid).attrs["units"]
+    'kg'
+    """
+    salt = 1e-3 * eos.RHO0 * grid.integrate(state.so.astype("float64"), grid.box(lat, depth))
+    return labelled(salt, "salt_content", "kg", "mass of salt" + _where(lat, depth))
+
+
+def volume_mean(
+    state: xr.Dataset, grid: Grid, variable: str, lat: Range = EVERYWHERE, depth: Range = WHOLE_DEPTH
+) -> xr.DataArray:
+    """Volume mean of a variable at T points, in a range of latitude and depth.
+
+    Parameters
+    ----------
+    state : holds `variable`, ``(..., z, y, x)``.
+    grid : its mesh.
+    variable : ``"thetao"`` or ``"so"``.
+    lat, depth : as in :func:`heat_content`.
+
+    Returns
+    -------
+    ``(...)``, units of the variable; NaN where no cell is in the range.
+
+    Raises
+    ------
+    UserError
+        If `variable` has no volume at T points.
+
+    Examples
+    --------
+    >>> from warmstart.testing import basin
+    >>> state, grid = basin(nx=6, ny=8, nz=4)
+    >>> bool(volume_mean(state, grid, "thetao", depth=DEEP) < volume_mean(state, grid, "thetao"))
+    True
+    """
+    return _mean(state, grid, variable, grid.box(lat, depth), _where(lat, depth))
+
+
+def surface_temperature(state: xr.Dataset, grid: Grid) -> xr.DataArray:
+    """Area mean of the temperature of the uppermost level.
+
+    Parameters
+    ----------
+    state : ``thetao(..., z, y, x)`` [degC].
+    grid : its mesh.
+
+    Returns
+    -------
+    ``(...)`` [degC].
+
+    Examples
+    --------
+    >>> from warmstart.testing import basin
+    >>> state, grid = basin(nx=6, ny=8, nz=4)
+    >>> bool(surface_temperature(state, grid) > 10)
+    True
+    """
+    mean = _area_mean(state.thetao.isel(z=0).astype("float64"), grid.area)
+    return labelled(mean, "surface_temperature", "degC", "area-mean temperature of the uppermost level")
+
+
+def at_depth(field: xr.DataArray, grid: Grid, depth: float) -> xr.DataArray:
+    """Interpolate a field at T points linearly to a depth.
+
+    Parameters
+    ----------
+    field : ``(..., z, y, x)``.
+    grid : its mesh.
+    depth : depth, positive down [m].
+
+    Returns
+    -------
+    ``(..., y, x)``, units of the field; NaN where the depth does not lie between the centres of two wet cells.
+
+    Examples
+    --------
+    >>> from warmstart.testing import basin
+    >>> state, grid = basin(nx=6, ny=8, nz=4)
+    >>> at_depth(grid.gdept_0, grid, 500.0).max().item()
+    500.0
+    """
+    centre, wet = grid.gdept_0, grid.mask("T")
+    below = wet & wet.shift(z=1, fill_value=False) & (centre > depth) & (centre.shift(z=1) <= depth)
+    weight = (depth - centre.shift(z=1)) / (centre - centre.shift(z=1))
+    value = field.astype("float64").shift(z=1) * (1 - weight) + field * weight
+    result = total(value.where(below, 0.0), "z").where(below.any("z"))
+    return result.transpose(*(d for d in field.dims if d != "z"))
+
+
+def temperature_500m(state: xr.Dataset, grid: Grid) -> xr.DataArray:
+    """Area mean of the temperature at 500 m between 30S and 30N.
+
+    Parameters
+    ----------
+    state : ``thetao(..., z, y, x)`` [degC].
+    grid : its mesh.
+
+    Returns
+    -------
+    ``(...)`` [degC].
+
+    Notes
+    -----
+    After ``temperature_500m_30NS`` of nemo-spinup-evaluation 0.3.0, with two corrections: interpolated to 500 m instead
+    of the nearest level, so that grids compare, and weighted with the cells' area, not with their area times the
+    thickness of the whole column.
+
+    Examples
+    --------
+    >>> from warmstart.testing import basin
+    >>> state, grid = basin(nx=6, ny=8, nz=4)
+    >>> bool(temperature_500m(state, grid) < surface_temperature(state, grid))
+    True
+    """
+    inside = (abs(grid.gphit) < TROPICS) & at_depth(grid.gdept_0, grid, 500.0).notnull()
+    mean = _area_mean(at_depth(state.thetao, grid, 500.0), grid.area.where(inside, 0.0))
+    return labelled(mean, "temperature_500m_30NS", "degC", "area-mean temperature at 500 m, 30S-30N")
+
+
+def deep_water(grid: Grid) -> xr.DataArray:
+    """Deep-water box: 500 to 3000 m, 30S to 30N.
+
+    Parameters
+    ----------
+    grid : the mesh.
+
+    Returns
+    -------
+    Boolean ``(z, y, x)``, bounds excluded.
+
+    Notes
+    -----
+    The box of ``temperature_DWbox`` of nemo-spinup-evaluation 0.3.0.
+
+    Examples
+    --------
+    >>> from warmstart.testing import basin
+    >>> state, grid = basin(nx=6, ny=8, nz=4)
+    >>> bool((deep_water(grid) & bottom_water(grid)).any())
+    False
+    """
+    box = (abs(grid.gdept_0 - 1750.0) < 1250.0) & (abs(grid.gphit) < TROPICS)
+    return box.transpose("z", "y", "x")
+
+
+def bottom_water(grid: Grid) -> xr.DataArray:
+    """Bottom-water box: everything but the water above 3000 m between 30S and 30N.
+
+    Parameters
+    ----------
+    grid : the mesh.
+
+    Returns
+    -------
+    Boolean ``(z, y, x)``.
+
+    Notes
+    -----
+    The box of ``temperature_BWbox`` of nemo-spinup-evaluation 0.3.0: the water that fills the abyss, with the high
+    latitudes where it forms, at all depths.
+
+    Examples
+    --------
+    >>> from warmstart.testing import basin
+    >>> state, grid = basin(nx=6, ny=8, nz=4)
+    >>> bool(bottom_water(grid).isel(y=1).all())
+    True
+    """
+    box = ~((grid.gdept_0 < 3000.0) & (abs(grid.gphit) < TROPICS))
+    return box.transpose("z", "y", "x")
+
+
+def deep_water_mean(state: xr.Dataset, grid: Grid, variable: str) -> xr.DataArray:
+    """Volume mean of a variable in the :func:`deep_water` box; arguments as :func:`volume_mean`.
+
+    Examples
+    --------
+    >>> from warmstart.testing import basin
+    >>> state, grid = basin(nx=6, ny=8, nz=4)
+    >>> deep_water_mean(state, grid, "so").attrs["units"]
+    '1e-3'
+    """
+    return _mean(state, grid, variable, deep_water(grid), " of deep water, 500-3000 m, 30S-30N")
+
+
+def bottom_water_mean(state: xr.Dataset, grid: Grid, variable: str) -> xr.DataArray:
+    """Volume mean of a variable in the :func:`bottom_water` box; arguments as :func:`volume_mean`.
+
+    Examples
+    --------
+    >>> from warmstart.testing import basin
+    >>> state, grid = basin(nx=6, ny=8, nz=4)
+    >>> bottom_water_mean(state, grid, "so").attrs["units"]
+    '1e-3'
+    """
+    return _mean(state, grid, variable, bottom_water(grid), " of bottom water, all but < 3000 m in 30S-30N")
+
+
+def _mean(state: xr.Dataset, grid: Grid, variable: str, where: xr.DataArray, text: str) -> xr.DataArray:
+    table = VARIABLES.get(variable)
+    if table is None or table.point != "T" or not table.three_d:
+        names = ", ".join(v.name for v in VARIABLES.values() if v.point == "T" and v.three_d)
+        raise UserError(f"no volume mean of {variable}: expected a 3-D variable at T points, one of {names}")
+    volume = grid.volume.where(where, 0.0).sum()
+    mean = grid.integrate(state[variable].astype("float64"), where) / volume.where(volume > 0)
+    return labelled(mean, variable, table.units, f"volume-mean {table.long_name}" + text)
+
+
+def _area_mean(field: xr.DataArray, area: xr.DataArray) -> xr.DataArray:
+    """Mean over the cells whose area is not 0."""
+    whole = area.sum()
+    return total(field.where(area > 0, 0.0) * area, ("y", "x")) / whole.where(whole > 0)
+
+
+def _where(lat: Range, depth: Range) -> str:
+    """Say a range in words, nothing for everywhere."""
+    text = ""
+    if depth != WHOLE_DEPTH:
+        text += f", below {depth[0]:g} m" if np.isinf(depth[1]) else f", {depth[0]:g}-{depth[1]:g} m"
+    if lat != EVERYWHERE:
+        text += f", {_degrees(lat[0])}-{_degrees(lat[1])}"
+    return text
+
+
+def _degrees(lat: float) -> str:
+    return f"{abs(lat):g}{'N' if lat > 0 else 'S' if lat < 0 else ''}"

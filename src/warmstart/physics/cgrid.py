@@ -1,0 +1,89 @@
+"""What every metric needs on a C-grid: neighbours, masked face transports, labels.
+
+U lies on the east face of T, V on the north face, F on the north-east corner. Land is 0 in every sum whatever the
+state holds there; a NaN in the sea stays NaN, so that no metric is silently computed from part of the ocean.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Hashable
+
+import numpy as np
+import xarray as xr
+
+from warmstart.grid import Grid
+
+SVERDRUP = 1e6  #: [m3 s-1]
+
+
+def labelled(da: xr.DataArray, name: str, units: str, long_name: str) -> xr.DataArray:
+    """Name a result and give it its only attributes, units and long name."""
+    da = da.rename(name)
+    da.attrs = {"units": units, "long_name": long_name}
+    return da
+
+
+def total(da: xr.DataArray, dims: Collection[Hashable] | str) -> xr.DataArray:
+    """Sum that keeps NaN: land must have been set to 0 before."""
+    return da.sum(dims, skipna=False)
+
+
+def extreme(da: xr.DataArray, where: xr.DataArray, kind: str) -> xr.DataArray:
+    """Largest (``kind="max"``) or smallest (``"min"``) value in a region; NaN where it is empty or holds a NaN."""
+    dims = [d for d in da.dims if d in ("z", "y", "x")]
+    outside = -np.inf if kind == "max" else np.inf
+    inside = da.where(where, outside)
+    value = inside.max(dims, skipna=False) if kind == "max" else inside.min(dims, skipna=False)
+    return value.where(np.isfinite(value))
+
+
+def at_west(field: xr.DataArray, grid: Grid) -> xr.DataArray:
+    """Value of the western neighbour; beyond a closed western boundary 0."""
+    return field.roll(x=1) if grid.periodic_x else field.shift(x=1, fill_value=0.0)
+
+
+def at_south(field: xr.DataArray) -> xr.DataArray:
+    """Value of the southern neighbour; beyond the southern boundary 0."""
+    return field.shift(y=1, fill_value=0.0)
+
+
+def at_north_face(field: xr.DataArray) -> xr.DataArray:
+    """Mean of a T cell and its northern neighbour; only faces between two wet cells are meaningful."""
+    return 0.5 * (field + field.shift(y=-1))
+
+
+def east_transport(state: xr.Dataset, grid: Grid) -> xr.DataArray:
+    """Volume transport through the east face of each T cell, 0 on closed faces.
+
+    Parameters
+    ----------
+    state : with ``uo(..., z, y, x)`` at U points [m s-1].
+    grid : its mesh.
+
+    Returns
+    -------
+    ``(..., z, y, x)`` [m3 s-1]. The thickness is that of the mesh (``e3u_0``), without the sea level.
+
+    Examples
+    --------
+    >>> from warmstart.testing import basin
+    >>> state, grid = basin(nx=6, ny=8, nz=4)
+    >>> east_transport(state, grid).attrs["units"]
+    'm3 s-1'
+    """
+    transport = (state.uo.astype("float64") * grid.e2u * grid.e3u_0).where(grid.mask("U"), 0.0)
+    return labelled(transport, "east_transport", "m3 s-1", "volume transport through the east face")
+
+
+def north_transport(state: xr.Dataset, grid: Grid) -> xr.DataArray:
+    """Volume transport through the north face of each T cell; as :func:`east_transport`, with ``vo`` at V points.
+
+    Examples
+    --------
+    >>> from warmstart.testing import basin
+    >>> state, grid = basin(nx=6, ny=8, nz=4)
+    >>> float(north_transport(state, grid).isel(y=-1).sum())
+    0.0
+    """
+    transport = (state.vo.astype("float64") * grid.e1v * grid.e3v_0).where(grid.mask("V"), 0.0)
+    return labelled(transport, "north_transport", "m3 s-1", "volume transport through the north face")
