@@ -28,8 +28,12 @@ LOG_SECONDS = 30.0  #: between two lines of the log
 POLL_SECONDS = 0.5
 SUBMITS = 20  #: times a member is handed to the scheduler again after its workers died
 STOP_SECONDS = 20.0  #: given to the engines for stopping after an interrupt
-# terminals send an interrupt to workers too; they shall wait for the client to stop them in order
-_IGNORE_INTERRUPT = "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)"
+# terminals send an interrupt to workers too; they shall wait for the client to stop them in order, and without a word
+_QUIET_WORKER = """
+import logging, signal
+signal.signal(signal.SIGINT, signal.SIG_IGN)
+logging.getLogger("distributed").setLevel(logging.CRITICAL + 1)
+"""
 
 
 def simulate(
@@ -54,7 +58,7 @@ def simulate(
     scheduler : address of a dask scheduler, ``tcp://host:8786``, whose workers see `output` under the same path; None
         starts a local cluster. (Scripts that call this then need ``if __name__ == "__main__":``.)
     workers : workers of the local cluster, one core each; None takes one a core.
-    progress : whether to draw a progress bar; without it a line is logged every 30 s.
+    progress : whether to show progress: a bar on a terminal, a line every 30 s elsewhere; False logs that line.
 
     Returns
     -------
@@ -183,7 +187,7 @@ class Watch:
         pace = (done - self._start[1]) / max(now - self._start[0], 1e-9)
         total = self.years * self.members
         left = (total - done) / pace if pace > 0 and now - self._start[0] > 5.0 else None
-        return {"states": states, "done": done, "total": total, "left": left}
+        return {"states": states, "done": done, "total": total, "left": left, "members": self.members}
 
     def _status(self, member: int) -> dict[str, Any]:
         folder = member_folder(self.runs, member)
@@ -200,14 +204,13 @@ def describe(look: dict[str, Any]) -> str:
 
     Examples
     --------
-    >>> describe({"states": {"finished": 3, "running": 2}, "done": 1900.0, "total": 3000.0, "left": 125.0})
-    'members: 3 finished, 2 running, 0 failed, 0 waiting; 1900 of 3000 model years; 2 min left'
+    >>> describe({"states": {"finished": 3, "running": 2}, "done": 1900.0, "total": 3000.0, "left": 125.0, "members": 5})
+    '3/5 members finished, 2 running, 0 failed, 1900/3000 years, 2 min left'
     """
-    states = look["states"]
-    waiting = sum(n for state, n in states.items() if state not in ("finished", "running", "failed"))
-    counts = ", ".join(f"{states.get(state, 0)} {state}" for state in ("finished", "running", "failed"))
-    text = f"members: {counts}, {waiting} waiting; {look['done']:.0f} of {look['total']:.0f} model years"
-    return text if look["left"] is None else f"{text}; {_duration(look['left'])} left"
+    finished, running, failed = (look["states"].get(state, 0) for state in ("finished", "running", "failed"))
+    text = f"{finished}/{look['members']} members finished, {running} running, {failed} failed"
+    text += f", {look['done']:.0f}/{look['total']:.0f} years"
+    return text if look["left"] is None else f"{text}, {_duration(look['left'])} left"
 
 
 def _duration(seconds: float) -> str:
@@ -319,7 +322,7 @@ def _client(scheduler: str | None, workers: int) -> Iterator[Client]:
             dashboard_address=":0",
             worker_dashboard_address=None,
             local_directory=scratch,
-            preload=_IGNORE_INTERRUPT,
+            preload=_QUIET_WORKER,
         )
         with cluster, Client(cluster, set_as_default=False) as client:
             yield client
@@ -354,28 +357,27 @@ def _require_distributed() -> None:
 
 @contextlib.contextmanager
 def _display(progress: bool) -> Iterator[Callable[[dict[str, Any]], None]]:
-    """A progress bar, or a line in the log every 30 s."""
-    if not progress:
-        last = -LOG_SECONDS
+    """A progress bar on a terminal; a line every 30 s elsewhere, in the log unless `progress`."""
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn
 
-        def line(look: dict[str, Any]) -> None:
-            nonlocal last
-            if time.monotonic() - last >= LOG_SECONDS:
-                last = time.monotonic()
+    console = Console(stderr=True)
+    if progress and console.is_terminal:
+        with Progress(BarColumn(12), TextColumn("{task.description}"), console=console) as bar:
+            task = bar.add_task("starting", total=None)
+            yield lambda look: bar.update(
+                task, total=look["total"], completed=look["done"], description=describe(look)
+            )
+        return
+    due = time.monotonic()
+
+    def line(look: dict[str, Any]) -> None:
+        nonlocal due
+        if time.monotonic() >= due:
+            due = time.monotonic() + LOG_SECONDS
+            if progress:
+                console.print(describe(look), highlight=False)
+            else:
                 log.info(describe(look))
 
-        yield line
-        return
-    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
-
-    columns = (
-        BarColumn(),
-        TextColumn("{task.percentage:3.0f}%"),
-        TextColumn("{task.description}"),
-        TimeElapsedColumn(),
-    )
-    with Progress(*columns) as bar:
-        task = bar.add_task("starting", total=None)
-        yield lambda look: bar.update(
-            task, total=look["total"], completed=look["done"], description=describe(look)
-        )
+    yield line

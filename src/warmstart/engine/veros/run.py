@@ -132,14 +132,15 @@ class Run:
         self._resume()
         while True:
             blown = self._advance_phases()
-            if self.stopping:
+            if blown:
+                if not self._retry(blown):
+                    return FAILED
+            elif self.stopping:
                 self._save()
                 return TERMINATED
-            if not blown:
+            else:
                 self._finish()
                 return 0
-            if not self._retry(blown):
-                return FAILED
 
     def _on_signal(self, *_: Any) -> None:
         self.stopping = True
@@ -194,11 +195,12 @@ class Run:
             for stop in phase.stops(start):
                 if stop <= self._day():
                     continue
-                self._advance_to(theta, round((stop - start) * DAY / phase.dt_tracer))
-                if self.stopping:
+                target = round((stop - start) * DAY / phase.dt_tracer)
+                self._advance_to(theta, target)
+                if self.progress.steps < target:  # stopped on the way; at the target the row comes first
                     return None
                 blown = self._observe(phase, stop)
-                if blown:
+                if blown or self.stopping:
                     return blown
                 if time.monotonic() - self.saved >= self.job.checkpoint_seconds:
                     self._save()
