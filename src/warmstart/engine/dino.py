@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
+    import xarray as xr
+
     from warmstart.grid import Grid
 
 SECTOR_WIDTH = 50.0  #: longitudinal extent [degrees]
@@ -303,6 +305,43 @@ def restoring_salinity(latitude: np.ndarray, parameters: Mapping[str, float]) ->
         south > 0.5, parameters["restoring_salinity_south"], parameters["restoring_salinity_north"]
     )
     return polar + (parameters["restoring_salinity_equator"] - polar) * weight + dip
+
+
+def forcing(mesh_of_run: Grid, parameters: Mapping[str, float]) -> xr.Dataset:
+    """Annual-mean forcing profiles of a simulation, as states files carry them.
+
+    Parameters
+    ----------
+    mesh_of_run : the mesh; latitudes are those of its T points.
+    parameters : a value for each parameter of the table, in its units.
+
+    Returns
+    -------
+    ``forcing_wind_stress`` [Pa], ``forcing_restoring_temperature`` [degC] and ``forcing_restoring_salinity`` [1e-3],
+    dims ``(y,)``.
+
+    Examples
+    --------
+    >>> from warmstart.parameters import defaults
+    >>> forcing(grid(10.0, 6), defaults()).forcing_wind_stress.dims
+    ('y',)
+    """
+    import xarray as xr
+
+    latitude = mesh_of_run.gphit.values[:, 0]
+    profiles = {
+        "forcing_wind_stress": (wind_stress(latitude, parameters), "Pa", "eastward wind stress"),
+        "forcing_restoring_temperature": (
+            restoring_temperature(latitude, parameters), "degC", "restoring temperature, annual mean",
+        ),
+        "forcing_restoring_salinity": (restoring_salinity(latitude, parameters), "1e-3", "restoring salinity"),
+    }  # fmt: skip
+    return xr.Dataset(
+        {
+            name: ("y", values, {"units": units, "long_name": label})
+            for name, (values, units, label) in profiles.items()
+        }
+    )
 
 
 def initial_state(axes: Mesh) -> tuple[np.ndarray, np.ndarray]:

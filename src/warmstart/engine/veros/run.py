@@ -299,6 +299,7 @@ class Run:
         snapshots = checkpoint.load_snapshots(self.folder)
         if snapshots:
             states = parameters.attach(diagnose.states_dataset(snapshots), values).assign_attrs(attrs)
+            states = states.merge(dino.forcing(self.grid, values))
             files.write_dataset(self.folder / "states.nc", states, self.grid, overwrite=True)
         series = parameters.attach(series, values).assign_attrs(attrs)
         files.write_dataset(self.folder / "series.nc", series, overwrite=True)
