@@ -111,7 +111,7 @@ def level_depths(levels: int) -> np.ndarray:
     Examples
     --------
     >>> level_depths(18).round(1)[:3].tolist()
-    [10.0, 30.2, 50.9]
+    [10.1, 31.5, 54.8]
     """
     n = levels + 1
     kth, acr = 35.0 * n / 36, 10.5 * n / 36
