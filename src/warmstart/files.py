@@ -172,12 +172,14 @@ def write_dataset(
 
 
 def _encoding(ds: xr.Dataset) -> dict[str, dict[str, Any]]:
-    return {
+    packed = {
         str(name): {"zlib": True, "complevel": 4, "shuffle": True}
         | ({"_FillValue": float("nan")} if v.dtype.kind == "f" else {})
         for name, v in ds.variables.items()
         if v.ndim > 0 and v.dtype.kind in "fi"
     }
+    # text as characters: HDF5 keeps variable-length strings tied to a closed file and crashes on a later one
+    return packed | {str(name): {"dtype": "S1"} for name, v in ds.variables.items() if v.dtype.kind in "OU"}
 
 
 def open_dataset(path: str | Path, group: str | None = None) -> xr.Dataset:
