@@ -172,8 +172,7 @@ class DinoSetup(VerosSetup):  # type: ignore[misc]
 
     @veros_routine
     def set_diagnostics(self, state: Any) -> None:
-        for diagnostic in state.diagnostics.values():
-            diagnostic.output_frequency = diagnostic.sampling_frequency = 0.0
+        state.diagnostics.clear()
 
     @veros_routine
     def after_timestep(self, state: Any) -> None:

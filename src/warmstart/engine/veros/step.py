@@ -20,7 +20,7 @@ from warmstart.engine import dino
 from warmstart.engine.veros import levels, tracing
 from warmstart.engine.veros.restart import LEVELS, PLAIN
 from warmstart.engine.veros.setup import FORCING, STEEP_FRACTION, DinoSetup, lateral_viscosity, wind_forcing
-from warmstart.engine.veros.solver import DENSE_LIMIT, DirectSolver
+from warmstart.engine.veros.solver import DirectSolver
 
 Carry = dict[str, Any]
 Theta = dict[str, Any]
@@ -37,7 +37,7 @@ class PureStep:
     Parameters
     ----------
     simulation : an initialised setup of :func:`warmstart.engine.veros.setup.make_setup`.
-    dense_limit : see :class:`warmstart.engine.veros.solver.DirectSolver`.
+    solver : elliptic solver with Veros's ``solve``; None inverts the matrix of the setup.
 
     Examples
     --------
@@ -45,12 +45,12 @@ class PureStep:
     >>> carry = step.advance(step.initial(), step.theta(defaults(), 1800.0, 172800.0), 180)  # doctest: +SKIP
     """
 
-    def __init__(self, simulation: DinoSetup, dense_limit: int = DENSE_LIMIT) -> None:
+    def __init__(self, simulation: DinoSetup, solver: Any = None) -> None:
         self.simulation = simulation
         self.state = simulation.state
         self.constants = {name: np.asarray(value) for name, value in self.state.variables.items()}
         self.settings = dict(self.state.settings.items())
-        self.solver = DirectSolver(self.state, dense_limit)
+        self.solver = solver or DirectSolver(self.state)
         meta = self.state.var_meta
         self.has_levels = {n for n in self.constants if meta[n].dims and meta[n].dims[-1] == "timesteps"}
 
@@ -107,19 +107,21 @@ class PureStep:
         }
         return {name: jnp.asarray(value, dtype="float64") for name, value in values.items()}
 
-    def step(self, carry: Carry, theta: Theta) -> Carry:
+    def step(self, carry: Carry, theta: Theta, constants: Mapping[str, Any] | None = None) -> Carry:
         """Advance by one step; pure, to be traced.
 
         Parameters
         ----------
         carry : state, from :meth:`initial` or :meth:`unpack`.
         theta : inputs, from :meth:`theta`.
+        constants : stand-ins for constants of the grid, traced instead of folded into the program; then, and with
+            the same compiler flags, the program rounds exactly as Veros's own kernels do.
 
         Returns
         -------
         The state one step later, its time levels rotated so that ``NOW`` is the newest.
         """
-        variables: dict[str, Any] = {**self.constants, **carry, **TAU, "itt": 1}
+        variables: dict[str, Any] = {**self.constants, **(constants or {}), **carry, **TAU, "itt": 1}
         variables |= {name: theta[name] for name in theta if name in self.constants}
         for name in self.has_levels:
             value = variables[name]
