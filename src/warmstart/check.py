@@ -30,8 +30,6 @@ logger = logging.getLogger(__name__)
 COLUMNS = (
     "sample", "metric", "value", "unit", "reference_low", "reference_high", "verdict", "hard", "description",
 )  # fmt: skip
-#: The columns that hold text; a unit "1" is text too.
-TEXT = {name: str for name in ("metric", "unit", "verdict", "description")}
 #: Verdicts from good to bad; ``-`` where there is nothing to compare with.
 VERDICTS = ("-", "PASS", "WARN", "FAIL")
 #: Other spellings of the units of the variables table.
@@ -240,7 +238,7 @@ def read_metrics(path: str | Path) -> pd.DataFrame:
         with path.open(encoding="utf-8") as file:
             header = [line[1:].partition(":") for line in file if line.startswith("#")]
         attrs = {key.strip(): json.loads(value) for key, _, value in header}
-        table = pd.read_csv(path, skiprows=len(header), dtype=TEXT, float_precision="round_trip")
+        table = pd.read_csv(path, skiprows=len(header), dtype=str)
     except (ValueError, pd.errors.ParserError) as error:
         raise UserError(f"{path} is no metrics CSV ({error}); expected a file that check wrote") from error
     if tuple(table.columns) != COLUMNS or attrs.get("rows") != len(table):
@@ -249,7 +247,9 @@ def read_metrics(path: str | Path) -> pd.DataFrame:
         )
     attrs.pop("rows")
     table.attrs.update(attrs)
-    return table.astype({"value": "float64", "reference_low": "float64", "reference_high": "float64"})
+    for name in ("value", "reference_low", "reference_high"):
+        table[name] = table[name].map(float).astype("float64")
+    return table.assign(sample=table["sample"].astype("int64"), hard=table["hard"] == "True")
 
 
 def _write(table: pd.DataFrame, path: Path, overwrite: bool) -> None:
@@ -276,9 +276,11 @@ def _open(source: str | Path | xr.Dataset, grid: str | Path | Grid | None) -> tu
     labels = [c for c in ("split", "phase") if c in ds]
     lead = [d for d in ds[names].dims if d not in ("z", "y", "x")]
     flat = ds[names + labels].reset_coords(labels).drop_vars([c for c in ds.coords if c not in labels])
-    if len(lead) == 1:
-        return flat.rename({lead[0]: "sample"}) if lead != ["sample"] else flat, mesh
-    return (flat.stack(sample=lead, create_index=False) if lead else flat.expand_dims("sample")), mesh
+    if not lead:
+        return flat.expand_dims("sample"), mesh
+    if len(lead) > 1:
+        return flat.stack(row=lead, create_index=False).rename(row="sample").transpose("sample", ...), mesh
+    return flat if lead == ["sample"] else flat.rename({lead[0]: "sample"}), mesh
 
 
 def _mesh(path: Path, grid: str | Path | Grid | None) -> Grid:
@@ -360,7 +362,7 @@ def _normal(ds: xr.Dataset, where: str) -> xr.Dataset:
     keep = np.ones(ds.sizes["sample"], bool)
     for label, value in (("split", "train"), ("phase", "equilibrium")):
         if label in ds:
-            keep &= np.broadcast_to(ds[label].values.astype(str) == value, keep.shape)
+            keep &= np.array([str(v) == value for v in np.broadcast_to(ds[label].values, keep.shape)])
     if not keep.any():
         raise UserError(f"{where} has no equilibrium snapshot of a training member; give another reference")
     return ds.isel(sample=np.flatnonzero(keep))

@@ -1,0 +1,349 @@
+"""check: laws that every metric obeys, verdicts, and the CSV that goes round."""
+
+import logging
+import subprocess
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+import xarray as xr
+import yaml
+
+import warmstart.check as verb
+from warmstart import thresholds as rulebook
+from warmstart.errors import UserError
+from warmstart.files import write_dataset
+from warmstart.grid import Grid
+from warmstart.testing import basin, finish
+
+#: Metrics that need no reference to be judged.
+ABSOLUTE = {
+    "mask_violations",
+    "missing_values",
+    "values_on_land",
+    "out_of_bounds",
+    "flow_through_walls",
+    "divergence",
+}
+
+
+@pytest.fixture(scope="module")
+def ensemble(ocean, ocean_grid):
+    """Five oceans that differ in heat, salt and strength of the flow."""
+    members = [
+        finish(ocean.assign(thetao=ocean.thetao + 0.1 * i, so=ocean.so + 0.01 * i, uo=ocean.uo * (1 + 0.02 * i),
+                            vo=ocean.vo * (1 + 0.02 * i)), ocean_grid)
+        for i in range(5)
+    ]  # fmt: skip
+    return xr.concat(members, "sample")
+
+
+@pytest.fixture(scope="module")
+def values(ensemble, ocean_grid):
+    return wide(verb.check(ensemble, ocean_grid))
+
+
+def wide(table):
+    return table.pivot(index="metric", columns="sample", values="value")
+
+
+def broken(state, variable, index, value):
+    da = state[variable].copy(deep=True)
+    da[index] = value
+    return state.assign({variable: da})
+
+
+# ---------------------------------------------------------------- laws of all metrics
+
+
+def test_every_metric_is_computed_for_every_sample_with_unit_description_and_docstring(ensemble, ocean_grid):
+    table = verb.check(ensemble, ocean_grid)
+    assert list(table.columns) == list(verb.COLUMNS)
+    assert len(table) == 5 * len(verb.METRICS) and set(table.metric) == set(verb.METRICS)
+    assert table.value.notna().all()
+    assert (table.unit.str.len() > 0).all() and (table.description.str.len() > 5).all()
+    for metric in verb.METRICS.values():
+        assert getattr(metric.function, "func", metric.function).__doc__
+
+
+def test_a_sample_has_the_same_metrics_alone_in_reverse_order_and_in_batches(
+    ensemble, values, ocean_grid, monkeypatch
+):
+    alone = wide(verb.check(ensemble.isel(sample=3), ocean_grid))
+    pd.testing.assert_series_equal(alone[0].loc[values.index], values[3], check_names=False, rtol=1e-13)
+    turned = wide(verb.check(ensemble.isel(sample=[4, 3, 2, 1, 0]), ocean_grid))
+    np.testing.assert_array_equal(turned[[4, 3, 2, 1, 0]].to_numpy(), values.to_numpy())
+    monkeypatch.setattr(verb, "BATCH", 1)
+    np.testing.assert_allclose(wide(verb.check(ensemble, ocean_grid)), values, rtol=1e-13)
+
+
+def test_metrics_do_not_depend_on_what_dimension_the_states_lie_along(ensemble, values, ocean_grid):
+    np.testing.assert_array_equal(wide(verb.check(ensemble.rename(sample="time"), ocean_grid)), values)
+    both = xr.concat([ensemble, ensemble], "time")
+    np.testing.assert_allclose(wide(verb.check(both, ocean_grid)), np.tile(values, 2), rtol=1e-13)
+
+
+def test_metrics_do_not_depend_on_how_lazy_arrays_are_chunked(ensemble, values, ocean_grid):
+    dask = pytest.importorskip("dask")
+    lazy = ensemble.isel(sample=slice(2)).chunk({"sample": 1, "z": 3, "y": 13})
+    found = {name: metric.function(lazy, ocean_grid) for name, metric in verb.METRICS.items()}
+    assert all(da.chunks is not None for da in found.values()), "a metric computed its lazy input"
+    (computed,) = dask.compute(found, scheduler="synchronous")
+    for name, da in computed.items():
+        np.testing.assert_allclose(da.values, values.loc[name, :1], rtol=1e-11, atol=1e-12)
+
+
+def test_metrics_do_not_depend_on_what_land_is_called(ensemble, values, ocean_grid):
+    zero = ensemble.fillna(0.0)
+    np.testing.assert_array_equal(wide(verb.check(zero, ocean_grid)), values)
+
+
+def test_metrics_do_not_change_when_rows_of_land_are_added(ensemble, values, ocean_grid):
+    mesh = ocean_grid.ds.pad(y=(1, 2), mode="edge")
+    for mask in ("tmask", "umask", "vmask", "fmask"):
+        mesh[mask] = ocean_grid.ds[mask].pad(y=(1, 2), constant_values=0)
+    padded = ensemble.pad(y=(1, 2))
+    np.testing.assert_allclose(wide(verb.check(padded, Grid(mesh))), values, rtol=1e-12, atol=1e-12)
+
+
+def test_metrics_are_numbers_in_double_precision_for_states_in_single(ensemble, values, ocean_grid):
+    single = wide(verb.check(ensemble.astype("float32"), ocean_grid, only=["heat_content", "throughflow"]))
+    np.testing.assert_allclose(single, values.loc[single.index], rtol=1e-6)
+    assert (single.loc["throughflow"] != values.loc["throughflow"]).any()
+
+
+# ---------------------------------------------------------------- verdicts
+
+
+def test_a_good_state_passes_without_reference_and_what_has_nothing_to_compare_with_says_so(
+    ocean, ocean_grid
+):
+    table = verb.check(ocean, ocean_grid).set_index("metric")
+    assert not verb.violations(table)
+    assert (table.verdict[list(ABSOLUTE)] == "PASS").all()
+    assert table.verdict["heat_content"] == "-"
+
+
+@pytest.mark.parametrize("metric", ["missing_values", "mask_violations"])
+def test_one_missing_value_in_the_sea_fails(ocean, ocean_grid, metric):
+    wet = tuple(np.argwhere(ocean_grid.tmask.values > 0)[7])
+    table = verb.check(broken(ocean, "so", wet, np.nan), ocean_grid).set_index("metric")
+    assert table.verdict[metric] == "FAIL" and verb.violations(table)
+    assert np.isnan(table.value["salt_content"])
+
+
+def test_one_open_wall_fails(ocean, ocean_grid):
+    wall = tuple(np.argwhere(ocean_grid.umask.values == 0)[-1])
+    table = verb.check(broken(ocean, "uo", wall, 0.1), ocean_grid).set_index("metric")
+    assert table.verdict["flow_through_walls"] == "FAIL" and table.verdict["values_on_land"] == "FAIL"
+
+
+def test_a_value_out_of_bounds_and_a_divergent_flow_fail(ocean, ocean_grid):
+    wet = tuple(np.argwhere(ocean_grid.tmask.values > 0)[7])
+    assert verb.violations(verb.check(broken(ocean, "thetao", wet, 55.0), ocean_grid, only=["out_of_bounds"]))
+    face = tuple(np.argwhere(ocean_grid.umask.values > 0)[100])
+    assert verb.violations(verb.check(broken(ocean, "uo", face, 0.5), ocean_grid, only=["divergence"]))
+
+
+def test_more_inversions_than_the_reference_fail_and_fewer_do_not(ocean, ocean_grid):
+    def turbulent(share):
+        rough = ocean.thetao * 0 + np.random.default_rng(0).normal(size=ocean.thetao.shape) * share
+        return ocean.assign(thetao=ocean.thetao + rough)
+
+    calm, wild = turbulent(0.2), turbulent(2.0)
+    only = ["inversions", "inversions_volume"]
+    assert (
+        0
+        < verb.check(calm, ocean_grid, only=only).value[0]
+        < verb.check(wild, ocean_grid, only=only).value[0]
+    )
+    table = verb.check(wild, ocean_grid, reference=calm, only=only).set_index("metric")
+    assert table.verdict["inversions"] == "FAIL" and table.verdict["inversions_volume"] == "WARN"
+    assert set(verb.check(calm, ocean_grid, reference=wild, only=only).verdict) == {"PASS"}
+    assert set(verb.check(ocean, ocean_grid, reference=ocean, only=only).verdict) == {"PASS"}
+
+
+def test_the_members_of_the_reference_pass_against_themselves(ensemble, ocean_grid):
+    table = verb.check(ensemble, ocean_grid, reference=ensemble)
+    assert set(table.verdict) == {"PASS"}
+    one = ensemble.isel(sample=2)
+    assert set(verb.check(one, ocean_grid, reference=one).verdict) == {"PASS"}
+
+
+def test_outside_the_reference_is_a_warning_unless_the_rules_call_it_hard(ensemble, ocean_grid):
+    hot = ensemble.isel(sample=4).assign(thetao=ensemble.thetao.isel(sample=4) + 0.5)
+    table = verb.check(hot, ocean_grid, reference=ensemble, only=["heat_content", "salt_content"])
+    assert list(table.verdict) == ["WARN", "PASS"] and not verb.violations(table)
+    rules = {"metrics": {"heat_content": {"hard": True}}}
+    assert verb.violations(verb.check(hot, ocean_grid, reference=ensemble, thresholds=rules))
+    wide_enough = {"widen": 5.0}
+    assert set(verb.check(hot, ocean_grid, reference=ensemble, thresholds=wide_enough).verdict) <= {
+        "PASS",
+        "-",
+    }
+
+
+def test_limits_are_the_extremes_of_the_reference_widened_by_the_fraction(ensemble, values, ocean_grid):
+    table = verb.check(
+        ensemble, ocean_grid, reference=ensemble, only=["thetao_mean"], thresholds={"widen": 0.25}
+    )
+    low, high = values.loc["thetao_mean"].min(), values.loc["thetao_mean"].max()
+    assert table.reference_low[0] == pytest.approx(low - 0.25 * (high - low))
+    assert table.reference_high[0] == pytest.approx(high + 0.25 * (high - low))
+
+
+def test_only_training_members_in_equilibrium_say_what_is_normal(ensemble, ocean_grid, tmp_path):
+    labels = {
+        "split": ["train", "train", "test", "train", "validation"],
+        "phase": ["equilibrium"] * 3 + ["transient", "equilibrium"],
+    }
+    labels = {
+        name: ("sample", np.array(values, dtype=np.dtypes.StringDType())) for name, values in labels.items()
+    }
+    store = ensemble.assign_coords(labels)
+    path = tmp_path / "states.zarr"
+    store.to_zarr(path, consolidated=False)
+    ocean_grid.ds.to_zarr(path, group="grid", mode="a", consolidated=False)
+    only = ["thetao_mean"]
+    found = verb.check(path, reference=path, only=only, thresholds={"widen": 0.0})
+    assert list(found.verdict) == ["PASS", "PASS", "WARN", "WARN", "WARN"]
+    nothing = ensemble.assign_coords(phase=("sample", ["transient"] * 5))
+    with pytest.raises(UserError, match="no equilibrium snapshot"):
+        verb.check(ensemble, ocean_grid, reference=nothing, only=only)
+
+
+def test_metrics_that_lack_variables_are_listed_and_have_no_rows(ocean, ocean_grid, caplog):
+    with caplog.at_level(logging.WARNING, logger="warmstart"):
+        table = verb.check(ocean[["thetao", "so"]], ocean_grid)
+    assert table.attrs["skipped"]["throughflow"] == "needs uo"
+    assert table.attrs["skipped"]["divergence"] == "needs uo, vo"
+    assert not set(table.metric) & set(table.attrs["skipped"])
+    assert set(table.metric) | set(table.attrs["skipped"]) == set(verb.METRICS)
+    assert "throughflow (needs uo)" in caplog.text
+
+
+def test_the_summary_has_one_row_a_metric_with_the_worst_verdict(ensemble, ocean_grid):
+    table = verb.check(
+        ensemble, ocean_grid, reference=ensemble.isel(sample=slice(0, 3)), thresholds={"widen": 0.0}
+    )
+    rows = verb.summary(table).set_index("metric")
+    assert list(rows.index) == list(verb.METRICS)
+    heat = table[table.metric == "heat_content"]
+    assert rows.loc["heat_content", "verdict"] == "WARN" and set(heat.verdict) == {"PASS", "WARN"}
+    assert rows.loc["heat_content", "max"] == heat.value.max()
+    assert rows.loc["heat_content", "mean"] == pytest.approx(heat.value.mean())
+
+
+# ---------------------------------------------------------------- files
+
+
+def test_the_csv_goes_round_bit_for_bit_with_its_provenance(ensemble, ocean_grid, tmp_path):
+    path = tmp_path / "metrics.csv"
+    table = verb.check(ensemble, ocean_grid, reference=ensemble, output=path)
+    back = verb.read_metrics(path)
+    pd.testing.assert_frame_equal(back, table, check_exact=True)
+    assert back.attrs == table.attrs and back.attrs["grid"] == ocean_grid.fingerprint
+    plain = pd.read_csv(path, comment="#")
+    assert len(plain) == len(table)
+
+
+def test_a_single_metric_without_reference_goes_round_too(ocean, ocean_grid, tmp_path):
+    path = tmp_path / "metrics.csv"
+    table = verb.check(ocean, ocean_grid, only=["inversions"], output=path)
+    pd.testing.assert_frame_equal(verb.read_metrics(path), table)
+
+
+def test_metrics_written_earlier_are_as_good_a_reference_as_the_states(ensemble, ocean_grid, tmp_path):
+    path = tmp_path / "reference.csv"
+    verb.check(ensemble, ocean_grid, output=path)
+    hot = ensemble + 0.03
+    pd.testing.assert_frame_equal(
+        verb.check(hot, ocean_grid, reference=path), verb.check(hot, ocean_grid, reference=ensemble)
+    )
+
+
+def test_states_files_carry_their_grid_and_another_grid_is_refused(ocean, ocean_grid, tmp_path):
+    path = write_dataset(tmp_path / "states.nc", ocean, ocean_grid)
+    other_state, other = basin(nx=10, ny=24, nz=5)  # the same shape, without partial cells
+    foreign = write_dataset(tmp_path / "foreign.nc", other_state, other)
+    csv = tmp_path / "foreign.csv"
+    verb.check(foreign, only=["heat_content"], output=csv)
+    only = ["heat_content"]
+    assert len(verb.check(path, only=only)) == 1
+    for kwargs in ({"reference": foreign}, {"reference": csv}, {"grid": other}, {"grid": foreign}):
+        with pytest.raises(UserError, match="another grid"):
+            verb.check(path, only=only, **kwargs)
+    with pytest.raises(UserError, match="of one grid"):
+        verb.check(ocean.isel(y=slice(1, None)), ocean_grid, only=only)
+
+
+def test_an_existing_output_is_refused_and_left_alone(ocean, ocean_grid, tmp_path):
+    path = tmp_path / "metrics.csv"
+    path.write_text("mine")
+    with pytest.raises(UserError, match="exists"):
+        verb.check(ocean, ocean_grid, output=path)
+    assert path.read_text() == "mine"
+    verb.check(ocean, ocean_grid, output=path, only=["inversions"], overwrite=True)
+    assert len(verb.read_metrics(path)) == 1
+
+
+def test_missing_truncated_and_foreign_files_are_named_in_one_clear_error(ocean, ocean_grid, tmp_path):
+    whole = write_dataset(tmp_path / "states.nc", ocean, ocean_grid)
+    cut = tmp_path / "cut.nc"
+    cut.write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
+    text = tmp_path / "text.csv"
+    text.write_text("a,b\n1,2\n")
+    short = tmp_path / "short.csv"
+    verb.check(ocean, ocean_grid, output=short)
+    short.write_text("\n".join(short.read_text().splitlines()[:-3]) + "\n")
+    for kwargs, message in (
+        ({"states": tmp_path / "none.nc"}, "none.nc does not exist"),
+        ({"states": cut}, "truncated"),
+        ({"states": whole, "reference": tmp_path / "none.zarr"}, "none.zarr does not exist"),
+        ({"states": whole, "reference": text}, "text.csv is no"),
+        ({"states": whole, "reference": short}, "no whole metrics CSV"),
+        ({"states": ocean}, "hand over grid"),
+        ({"states": ocean_grid.ds, "grid": ocean_grid}, "holds no state"),
+    ):
+        with pytest.raises(UserError, match=message):
+            verb.check(**kwargs, output=tmp_path / "out.csv")
+    assert not (tmp_path / "out.csv").exists()
+
+
+def test_units_that_are_not_the_tables_are_refused_and_other_spellings_are_not(ocean, ocean_grid):
+    for units in ("K", "degF"):
+        with pytest.raises(UserError, match=f"thetao is in {units}; expected degC"):
+            verb.check(ocean.assign(thetao=ocean.thetao.assign_attrs(units=units)), ocean_grid)
+    assert (
+        len(verb.check(ocean.assign(so=ocean.so.assign_attrs(units="g/kg")), ocean_grid, only=["so_mean"]))
+        == 1
+    )
+
+
+def test_misspelt_metrics_and_keys_are_refused_with_a_hint(ocean, ocean_grid, tmp_path):
+    with pytest.raises(UserError, match="did you mean inversions"):
+        verb.check(ocean, ocean_grid, only=["inversion"])
+    path = tmp_path / "rules.yaml"
+    for content, message in (
+        ({"metrics": {"heat_contents": {"hard": True}}}, "did you mean heat_content"),
+        ({"metrics": {"heat_content": {"hardd": True}}}, "hardd"),
+        ({"widen": 0.1, "wide": 1}, "wide"),
+        ({"widen": -1.0}, "widen"),
+    ):
+        path.write_text(yaml.safe_dump(content))
+        with pytest.raises(UserError, match=message):
+            verb.check(ocean, ocean_grid, thresholds=path)
+
+
+def test_the_shipped_rules_can_be_copied_changed_and_given_back(ensemble, ocean_grid, tmp_path):
+    path = tmp_path / "rules.yaml"
+    path.write_text(rulebook.DEFAULT.read_text())
+    same = verb.check(ensemble, ocean_grid, reference=ensemble, thresholds=path)
+    pd.testing.assert_frame_equal(same, verb.check(ensemble, ocean_grid, reference=ensemble))
+
+
+def test_check_loads_neither_torch_nor_jax():
+    code = "import sys, warmstart.check; print({'torch', 'jax', 'dask.array'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"
