@@ -44,12 +44,14 @@ class Target:
     spread : what a distance is measured in, dims ``(z,)``.
     unit : where `spread` comes from, for readers.
     own : distances of its snapshots, each from the mean of the others [1].
+    spinup : years and distances of the snapshots on the way there; empty arrays if there are none.
     """
 
     mean: xr.Dataset
     spread: xr.Dataset
     unit: str
     own: np.ndarray
+    spinup: tuple[np.ndarray, np.ndarray]
 
 
 def compare(
@@ -96,7 +98,9 @@ def compare(
         blow_up_day=("start", blown, {"units": "d", "long_name": "day at which the run blew up for good"}),
         wall_seconds=("start", wall, {"units": "s", "long_name": "wall time of the run"}),
     )
-    return _with_drifts(_with_shocks(_with_arrivals(ds) if target is not None else ds))
+    if target is not None:
+        ds = _with_spinup(_with_arrivals(ds), target)
+    return _with_drifts(_with_shocks(ds))
 
 
 def _blow_up_day(status: Mapping[str, Any]) -> float:
@@ -171,8 +175,7 @@ def _threshold(ds: xr.Dataset, target: Target) -> dict[str, Any]:
     if CONTROL in ds["start"].values:
         run = ds["distance"].sel(start=CONTROL).where(ds["snapshot_year"] >= 1.0, drop=True).values
         own = np.concatenate([own, run[np.isfinite(run)]])
-    value = float(np.percentile(own, equilibrium.PERCENTILE)) if own.size else float("nan")
-    return {"distance_threshold": value, "distance_threshold_snapshots": int(own.size)}
+    return {"distance_threshold": equilibrium.threshold(own), "distance_threshold_snapshots": int(own.size)}
 
 
 def _with_arrivals(ds: xr.Dataset) -> xr.Dataset:
@@ -209,6 +212,14 @@ def _with_arrivals(ds: xr.Dataset) -> xr.Dataset:
             {"units": "1", "long_name": "rest had not arrived at the end"},
         ),
     )
+
+
+def _with_spinup(ds: xr.Dataset, target: Target) -> xr.Dataset:
+    """Add how many years of the control's own spin-up each start was worth at its end."""
+    last = [row[np.isfinite(row)][-1] if np.isfinite(row).any() else np.nan for row in ds["distance"].values]
+    passed = [equilibrium.spinup_passed(float(final), target.spinup) for final in last]
+    label = "last year at which the control's own spin-up was farther from the equilibrium than this start at its end"
+    return ds.assign(spinup_years_passed=("start", passed, {"units": "1", "long_name": label}))
 
 
 def _with_shocks(ds: xr.Dataset) -> xr.Dataset:
@@ -290,7 +301,7 @@ def _rows(one: xr.Dataset, ds: xr.Dataset, name: str) -> list[dict[str, Any]]:
             rows.append(_row(metric, float(known[index]), "1", at))
         else:
             rows.append(_row(metric, float("nan"), "1", ended))
-    return [*rows, *_arrival_rows(one, ds, name, ended), _wall(one)]
+    return [*rows, *_arrival_rows(one, ds, name, ended), _spinup_row(one), _wall(one)]
 
 
 _DISTANCES = (
@@ -298,6 +309,7 @@ _DISTANCES = (
     ("distance_final", "1"),
     ("years_to_equilibrium", "years"),
     ("years_saved", "years"),
+    ("spinup_years_passed", "years"),
 )
 
 
@@ -312,7 +324,7 @@ def _arrival_rows(one: xr.Dataset, ds: xr.Dataset, name: str, ended: str) -> lis
         said = (
             f"{within} from then on"
             if np.isfinite(arrival)
-            else ended or f"> {length:g}: not {within} at the end"
+            else ended or f"> {length:g}: the {within} was not kept"
         )
         saved_said = _saved_note(one, ds, name, arrival, saved, length)
     return [
@@ -335,6 +347,17 @@ def _saved_note(
     if not int(one["years_saved_is_lower_bound"]):
         return "against the start from rest"
     return f"> {saved:g}: a lower bound, the start from rest had not arrived after {length:g} years"
+
+
+def _spinup_row(one: xr.Dataset) -> dict[str, Any]:
+    """Years of spin-up passed; a lower bound because nobody kept the states between the snapshots."""
+    passed = float(one["spinup_years_passed"])
+    note = f">= {passed:g}: the control's own spin-up was still farther from the equilibrium in that year"
+    if not np.isfinite(passed):
+        note = "not computed: no distance, or the control holds no snapshots of its spin-up"
+    elif passed == 0:
+        note = "no snapshot of the control's own spin-up was farther from the equilibrium"
+    return _row("spinup_years_passed", passed, "years", note)
 
 
 def _error(one: xr.Dataset, metric: str) -> str:

@@ -192,8 +192,30 @@ def own_distances(snapshots: xr.Dataset, spread: xr.Dataset, grid: Grid) -> np.n
     )
 
 
+def threshold(own: np.ndarray) -> float:
+    """Find the distance within which a state counts as equilibrium.
+
+    Parameters
+    ----------
+    own : distances of the equilibrium's own snapshots [1].
+
+    Returns
+    -------
+    The smallest of them that at least 95 % do not exceed [1]; NaN if there are none.
+
+    Examples
+    --------
+    >>> threshold(np.arange(1.0, 21.0))
+    20.0
+    """
+    return float(np.percentile(own, PERCENTILE, method="higher")) if np.size(own) else float("nan")
+
+
 def years_to_equilibrium(year: np.ndarray, distances: np.ndarray, threshold: float) -> float:
     """Find the first year after which the distance stays within a threshold.
+
+    To stay means that at least 95 % of the snapshots from then on are within, which is what the equilibrium's own
+    do: a rule without exception would call a perfect start late whenever one year is unusual.
 
     Parameters
     ----------
@@ -203,7 +225,7 @@ def years_to_equilibrium(year: np.ndarray, distances: np.ndarray, threshold: flo
 
     Returns
     -------
-    The year; NaN if the last distance is not within, or the threshold is not a number.
+    The year; NaN if it does not stay within to the end, or the threshold is not a number.
 
     Examples
     --------
@@ -211,10 +233,36 @@ def years_to_equilibrium(year: np.ndarray, distances: np.ndarray, threshold: flo
     1.0
     """
     within = np.asarray(distances) <= threshold
-    if not within.size or not within[-1]:
+    if not within.any():
         return float("nan")
-    outside = np.flatnonzero(~within)
-    return float(year[outside[-1] + 1 if outside.size else 0])
+    share = np.cumsum(within[::-1])[::-1] / np.arange(within.size, 0, -1)
+    arrived = np.flatnonzero(within & (share >= PERCENTILE / 100.0))
+    return float(year[arrived[0]]) if arrived.size else float("nan")
+
+
+def spinup_passed(final: float, spinup: tuple[np.ndarray, np.ndarray]) -> float:
+    """Find the last snapshot of a spin-up that is farther from the equilibrium than a given state.
+
+    Parameters
+    ----------
+    final : distance of the state [1].
+    spinup : years and distances of the snapshots of the spin-up, years increasing [years], [1].
+
+    Returns
+    -------
+    Its year, a lower bound of the years of spin-up that the state is worth; 0 if none is farther, NaN if there are no
+    snapshots or the state has no distance.
+
+    Examples
+    --------
+    >>> spinup_passed(0.5, (np.array([10.0, 100.0, 400.0]), np.array([2.0, 1.0, 0.4])))
+    100.0
+    """
+    year, distances = spinup
+    if not len(year) or not np.isfinite(final):
+        return float("nan")
+    farther = np.flatnonzero(np.asarray(distances) > final)
+    return float(year[farther[-1]]) if farther.size else 0.0
 
 
 def years_saved(sample: float, rest: float, years: float) -> tuple[float, bool]:

@@ -61,7 +61,7 @@ def verify(
     Every start runs 30 days with equal time steps, then accelerated to the end. D(t) is the volume-weighted RMS
     difference to the time-mean equilibrium (:func:`warmstart.equilibrium.distance`). The years to equilibrium are
     the first year after which D stays within the 95th percentile of the distances of the equilibrium's own
-    snapshots: those of `control` from one another, and those of the start from it. The years saved are the
+    snapshots: those of `control` from one another, and those of the run that starts from it. The years saved are the
     difference to the start from rest. The shock is the largest deviation from the start from `control` in the
     first 30 days; the drift is the trend of the last ten years.
 
@@ -154,33 +154,42 @@ def _target(
     control: str | Path, reference: str | Path | None, values: dict[str, float], grid: Grid
 ) -> Target:
     """Read the equilibrium and the units of its distances."""
-    snapshots = _equilibrium_snapshots(control, values, grid)[list(equilibrium.TRACERS)].load()
-    mean = snapshots.mean("time", skipna=False)
+    states = _control_states(control, values, grid)
+    settled = states["settled"].values
+    snapshots, spinup = states.isel(time=np.flatnonzero(settled)), states.isel(time=np.flatnonzero(~settled))
+    mean = snapshots[list(equilibrium.TRACERS)].mean("time", skipna=False)
     if reference is not None:
         spread, unit = _reference_spread(Path(reference), grid)
     else:
-        spread, unit = (
-            equilibrium.horizontal_spread(mean, grid),
-            "the control's own variation along each level",
-        )
-    return Target(mean, spread, unit, equilibrium.own_distances(snapshots, spread, grid))
+        spread, unit = equilibrium.horizontal_spread(mean, grid), "control's own variation along each level"
+    way = (spinup["year"].values, equilibrium.distance(spinup, mean, spread, grid)["distance"].values)
+    return Target(mean, spread, unit, equilibrium.own_distances(snapshots, spread, grid), way)
 
 
-def _equilibrium_snapshots(control: str | Path, values: dict[str, float], grid: Grid) -> xr.Dataset:
-    """States of the control that belong to its equilibrium, dim ``time``."""
-    ds = files.open_dataset(control)
+def _control_states(control: str | Path, values: dict[str, float], grid: Grid) -> xr.Dataset:
+    """Temperature and salinity of the control, dim ``time``, with ``year`` and whether each is ``settled``."""
     grid.require_same(files.open_grid(control), str(control))
-    lead = [d for d in ds["thetao"].dims if d not in ("z", "y", "x")] if "thetao" in ds else []
-    given = {name: v.ravel() for name, v in parameters.extract(ds).items()}
-    first = {name: v[0] for name, v in given.items() if np.allclose(v, v[0], rtol=1e-5)}
-    _refuse_other_parameters(first, values, f"{control} is no control for these restarts")
-    ds = ds.rename({lead[0]: "time"}) if lead else ds.expand_dims("time")
-    if "phase" in ds:
-        settled = np.flatnonzero(ds["phase"].values.astype(str) == "equilibrium")
-        if not settled.size:
-            raise UserError(f"{control} holds no state of the phase 'equilibrium'; run the control longer")
-        ds = ds.isel(time=settled)
-    return ds
+    with files.open_dataset(control) as ds:
+        missing = [name for name in equilibrium.TRACERS if name not in ds]
+        if missing:
+            raise UserError(f"{control} holds no {' and no '.join(missing)}; expected a states file")
+        given = {name: np.ravel(v) for name, v in parameters.extract(ds).items()}
+        first = {name: v[0] for name, v in given.items() if np.allclose(v, v[0], rtol=1e-5)}
+        _refuse_other_parameters(first, values, f"{control} is no control for these restarts")
+        lead = [d for d in ds["thetao"].dims if d not in ("z", "y", "x")]
+        states = ds[list(equilibrium.TRACERS)].load()
+    states = states.rename({lead[0]: "time"}) if lead else states.expand_dims("time")
+    count = states.sizes["time"]
+    phase = np.broadcast_to(
+        states["phase"].values if "phase" in states.coords else "equilibrium", count
+    ).astype(str)
+    if not (phase == "equilibrium").any():
+        raise UserError(f"{control} holds no state of the phase 'equilibrium'; run the control longer")
+    year = states["year"].values if "year" in states.coords else np.full(count, np.nan)
+    states = states.drop_vars(["year", "phase"], errors="ignore")
+    return states.assign(
+        year=("time", np.broadcast_to(year, count)), settled=("time", phase == "equilibrium")
+    )
 
 
 def _reference_spread(path: Path, grid: Grid) -> tuple[xr.Dataset, str]:
@@ -188,15 +197,23 @@ def _reference_spread(path: Path, grid: Grid) -> tuple[xr.Dataset, str]:
     normalizer = path / "normalizer.nc"
     if normalizer.is_file():
         ds = files.open_dataset(normalizer)
-        return xr.Dataset({n: ds[f"{n}_std"] for n in equilibrium.TRACERS}).load(), f"normalizer of {path}"
-    ds = files.open_dataset(path)
+        return xr.Dataset(
+            {n: ds[f"{n}_std"] for n in equilibrium.TRACERS}
+        ).load(), f"normalizer of {path.name}"
     grid.require_same(files.open_grid(path), str(path))
-    if "split" in ds:
-        ds = ds.isel(sample=np.flatnonzero(ds["split"].values.astype(str) == "train"))
-    ds = ds[list(equilibrium.TRACERS)]
+    with files.open_dataset(path) as ds:
+        taken = np.ones(ds.sizes.get("sample", 1), bool)
+        for name, wanted in (("split", "train"), ("phase", "equilibrium")):
+            if name in ds.coords:
+                taken &= ds[name].values.astype(str) == wanted
+        if "sample" not in ds.dims or taken.sum() < 2:
+            raise UserError(
+                f"{path} holds fewer than two training states; expected a store that 'dataset' made"
+            )
+        states = ds[list(equilibrium.TRACERS)].isel(sample=np.flatnonzero(taken)).load()
     return equilibrium.ensemble_spread(
-        ds.load(), grid
-    ), f"spread of the {ds.sizes['sample']} training states of {path}"
+        states, grid
+    ), f"spread of the {taken.sum()} training states of {path.name}"
 
 
 def _request(
