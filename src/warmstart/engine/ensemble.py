@@ -15,7 +15,16 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from warmstart import parameters as table
-from warmstart.engine.member import LOCK, is_done, locked, read_status, run_member, same_job
+from warmstart.engine.member import (
+    LOCK,
+    is_done,
+    locked,
+    mark_failed,
+    mark_waiting,
+    read_status,
+    run_member,
+    same_job,
+)
 from warmstart.engine.plan import Plan, load_plan, member_job, member_parameters, remember
 from warmstart.errors import UserError
 
@@ -28,12 +37,8 @@ LOG_SECONDS = 30.0  #: between two lines of the log
 POLL_SECONDS = 0.5
 SUBMITS = 20  #: times a member is handed to the scheduler again after its workers died
 STOP_SECONDS = 20.0  #: given to the engines for stopping after an interrupt
-# terminals send an interrupt to workers too; they shall wait for the client to stop them in order, and without a word
-_QUIET_WORKER = """
-import logging, signal
-signal.signal(signal.SIGINT, signal.SIG_IGN)
-logging.getLogger("distributed").setLevel(logging.CRITICAL + 1)
-"""
+# terminals send an interrupt to workers too; they shall wait for the client to stop them in order
+_IGNORE_INTERRUPT = "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)"
 
 
 def simulate(
@@ -93,6 +98,8 @@ def simulate(
         waiting = [i for i, job in enumerate(jobs) if not is_done(read_status(Path(job["folder"])))]
         length = resolved.years + resolved.settle_years
         if waiting:
+            for i in waiting:
+                mark_waiting(Path(jobs[i]["folder"]))
             log.info("%s: %d of %d members to run, %d years each", runs, len(waiting), len(jobs), length)
             with _client(scheduler, min(workers or _cores(), len(waiting))) as client:
                 _run(client, {i: jobs[i] for i in waiting}, Watch(runs, len(jobs), length), progress)
@@ -229,11 +236,7 @@ def _run(client: Client, jobs: dict[int, dict[str, Any]], watch: Watch, progress
                 time.sleep(POLL_SECONDS)
                 for future in [f for f in futures if f.done()]:
                     i = futures.pop(future)
-                    if _ended(future, i) is False:
-                        if submits[i] >= SUBMITS:
-                            raise RuntimeError(
-                                f"the workers of member {i} died {SUBMITS} times; see their logs"
-                            )
+                    if not _ended(future, i, Path(jobs[i]["folder"]), last=submits[i] >= SUBMITS):
                         submits[i] += 1
                         futures[_submit(client, i, jobs[i])] = i
                 show(watch.look())
@@ -263,7 +266,7 @@ def _task(job: dict[str, Any]) -> str:
     return str(run_member(job, wanted=wanted)["state"])
 
 
-def _ended(future: Future, member: int) -> bool:
+def _ended(future: Future, member: int, folder: Path, last: bool) -> bool:
     """Tell whether a member came to its end; False means its workers died and it has to be handed out again."""
     from distributed import KilledWorker
 
@@ -275,11 +278,11 @@ def _ended(future: Future, member: int) -> bool:
             "the dask scheduler is gone; start it again, then the same command continues the ensemble"
         )
     error = future.exception()
-    if isinstance(error, KilledWorker):
+    if isinstance(error, KilledWorker) and not last:
         return False
-    if error is None:
-        raise RuntimeError(f"member {member} ended without a result")
-    raise error
+    log.error("member %d could not be run: %s", member, error)
+    mark_failed(folder, f"could not be run: {error}")
+    return True
 
 
 def _wait_for_engines(folders: list[Path]) -> None:
@@ -302,18 +305,20 @@ def _client(scheduler: str | None, workers: int) -> Iterator[Client]:
 
     if scheduler is not None:
         try:
-            with Client(scheduler, timeout="10s", set_as_default=False) as client:
-                yield client
-        except (OSError, TimeoutError, ValueError) as error:
+            client = Client(scheduler, timeout="10s", set_as_default=False)
+        except (OSError, ValueError) as error:
             raise UserError(
                 f"no dask scheduler answers at {scheduler}: {error}; give for example tcp://host:8786"
             ) from error
+        with client:
+            yield client
         return
-    quiet = {
+    environ = dask.config.get("distributed.nanny.pre-spawn-environ")
+    local = {
         "distributed.scheduler.allowed-failures": 1000,
-        "distributed.nanny.environ.DASK_LOGGING__DISTRIBUTED": "critical",
+        "distributed.nanny.pre-spawn-environ": {**environ, "DASK_LOGGING__DISTRIBUTED": "critical"},
     }
-    with tempfile.TemporaryDirectory(prefix="warmstart-dask-") as scratch, dask.config.set(quiet), _quiet():
+    with tempfile.TemporaryDirectory(prefix="warmstart-dask-") as scratch, dask.config.set(local), _quiet():
         cluster = LocalCluster(
             n_workers=workers,
             threads_per_worker=1,
@@ -322,7 +327,7 @@ def _client(scheduler: str | None, workers: int) -> Iterator[Client]:
             dashboard_address=":0",
             worker_dashboard_address=None,
             local_directory=scratch,
-            preload=_QUIET_WORKER,
+            preload=_IGNORE_INTERRUPT,
         )
         with cluster, Client(cluster, set_as_default=False) as client:
             yield client

@@ -127,6 +127,32 @@ def read_status(folder: Path) -> dict[str, Any]:
     return {**status, "state": told["state"], "years": told["year"], "message": told.get("reason", "")}
 
 
+def mark_failed(folder: Path, reason: str) -> None:
+    """Note that a member could not be run; the same command tries it again.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> mark_failed(folder, "no space left on device")
+    >>> read_status(folder)["message"]
+    'no space left on device'
+    """
+    _tell(folder, state="failed", year=float(read_status(folder).get("years") or 0.0), reason=reason)
+
+
+def mark_waiting(folder: Path) -> None:
+    """Note that nothing runs in the folder of a member that was started before; none else is touched.
+
+    Examples
+    --------
+    >>> mark_waiting(Path("no-such-folder"))
+    """
+    status = read_status(folder)
+    if status:
+        _tell(folder, state="waiting", year=float(status.get("years") or 0.0))
+
+
 def same_job(folder: Path, job: dict[str, Any]) -> None:
     """Refuse a folder whose ``job.yaml`` asks for another simulation.
 
@@ -208,8 +234,8 @@ def _attempt(folder: Path, command: list[str], wanted: Callable[[], bool]) -> tu
                 _tell(folder, state="running", year=year)
         return process.wait(), year
     except BaseException:
+        _tell(folder, state="stopped", year=year)  # first: this process may be ended as soon as the engine is gone
         stop_engine(process)
-        _tell(folder, state="stopped", year=year)
         raise
 
 
