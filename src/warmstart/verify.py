@@ -196,10 +196,15 @@ def _reference_spread(path: Path, grid: Grid) -> tuple[xr.Dataset, str]:
     """Standard deviation of the training ensemble, level by level."""
     normalizer = path / "normalizer.nc"
     if normalizer.is_file():
-        ds = files.open_dataset(normalizer)
-        return xr.Dataset(
-            {n: ds[f"{n}_std"] for n in equilibrium.TRACERS}
-        ).load(), f"normalizer of {path.name}"
+        grid.require_same(files.open_grid(normalizer), str(path))
+        with files.open_dataset(normalizer) as ds:
+            missing = [f"{name}_spread" for name in equilibrium.TRACERS if f"{name}_spread" not in ds]
+            if missing:
+                raise UserError(
+                    f"{normalizer} holds no {' and no '.join(missing)}; train the generator again"
+                )
+            spread = xr.Dataset({name: ds[f"{name}_spread"] for name in equilibrium.TRACERS}).load()
+        return spread, f"spread of the training members of {path.name}"
     grid.require_same(files.open_grid(path), str(path))
     with files.open_dataset(path) as ds:
         taken = np.ones(ds.sizes.get("sample", 1), bool)
