@@ -1,6 +1,10 @@
 """An ocean whose transports are known: a flow built from a streamfunction, on a mesh with partial bottom cells."""
 
+import fcntl
+import os
 from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -66,3 +70,32 @@ def ocean(ocean_grid: Grid, ocean_psi: xr.DataArray) -> xr.Dataset:
     """A stably stratified ocean that breaks no rule."""
     state, _ = basin(nx=10, ny=24, nz=5)
     return state.assign(flow_of(ocean_psi, ocean_grid))
+
+
+@pytest.fixture(scope="session")
+def tiny_plan() -> dict[str, Any]:
+    """Four members of the coarsest DINO, ten years from rest and four to settle."""
+    return {
+        "configuration": {"resolution": 10, "levels": 6},
+        "members": 4,
+        "seed": 1,
+        "years": 10,
+        "settle_years": 4,
+        "checkpoint_seconds": 0.1,
+        "ranges": {"wind_stress_south": ["0.05 Pa", "0.4 Pa"], "vertical_diffusivity": [1e-5, 1e-4]},
+    }
+
+
+@pytest.fixture(scope="session")
+def tiny_runs(tmp_path_factory: pytest.TempPathFactory, tiny_plan: dict[str, Any]) -> Path:
+    """The finished runs of `tiny_plan`, by Veros: made once a session (half a minute), shared, not to be changed."""
+    pytest.importorskip("veros", reason="Veros is not installed")
+    from warmstart.engine.ensemble import simulate
+
+    root = tmp_path_factory.getbasetemp()
+    root = root.parent if "PYTEST_XDIST_WORKER" in os.environ else root
+    with (root / "tiny_runs.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # under xdist one process runs them, the others wait
+        table = simulate(tiny_plan, root / "tiny_runs")
+    assert (table["state"] == "finished").all(), table.to_string()
+    return root / "tiny_runs"
