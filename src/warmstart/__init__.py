@@ -7,6 +7,8 @@ The verbs of the command line are the functions of this module, in the order of 
 from __future__ import annotations
 
 import importlib
+import sys
+from types import ModuleType
 from typing import Any
 
 _WHERE = {
@@ -39,6 +41,21 @@ def __getattr__(name: str) -> Any:
 
         return version()
     raise AttributeError(f"module 'warmstart' has no attribute {name!r}")
+
+
+class _Package(ModuleType):
+    """The package, where a verb keeps its name although a submodule has the same one.
+
+    Importing ``warmstart.check`` would bind the module to ``warmstart.check``; ``ws.check(...)`` must stay the verb.
+    """
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in _WHERE and isinstance(value, ModuleType):
+            return
+        super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package
 
 
 def __dir__() -> list[str]:

@@ -133,9 +133,10 @@ def check(
     overwrite: Overwrite = False,
 ) -> None:
     """Look at states: physical metrics against a reference; exit code 1 where a hard rule is broken."""
-    from warmstart import check as verb
+    from warmstart.check import check as look
+    from warmstart.check import summary, violations
 
-    table = verb.check(
+    table = look(
         states,
         grid=grid,
         reference=reference,
@@ -144,8 +145,8 @@ def check(
         only=only,
         overwrite=overwrite,
     )
-    _print_table(verb.summary(table), f"{states}")
-    if verb.violations(table):
+    _print_table(summary(table), f"{states}")
+    if violations(table):
         raise typer.Exit(1)
 
 

@@ -172,12 +172,12 @@ def _generate(output: Path, source: Path, values: dict[str, float], say: Callabl
 
 def _check(output: Path, source: Path, say: Callable[[str], None]) -> None:
     say(f"2/5 check: their physics against the training ensemble, in {output / 'metrics.csv'}")
-    from warmstart import check
+    from warmstart.check import check, violations
 
     # again on every call: states that broke a rule must not slip through when the command is repeated
     metrics = output / "metrics.csv"
-    table = check.check(output / "states.nc", reference=source / REFERENCE, output=metrics, overwrite=True)
-    if check.violations(table):
+    table = check(output / "states.nc", reference=source / REFERENCE, output=metrics, overwrite=True)
+    if violations(table):
         raise UserError(f"the generated states break a physical rule; see {metrics}")
 
 
