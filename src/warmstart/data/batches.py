@@ -1,0 +1,199 @@
+"""Training data: snapshots of a store in memory, and the examples of one optimiser step."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from warmstart import files, parameters
+from warmstart.data.layout import Layout
+from warmstart.errors import UserError
+
+#: Prefix of the forcing profiles in a store.
+FORCING = "forcing_"
+
+
+@dataclass(frozen=True, eq=False)
+class Snapshots:
+    """Snapshots of one split.
+
+    Attributes
+    ----------
+    fields : packed states ``(sample, channel, y, x)``, units of the variables table, NaN on land.
+    member : ``(sample,)``.
+    drift : of the deep ocean in each snapshot's run [K per century], ``(sample,)``.
+    year : model years since the start, ``(sample,)``.
+    values : parameter name to ``(sample,)``, units of the parameters table.
+    forcing : profile name to ``(sample, y)``.
+    """
+
+    fields: np.ndarray
+    member: np.ndarray
+    drift: np.ndarray
+    year: np.ndarray
+    values: dict[str, np.ndarray]
+    forcing: dict[str, np.ndarray]
+
+    def __len__(self) -> int:
+        return len(self.member)
+
+    @property
+    def members(self) -> np.ndarray:
+        """Numbers of the members, ascending."""
+        return np.unique(self.member)
+
+    def first(self, of: np.ndarray) -> np.ndarray:
+        """The entries of `of` ``(sample, ...)`` at the first snapshot of each member."""
+        return of[np.unique(self.member, return_index=True)[1]]
+
+    def digest(self) -> str:
+        """Hash of the states and parameters."""
+        digest = hashlib.sha256(np.nan_to_num(self.fields).tobytes())
+        digest.update(json.dumps({n: v.tolist() for n, v in sorted(self.values.items())}).encode())
+        digest.update(self.member.tobytes())
+        return digest.hexdigest()[:16]
+
+
+def read(store: str | Path, layout: Layout, split: str, phase: str = "equilibrium") -> Snapshots:
+    """Read the snapshots of one split and phase into memory.
+
+    Parameters
+    ----------
+    store : a store of states, as ``dataset`` writes it.
+    layout : the channels; its grid must be that of the store.
+    split : ``"train"``, ``"validation"`` or ``"test"``.
+    phase : ``"equilibrium"`` or ``"transient"``.
+
+    Returns
+    -------
+    The snapshots; none if the store has no such member.
+
+    Raises
+    ------
+    UserError
+        If the store is no store, or a state is not finite in the sea.
+    """
+    ds = open_store(store)
+    chosen = np.flatnonzero(
+        (ds["split"].values.astype(str) == split) & (ds["phase"].values.astype(str) == phase)
+    )
+    ds = ds.isel(sample=chosen).load()
+    count = len(chosen)
+
+    def column(name: str) -> np.ndarray:
+        return ds[name].values if name in ds else np.full(count, np.nan)
+
+    fields = layout.pack(ds) if count else np.zeros((0, *layout.shape))
+    forcing = {str(n).removeprefix(FORCING): ds[n].values for n in ds.data_vars if str(n).startswith(FORCING)}
+    return Snapshots(
+        fields, ds["member"].values, column("drift"), column("year"), parameters.extract(ds), forcing
+    )
+
+
+def open_store(store: str | Path) -> xr.Dataset:
+    """Open a store of states, lazily.
+
+    Parameters
+    ----------
+    store : the folder.
+
+    Returns
+    -------
+    The Dataset, dim ``sample``.
+
+    Raises
+    ------
+    UserError
+        If it is missing, or has no ``member``, ``split`` and ``phase``.
+
+    Examples
+    --------
+    >>> open_store("no-such.zarr")
+    Traceback (most recent call last):
+    ...
+    warmstart.errors.UserError: no-such.zarr does not exist; give an existing NetCDF file or zarr store
+    """
+    ds = files.open_dataset(store)
+    missing = [n for n in ("member", "split", "phase") if n not in ds.variables or ds[n].dims != ("sample",)]
+    if missing:
+        raise UserError(
+            f"{store} has no {', '.join(missing)} along sample; expected a store made by 'warmstart dataset'"
+        )
+    return ds
+
+
+def declared_ranges(ds: xr.Dataset) -> dict[str, tuple[float, float]]:
+    """Ranges that the ensemble's plan sampled, where the store states them (attribute ``parameter_ranges``, JSON)."""
+    declared: Any = ds.attrs.get("parameter_ranges", {})
+    if isinstance(declared, str):
+        declared = json.loads(declared)
+    return {str(n): (float(low), float(high)) for n, (low, high) in dict(declared).items()}
+
+
+def mix(
+    latents: np.ndarray, draw: np.random.Generator, batch: int, mixing: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Draw examples that combine residuals of several snapshots with random weights of unit norm.
+
+    The combination has the covariance of the residuals but is none of them: a network that sees a dozen members a
+    thousand times would otherwise learn them by heart.
+
+    Parameters
+    ----------
+    latents : ``(sample, ...)``.
+    draw : source of randomness.
+    batch : how many examples.
+    mixing : how many snapshots in each; 1 takes them as they are.
+
+    Returns
+    -------
+    examples : ``(batch, ...)``.
+    leading : snapshot with the largest weight in each, ``(batch,)``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> examples, leading = mix(np.eye(3), np.random.default_rng(0), 4, 1)
+    >>> bool((examples == np.eye(3)[leading]).all())
+    True
+    """
+    chosen = draw.integers(len(latents), size=(batch, mixing))
+    if mixing == 1:
+        return latents[chosen[:, 0]], chosen[:, 0]
+    weights = draw.standard_normal((batch, mixing))
+    weights /= np.linalg.norm(weights, axis=1, keepdims=True)
+    leading = chosen[np.arange(batch), np.abs(weights).argmax(1)]
+    return np.einsum("bm,bm...->b...", weights, latents[chosen]), leading
+
+
+def scaled(values: Mapping[str, Any], ranges: Mapping[str, tuple[float, float]]) -> np.ndarray:
+    """Scale parameters to -0.5 to 0.5 across their ranges, in the logarithm where the parameters table says so.
+
+    Parameters
+    ----------
+    values : parameter name to numbers, units of the table.
+    ranges : lowest and highest value of the parameters to take, in the order wanted.
+
+    Returns
+    -------
+    ``(..., parameter)``.
+
+    Examples
+    --------
+    >>> scaled({"wind_stress_south": 0.1}, {"wind_stress_south": (0.1, 0.3)}).tolist()
+    [-0.5]
+    """
+    columns = []
+    for name, (low, high) in ranges.items():
+        p = parameters.get(name)
+        span = parameters.Parameter(p.name, p.units, p.default, low, high, p.scale, p.description, p.namelist)
+        columns.append(np.asarray(span.coordinate(np.asarray(values[name], float))) - 0.5)
+    some = next(iter(values.values()), 0.0)
+    return np.stack(columns, -1) if columns else np.zeros((*np.shape(some), 0))

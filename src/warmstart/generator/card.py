@@ -1,0 +1,303 @@
+"""Scores on held-out members, and the model card that states them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import yaml
+
+from warmstart.data.layout import Layout
+from warmstart.generator.checkpoint import Generator
+from warmstart.generator.constraints import inversions
+from warmstart.generator.generate import constrained, wet_fields
+from warmstart.generator.residual import ensemble_crps
+from warmstart.generator.sampler import single_thread
+from warmstart.parameters import PARAMETERS
+from warmstart.variables import VARIABLES
+
+if TYPE_CHECKING:
+    from warmstart.data.batches import Snapshots
+    from warmstart.generator.prepare import Prepared
+
+#: Samples an ensemble is scored with.
+SAMPLES = 16
+
+
+def evaluate(generator: Generator, prepared: Prepared) -> dict[str, Any]:
+    """Score the generator and the baselines on the validation members, and the mean on left-out training members.
+
+    Parameters
+    ----------
+    generator : complete.
+    prepared : its data.
+
+    Returns
+    -------
+    ``rmse`` and ``crps`` by forecast and variable, units of the variables table; CRPS of a single state is its mean
+    absolute error. ``members`` says which members they are over.
+    """
+    scores: dict[str, Any] = {"cross_validation": _cross_validation(generator, prepared)}
+    if len(prepared.validation):
+        with single_thread():
+            scores["validation"] = _validation(generator, prepared)
+    return scores
+
+
+def _cross_validation(generator: Generator, prepared: Prepared) -> dict[str, Any]:
+    """Root mean square errors on training members that the forecast has not seen."""
+    training, layout = prepared.training, generator.layout
+    states = layout.to_wet(generator.normalizer.standardise(training.fields))
+    truth = np.stack([states[training.member == m].mean(0) for m in training.members])
+    count, inputs = len(truth), generator.mean.inputs
+    climatology = (truth.sum(0) - truth) / (count - 1)
+    distance = ((inputs[:, None] - inputs[None]) ** 2).sum(-1) + np.diag(np.full(count, np.inf))
+    forecasts = {
+        "climatology": climatology,
+        "nearest": truth[distance.argmin(1)],
+        "mean": prepared.crossfitted,
+    }
+    return {
+        "members": training.members.tolist(),
+        "rmse": {name: _rmse(forecast - truth, generator) for name, forecast in forecasts.items()},
+    }
+
+
+def _validation(generator: Generator, prepared: Prepared) -> dict[str, Any]:
+    """Scores on the validation members."""
+    layout, snapshots = generator.layout, prepared.validation
+    states = layout.to_wet(generator.normalizer.standardise(snapshots.fields))
+    rmse: dict[str, list[Any]] = {}
+    crps: dict[str, list[Any]] = {}
+    counts: list[tuple[float, float, float]] = []
+    for member in snapshots.members:
+        chosen = snapshots.member == member
+        truth = states[chosen]
+        forecasts = _forecasts(
+            generator, prepared.training, {n: float(v[chosen][0]) for n, v in snapshots.values.items()}
+        )
+        for name, ensemble in forecasts.items():
+            rmse.setdefault(name, []).append(_rmse(ensemble.mean(0) - truth, generator))
+            score = np.mean([ensemble_crps(ensemble, t) for t in truth], 0)
+            crps.setdefault(name, []).append(_means(score, generator))
+        last = next(reversed(forecasts.values()))
+        counts.append((_unstable(generator, truth), _unstable(generator, last), _adjusted(generator, last)))
+    return {
+        "members": snapshots.members.tolist(),
+        "samples": SAMPLES,
+        "rmse": {name: _average(values) for name, values in rmse.items()},
+        "crps": {name: _average(values) for name, values in crps.items()},
+        "inversions": dict(
+            zip(("true", "generated", "after_adjustment"), np.mean(counts, 0).tolist(), strict=True)
+        ),
+    }
+
+
+def _forecasts(generator: Generator, training: Snapshots, values: dict[str, float]) -> dict[str, np.ndarray]:
+    """Ensembles ``(sample, wet)`` of every forecast, the generator's own last."""
+    from warmstart.data.batches import scaled
+
+    states = generator.layout.to_wet(generator.normalizer.standardise(training.fields))
+    inputs = training.first(scaled(training.values, generator.ranges))
+    distance = ((inputs - scaled(values, generator.ranges)) ** 2).sum(-1)
+    nearest = training.members[distance.argmin()]
+    models = {"none": "mean", "gaussian": "gaussian"} | (
+        {"diffusion": "diffusion"} if generator.denoiser is not None else {}
+    )
+    own = generator.config.config.residual.model
+    order = sorted(models, key=lambda model: model == own)
+    forecasts = {
+        "climatology": states.mean(0)[None],
+        "nearest": states[training.member == nearest].mean(0)[None],
+    }
+    for model in order:
+        seeds = range(1 if model == "none" else SAMPLES)
+        forecasts[models[model]] = np.stack(list(wet_fields(generator, values, seeds, model)))
+    return forecasts
+
+
+def _unstable(generator: Generator, fields: np.ndarray) -> float:
+    """Mean number of static inversions in standardised fields ``(sample, wet)``."""
+    physical = generator.normalizer.restore(generator.layout.from_wet(fields))
+    slices, grid = generator.layout.slices, generator.grid
+    top, wet = grid.gdepw_0.values, grid.tmask.values > 0
+    return float(np.mean([inversions(f[slices["thetao"]], f[slices["so"]], top, wet) for f in physical]))
+
+
+def _adjusted(generator: Generator, fields: np.ndarray) -> float:
+    """The same after the constraints."""
+    top, wet = generator.grid.gdepw_0.values, generator.grid.tmask.values > 0
+    states = [constrained(generator, field)[0] for field in fields]
+    return float(np.mean([inversions(s["thetao"].values, s["so"].values, top, wet) for s in states]))
+
+
+def _means(values: np.ndarray, generator: Generator, power: int = 1) -> dict[str, float]:
+    """Volume-weighted means by variable of standardised values ``(wet,)``, in physical units to `power`."""
+    layout: Layout = generator.layout
+    maps = layout.from_wet(values) * layout.weights * generator.normalizer.std[:, None, None] ** power
+    return {n: float(maps[c].sum() / layout.weights[c].sum()) for n, c in layout.slices.items()}
+
+
+def _rmse(errors: np.ndarray, generator: Generator) -> dict[str, float]:
+    """Root of the mean square of errors ``(sample, wet)`` by variable."""
+    return {n: float(np.sqrt(v)) for n, v in _means((errors**2).mean(0), generator, 2).items()}
+
+
+def _average(values: list[dict[str, float]]) -> dict[str, float]:
+    """Mean over members, to four digits."""
+    return {n: float(f"{np.mean([v[n] for v in values]):.4g}") for n in values[0]}
+
+
+def model_card(generator: Generator, name: str) -> str:
+    """Write the model card.
+
+    Parameters
+    ----------
+    generator : complete, with scores.
+    name : of its folder.
+
+    Returns
+    -------
+    Markdown.
+    """
+    saved = generator.config
+    sections = [
+        _front(saved.config.licence),
+        f"# {name}\n\n{saved.config.description}",
+        _origin(generator),
+        _parameters(generator),
+        _scores(generator),
+        _limits(generator),
+        _use(generator, name),
+    ]
+    return "\n\n".join(sections) + "\n"
+
+
+def _front(licence: str) -> str:
+    return f"---\nlicense: {licence.lower()}\nlibrary_name: warmstart\ntags: [ocean, spin-up, diffusion]\n---"
+
+
+def _origin(generator: Generator) -> str:
+    """What it was trained on, and what it is."""
+    saved, store, config = generator.config, generator.config.store, generator.config.config
+    drift = store.get("drift_K_per_century")
+    years = store.get("years")
+    net = sum(p.numel() for p in generator.denoiser.parameters()) if generator.denoiser is not None else 0
+    lines = [
+        f"- engine {store['engine']}, configuration {store['configuration']} at {store['resolution']:g} degrees, "
+        f"mesh {' x '.join(map(str, generator.grid.shape))} (z, y, x), fingerprint `{saved.grid_fingerprint}`: no other mesh is served",
+        f"- {len(saved.training_members)} training members ({', '.join(map(str, saved.training_members))})"
+        + (f", equilibrium snapshots of model years {years[0]:g} to {years[1]:g}" if years else ""),
+        f"- variables: {', '.join(f'{n} [{VARIABLES[n].units}]' for n in saved.variables)}",
+        f"- mean: {len(generator.mean.basis)} modes, Gaussian process; residual: {config.residual.model}, "
+        f"{len(generator.coordinates.basis) or 'no'} modes, amplitude {saved.amplitude:.3g}; "
+        f"network: {net} parameters, {config.sampling.steps} evaluations a sample",
+    ]
+    if drift:
+        each = ", ".join(f"{m}: {d:+.3f}" for m, d in zip(saved.training_members, drift, strict=True))
+        lines.insert(2, f"- drift of the deep ocean at the end of each training run [K per century]: {each}")
+    return "## What it is\n\n" + "\n".join(lines)
+
+
+def _parameters(generator: Generator) -> str:
+    """Ranges of the parameters."""
+    seen = generator.config.parameters
+    rows = [
+        f"| `{n}` | {p.low:.6g} | {p.high:.6g} | {p.units} | {PARAMETERS[n].description} |"
+        for n, p in seen.items()
+        if p.varies
+    ]
+    fixed = ", ".join(f"`{n}` = {p.low:.6g} {p.units}" for n, p in seen.items() if not p.varies)
+    head = "## Parameters\n\n| parameter | from | to | units | |\n|---|---|---|---|---|\n"
+    return head + "\n".join(rows) + (f"\n\nThe same in all members: {fixed}." if fixed else "")
+
+
+def _scores(generator: Generator) -> str:
+    """Tables of scores and the verdict on the residual models."""
+    scores, text = generator.config.scores, ["## Scores"]
+    cross = scores["cross_validation"]
+    text.append(
+        f"Each of the {len(cross['members'])} training members predicted by a model that has not seen it "
+        "(root mean square error against the member's mean state, volume-weighted):"
+    )
+    text.append(_table(cross["rmse"], generator))
+    if "validation" in scores:
+        held = scores["validation"]
+        text.append(
+            f"Validation members {', '.join(map(str, held['members']))}, root mean square error of the forecast's mean:"
+        )
+        text.append(_table(held["rmse"], generator))
+        text.append(
+            f"Continuous ranked probability score, {held['samples']} samples (absolute error where the forecast is one state):"
+        )
+        text.append(_table(held["crps"], generator))
+        counts = held["inversions"]
+        text.append(
+            f"Static inversions a state: {counts['true']:.0f} in true snapshots of these members, {counts['generated']:.0f} generated, "
+            f"{counts['after_adjustment']:.0f} after convective adjustment."
+        )
+        text.append(verdict(held["crps"]))
+    fitted = scores.get("denoising", {})
+    if fitted.get("gaussian") is not None:
+        text.append(
+            f"Denoising loss on the validation members: {fitted['diffusion']:.4f} with the network of step {fitted['best_step']:.0f} "
+            f"(of {fitted['steps']:.0f}), {fitted['gaussian']:.4f} for a normal law of the same modes."
+        )
+    return "\n\n".join(text)
+
+
+def verdict(crps: dict[str, dict[str, float]]) -> str:
+    """Say which forecast scores best, relative to climatology and averaged over the variables.
+
+    Examples
+    --------
+    >>> verdict({"climatology": {"thetao": 2.0}, "mean": {"thetao": 1.0}, "gaussian": {"thetao": 0.8}})
+    'Score relative to climatology, mean over the variables: climatology 1.000, mean 0.500, gaussian 0.400. Best: gaussian.'
+    """
+    base = crps["climatology"]
+    relative = {
+        name: float(np.mean([v / base[n] for n, v in by.items() if base[n] > 0])) for name, by in crps.items()
+    }
+    listed = ", ".join(f"{name} {value:.3f}" for name, value in relative.items())
+    return f"Score relative to climatology, mean over the variables: {listed}. Best: {min(relative, key=relative.__getitem__)}."
+
+
+def _table(scores: dict[str, dict[str, float]], generator: Generator) -> str:
+    """Markdown table, a row a forecast."""
+    names = generator.config.variables
+    head = "| forecast | " + " | ".join(f"{n} [{VARIABLES[n].units}]" for n in names) + " |"
+    rows = [f"| {name} | " + " | ".join(f"{by[n]:.4g}" for n in names) + " |" for name, by in scores.items()]
+    return "\n".join([head, "|---" * (len(names) + 1) + "|", *rows])
+
+
+def _limits(generator: Generator) -> str:
+    """Known limits."""
+    saved, drift = generator.config, generator.config.store.get("drift_K_per_century")
+    lines = [
+        f"- {len(saved.training_members)} members can not say more about {len(saved.inputs)} parameters than the scores above; "
+        "the spread of the samples is the uncertainty of the mean, more than the variability of the ocean.",
+        "- Values outside the ranges are refused unless asked for; nothing was tested there.",
+        "- States are of the same date of the year as the training snapshots.",
+        "- Samples carry no more inversions than convective adjustment leaves (none); it changes mixed layers slightly, "
+        "the file says by how much.",
+    ]
+    if drift and max(map(abs, drift)) > 0.01:
+        lines.append("- Some training runs still drift (see above): the states inherit it.")
+    return "## Limits\n\n" + "\n".join(lines)
+
+
+def _use(generator: Generator, name: str) -> str:
+    """Three lines of use."""
+    varied = next((n for n, p in generator.config.parameters.items() if p.varies), None)
+    chosen = ""
+    if varied is not None:
+        p = generator.config.parameters[varied]
+        chosen = f'"{varied}": "{float(f"{0.5 * (p.low + p.high):.3g}")!r} {p.units}"'
+    origin = yaml.safe_dump(
+        {"created": generator.config.created, "warmstart": generator.config.warmstart_version}
+    )
+    return (
+        "## Use\n\n```python\nimport warmstart as ws\n\n"
+        f'states = ws.generate("{name}", {{{chosen}}}, n=4, output="states.nc")\nws.check("states.nc")\n```\n\n'
+        f"Licence of the weights: {generator.config.config.licence}.\n\n```yaml\n{origin}```"
+    )

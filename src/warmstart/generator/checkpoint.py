@@ -1,0 +1,259 @@
+"""A generator as a folder: ``weights.safetensors config.yaml normalizer.nc README.md``; nothing is ever unpickled."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.resources
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+import xarray as xr
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
+
+from warmstart import files
+from warmstart.config import dump_yaml, load_yaml
+from warmstart.data.layout import Layout
+from warmstart.data.normalize import Normalizer
+from warmstart.errors import UserError
+from warmstart.generator.backbone import UNet
+from warmstart.generator.config import GeneratorConfig, SavedConfig
+from warmstart.generator.denoiser import Denoiser
+from warmstart.generator.mean import MeanModel
+from warmstart.generator.residual import Coordinates
+from warmstart.grid import Grid
+from warmstart.variables import VARIABLES
+
+WEIGHTS, CONFIG, NORMALIZER, CARD = "weights.safetensors", "config.yaml", "normalizer.nc", "README.md"
+
+
+@dataclass(frozen=True, eq=False)
+class Generator:
+    """A trained generator in memory.
+
+    Attributes
+    ----------
+    config : what it was trained with and on.
+    layout, normalizer : channels, and their means and standard deviations.
+    mean : the mean as a function of the parameters.
+    coordinates : of the residual.
+    reference_spread : predictive spread of the mean at which the residual has its plain size, standardised units.
+    forcing : linear map from scaled parameters to standardised forcing profiles, ``(1 + parameter, forcing, y)``.
+    denoiser : the network in its preconditioning; None where the residual is Gaussian or absent.
+    name, hash : where it came from, and a hash of weights and configuration.
+    """
+
+    config: SavedConfig
+    layout: Layout
+    normalizer: Normalizer
+    mean: MeanModel
+    coordinates: Coordinates
+    reference_spread: float
+    forcing: np.ndarray
+    denoiser: Denoiser | None
+    name: str = ""
+    hash: str = ""
+
+    @property
+    def grid(self) -> Grid:
+        """The mesh it serves."""
+        return self.layout.grid
+
+    @property
+    def ranges(self) -> dict[str, tuple[float, float]]:
+        """Lowest and highest value of each parameter that it depends on."""
+        return {n: (p.low, p.high) for n, p in self.config.parameters.items() if p.varies}
+
+
+def build_denoiser(
+    config: GeneratorConfig, coordinates: Coordinates, forcing: int, parameters: int
+) -> Denoiser:
+    """Make the untrained network of a configuration.
+
+    Parameters
+    ----------
+    config : widths and blocks.
+    coordinates : of the residual.
+    forcing : number of forcing profiles.
+    parameters : number of scaled parameters.
+    """
+    layout, net = coordinates.layout, config.network
+    static = torch.as_tensor(layout.static_maps())
+    return Denoiser(
+        UNet(
+            layout.shape[0],
+            forcing,
+            parameters,
+            static,
+            net.widths,
+            net.blocks,
+            net.embedding,
+            layout.grid.periodic_x,
+        ),
+        coordinates,
+    )
+
+
+def save(generator: Generator, folder: Path) -> None:
+    """Write a generator into an empty folder; the model card is written elsewhere.
+
+    Parameters
+    ----------
+    generator : what to write.
+    folder : existing folder.
+    """
+    mean, coordinates = generator.mean, generator.coordinates
+    arrays = {
+        "mean.offset": mean.offset.astype("float32"), "mean.basis": mean.basis.astype("float32"),
+        "mean.coefficients": mean.coefficients, "mean.inputs": mean.inputs,
+        "mean.candidates": mean.candidates, "mean.posterior": mean.posterior,
+        "residual.basis": coordinates.basis.astype("float32"), "residual.scale": coordinates.scale,
+        "residual.spread": np.array([generator.reference_spread]), "forcing": generator.forcing,
+    }  # fmt: skip
+    if generator.denoiser is not None:
+        arrays |= {
+            f"net.{n}": v.detach().cpu().numpy() for n, v in generator.denoiser.net.state_dict().items()
+        }
+    save_file({n: np.ascontiguousarray(v) for n, v in arrays.items()}, folder / WEIGHTS)
+    dump_yaml(generator.config, folder / CONFIG)
+    files.write_dataset(folder / NORMALIZER, _normalizer_dataset(generator), generator.grid)
+
+
+def _normalizer_dataset(generator: Generator) -> xr.Dataset:
+    """Statistics by variable and level, with the spread of the training members about their mean state."""
+    layout, mean = generator.layout, generator.mean
+    weights = layout.weights.sum((1, 2))
+    between = (
+        (mean.coefficients**2).mean(0) @ mean.basis**2 if len(mean.basis) else np.zeros(layout.mask.sum())
+    )
+    share = (layout.from_wet(between) * layout.weights).sum((1, 2)) / np.where(weights > 0, weights, 1.0)
+    members = max(len(mean.inputs), 2)
+    spread = np.sqrt(share * members / (members - 1)) * generator.normalizer.std
+    ds = xr.Dataset(attrs=files.provenance(config=generator.config.config.model_dump(mode="json")))
+    for name, channels in layout.slices.items():
+        dims = ("z",) if VARIABLES[name].three_d else ()
+        for what, values, meaning in (
+            ("mean", generator.normalizer.mean, "mean over wet cells and training snapshots"),
+            ("std", generator.normalizer.std, "standard deviation over wet cells and training snapshots"),
+            ("spread", spread, "standard deviation between training members about their mean state"),
+        ):
+            block = values[channels] if dims else values[channels.start]
+            ds[f"{name}_{what}"] = (dims, block, {"units": VARIABLES[name].units, "long_name": meaning})
+    return ds
+
+
+def locate(generator: str | Path) -> Path:
+    """Find a generator folder by path, or a shipped one by name.
+
+    Parameters
+    ----------
+    generator : folder, or name such as ``dino-4deg``.
+
+    Raises
+    ------
+    UserError
+        If neither exists, or files are missing from it.
+
+    Examples
+    --------
+    >>> locate("no-such-generator")
+    Traceback (most recent call last):
+    ...
+    warmstart.errors.UserError: no generator 'no-such-generator': expected a folder made by 'warmstart train' or a shipped name...
+    """
+    shipped = Path(str(importlib.resources.files("warmstart") / "pretrained"))
+    named = shipped / str(generator)
+    path = Path(generator)
+    if not path.is_dir() and named.is_dir() and named.parent == shipped:
+        path = named
+    if not path.is_dir():
+        known = sorted(p.name for p in shipped.iterdir() if p.is_dir()) if shipped.is_dir() else []
+        raise UserError(
+            f"no generator '{generator}': expected a folder made by 'warmstart train' or a shipped name "
+            f"({', '.join(known) or 'none is installed'})"
+        )
+    missing = [n for n in (WEIGHTS, CONFIG, NORMALIZER) if not (path / n).is_file()]
+    if missing:
+        raise UserError(
+            f"{path} is no generator: {', '.join(missing)} missing; expected a folder made by 'warmstart train'"
+        )
+    return path
+
+
+def load(path: str | Path, grid: Grid | None = None) -> Generator:
+    """Load a generator.
+
+    Parameters
+    ----------
+    path : its folder, or the name of a shipped one.
+    grid : the mesh it is wanted for; None takes its own.
+
+    Returns
+    -------
+    The generator.
+
+    Raises
+    ------
+    UserError
+        If it is missing, damaged, or made for another mesh.
+
+    Examples
+    --------
+    >>> load("no-such-generator")
+    Traceback (most recent call last):
+    ...
+    warmstart.errors.UserError: no generator 'no-such-generator': expected a folder made by 'warmstart train' or a shipped name...
+    """
+    folder = locate(path)
+    config = load_yaml(folder / CONFIG, SavedConfig)
+    layout = Layout(files.open_grid(folder / NORMALIZER), config.variables)
+    if layout.grid.fingerprint != config.grid_fingerprint:
+        raise UserError(
+            f"{folder}: the mesh in {NORMALIZER} is not the one in {CONFIG}; the folder was mixed up, train again"
+        )
+    if grid is not None:
+        layout.grid.require_same(grid, "what the generator is asked for")
+    arrays = _read_arrays(folder / WEIGHTS)
+    try:
+        return _assemble(config, layout, arrays, folder)
+    except (KeyError, RuntimeError) as error:
+        raise UserError(
+            f"{folder / WEIGHTS} does not fit {CONFIG}: {error}; the folder was mixed up, train again"
+        ) from error
+
+
+def _assemble(config: SavedConfig, layout: Layout, arrays: dict[str, np.ndarray], folder: Path) -> Generator:
+    """Put the stored arrays together."""
+    statistics = files.open_dataset(folder / NORMALIZER).load()
+    mean, std = (
+        np.concatenate([np.atleast_1d(statistics[f"{n}_{what}"].values) for n in layout.variables])
+        for what in ("mean", "std")
+    )
+    wide = {n: a.astype("float64") for n, a in arrays.items() if not n.startswith("net.")}
+    names = ("offset", "basis", "coefficients", "inputs", "candidates", "posterior")
+    coordinates = Coordinates(layout, wide["residual.basis"], wide["residual.scale"])
+    denoiser = None
+    if config.config.residual.model == "diffusion":
+        denoiser = build_denoiser(config.config, coordinates, len(config.forcing), len(config.inputs))
+        denoiser.net.load_state_dict(
+            {n.removeprefix("net."): torch.as_tensor(a) for n, a in arrays.items() if n.startswith("net.")}
+        )
+        denoiser.eval()
+    digest = hashlib.sha256((folder / WEIGHTS).read_bytes() + (folder / CONFIG).read_bytes())
+    return Generator(
+        config, layout, Normalizer(layout, mean, std), MeanModel(*(wide[f"mean.{n}"] for n in names)), coordinates,
+        float(wide["residual.spread"][0]), wide["forcing"], denoiser, folder.resolve().name, digest.hexdigest()[:16],
+    )  # fmt: skip
+
+
+def _read_arrays(path: Path) -> dict[str, np.ndarray]:
+    """All arrays of a safetensors file."""
+    try:
+        with safe_open(path, framework="numpy") as stored:
+            return {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118 (no dict)
+    except (SafetensorError, OSError, ValueError) as error:
+        raise UserError(
+            f"cannot read {path}: {error}; the file is damaged, copy or train it again"
+        ) from error

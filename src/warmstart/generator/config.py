@@ -1,0 +1,229 @@
+"""Configuration of a generator: what the training YAML may say, and what a saved generator says about itself."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field, model_validator
+
+from warmstart.config import Config, build, load_yaml
+
+
+class MeanConfig(Config):
+    """The mean as a function of the parameters.
+
+    Attributes
+    ----------
+    variance : share of the variance between members that its modes keep.
+    """
+
+    variance: float = Field(default=0.999, gt=0, le=1)
+
+
+class ResidualConfig(Config):
+    """What is added to the mean.
+
+    Attributes
+    ----------
+    model : ``diffusion``, ``gaussian`` (a normal law of the same modes) or ``none`` (the mean alone).
+    coordinates : ``eof`` diffuses whitened joint modes of the residual, ``grid`` the scaled maps.
+    variance : share of the residual's variance that the modes keep.
+    modes : at most so many.
+    amplitude : factor on the residual; ``calibrated`` finds it on left-out members.
+    """
+
+    model: Literal["diffusion", "gaussian", "none"] = "diffusion"
+    coordinates: Literal["eof", "grid"] = "eof"
+    variance: float = Field(default=0.999, gt=0, le=1)
+    modes: int = Field(default=48, ge=1)
+    amplitude: float | Literal["calibrated"] = "calibrated"
+
+
+class NetworkConfig(Config):
+    """The U-Net.
+
+    Attributes
+    ----------
+    widths : channels at each scale, finest first; each further scale halves the rows (and an even number of columns).
+    blocks : residual blocks at each scale, on the way down and on the way up.
+    embedding : width of the embedding of noise level and parameters.
+    """
+
+    widths: tuple[int, ...] = Field(default=(24, 32, 48), min_length=1)
+    blocks: int = Field(default=1, ge=1)
+    embedding: int = Field(default=64, ge=8)
+
+
+class TrainingConfig(Config):
+    """The training loop.
+
+    Attributes
+    ----------
+    steps : number of optimiser steps.
+    batch : examples a step.
+    learning_rate : peak of the cosine schedule.
+    warmup : steps of linear increase before it.
+    weight_decay : of AdamW.
+    clip : largest norm of the gradient.
+    ema : decay of the running average of the weights.
+    mixing : residuals of so many members are combined into one example, with random signs and weights of unit norm: the
+        covariance stays, single members are not memorised; 1 takes them as they are.
+    condition_dropout : probability of an example without parameters and forcing.
+    parameter_noise : standard deviation of noise on the scaled parameters (the range is -0.5 to 0.5).
+    noise_mean, noise_std : of the logarithm of the training noise level.
+    validate_every : steps between validations.
+    patience : validations without improvement after which training stops; 0 never stops.
+    checkpoint_every : steps between checkpoints.
+    threads : CPU threads.
+    device : ``cpu`` or ``cuda``.
+    """
+
+    steps: int = Field(default=1000, ge=0)
+    batch: int = Field(default=8, ge=1)
+    learning_rate: float = Field(default=5e-4, gt=0)
+    warmup: int = Field(default=100, ge=0)
+    weight_decay: float = Field(default=0.01, ge=0)
+    clip: float = Field(default=1.0, gt=0)
+    ema: float = Field(default=0.995, ge=0, lt=1)
+    mixing: int = Field(default=2, ge=1)
+    condition_dropout: float = Field(default=0.15, ge=0, le=1)
+    parameter_noise: float = Field(default=0.1, ge=0)
+    noise_mean: float = -0.4
+    noise_std: float = Field(default=1.4, gt=0)
+    validate_every: int = Field(default=50, ge=1)
+    patience: int = Field(default=8, ge=0)
+    checkpoint_every: int = Field(default=50, ge=1)
+    threads: int = Field(default=1, ge=1)
+    device: Literal["cpu", "cuda"] = "cpu"
+
+
+class SamplingConfig(Config):
+    """The sampler.
+
+    Attributes
+    ----------
+    method : ``adams-bashforth`` (exponential, third order) or ``dpm-solver`` (DPM-Solver++ 2M).
+    steps : network evaluations a sample.
+    sigma_min, sigma_max : noise levels, spaced evenly in the logarithm; the data have standard deviation 1.
+    guidance : weight of the condition (classifier-free guidance); 1 is the trained conditional law.
+    """
+
+    method: Literal["adams-bashforth", "dpm-solver"] = "adams-bashforth"
+    steps: int = Field(default=24, ge=2)
+    sigma_min: float = Field(default=2e-3, gt=0)
+    sigma_max: float = Field(default=80.0, gt=0)
+    guidance: float = 1.0
+
+    @model_validator(mode="after")
+    def _ordered(self) -> SamplingConfig:
+        if self.sigma_min >= self.sigma_max:
+            raise ValueError("sigma_min must be below sigma_max")
+        return self
+
+
+class GeneratorConfig(Config):
+    """All that a training YAML may say.
+
+    Attributes
+    ----------
+    description : one line for the model card.
+    licence : of the weights.
+    seed : of weights, data order and noise.
+    mean, residual, network, training, sampling : the parts.
+
+    Examples
+    --------
+    >>> GeneratorConfig(training={"steps": 10}).training.steps
+    10
+    """
+
+    description: str = "Equilibrium states of an ocean model from the parameters of the simulation."
+    licence: str = "CC-BY-4.0"
+    seed: int = Field(default=0, ge=0)
+    mean: MeanConfig = MeanConfig()
+    residual: ResidualConfig = ResidualConfig()
+    network: NetworkConfig = NetworkConfig()
+    training: TrainingConfig = TrainingConfig()
+    sampling: SamplingConfig = SamplingConfig()
+
+
+class ParameterRange(Config):
+    """What training saw of one parameter.
+
+    Attributes
+    ----------
+    low, high : range, in `units`; equal where the parameter did not vary.
+    units : of the parameters table.
+    varies : whether the generator depends on it.
+    """
+
+    low: float
+    high: float
+    units: str
+    varies: bool
+
+
+class SavedConfig(Config):
+    """``config.yaml`` of a saved generator.
+
+    Attributes
+    ----------
+    format : version of the folder's layout.
+    warmstart_version, created, store : where it came from.
+    grid_fingerprint : of the mesh; a generator serves this mesh only.
+    variables : in channel order.
+    parameters : what training saw.
+    forcing : names of the forcing profiles that the network reads.
+    training_members : their numbers.
+    amplitude : factor on the residual.
+    scores : of validation and of cross-validation, by model and metric.
+    config : the configuration it was trained with.
+    """
+
+    format: Literal[1] = 1
+    warmstart_version: str
+    created: str
+    store: dict[str, Any]
+    grid_fingerprint: str
+    variables: tuple[str, ...]
+    parameters: dict[str, ParameterRange]
+    forcing: tuple[str, ...]
+    training_members: tuple[int, ...]
+    amplitude: float
+    scores: dict[str, Any]
+    config: GeneratorConfig
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """Parameters that the generator depends on, in the order of its inputs."""
+        return tuple(name for name, seen in self.parameters.items() if seen.varies)
+
+
+def resolve(config: GeneratorConfig | dict[str, Any] | str | Path | None, sets: Any = ()) -> GeneratorConfig:
+    """Read a training configuration from whatever names it.
+
+    Parameters
+    ----------
+    config : a YAML file, a mapping, a configuration, or None for the defaults.
+    sets : overrides ``"a.b=c"``.
+
+    Returns
+    -------
+    The configuration.
+
+    Raises
+    ------
+    UserError
+        If a key or a value is wrong.
+
+    Examples
+    --------
+    >>> resolve(None, ["training.steps=3"]).training.steps
+    3
+    """
+    if isinstance(config, (str, Path)):
+        return load_yaml(config, GeneratorConfig, sets)
+    if isinstance(config, GeneratorConfig):
+        config = config.model_dump()
+    return build(GeneratorConfig, config or {}, "configuration", sets)

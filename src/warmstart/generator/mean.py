@@ -1,0 +1,213 @@
+"""The mean m(parameters): empirical orthogonal functions and a Gaussian process for each of their coefficients.
+
+A member's standardised mean state is ``offset + sum_k c_k basis_k``; each coefficient, divided by its standard deviation,
+is a Gaussian process of the P scaled parameters x (Rasmussen and Williams 2006, chapter 2) with the covariance
+
+    k(x, x') = linear 12/P x . x' + smooth exp(-|x - x'|^2 / (2 P length^2)) + noise delta(x, x')
+
+With about ten members the likelihood has several maxima, and the best one predicts left-out members badly. The four
+hyper-parameters are therefore not optimised but averaged over: predictions for every row of a fixed table, weighted with
+its posterior probability under weak log-normal priors. No optimiser, no random start: equal data give equal models.
+"""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+
+import numpy as np
+
+#: Hyper-parameters that are averaged over: linear variance, smooth variance, length, noise variance.
+CANDIDATES = np.array(
+    [
+        row
+        for row in itertools.product(
+            (0.0, 0.1, 0.3, 1.0, 3.0),
+            (0.0, 0.1, 0.3, 1.0, 3.0),
+            (0.5, 1.0, 2.0, 4.0),
+            (3e-3, 1e-2, 3e-2, 0.1, 0.3, 1.0),
+        )
+        if row[0] + row[1] > 0
+    ]
+)
+#: Median and variance of the logarithm of the priors of linear, smooth and noise variance.
+PRIORS = ((0, 1.0, 2.0), (1, 0.3, 4.0), (3, 0.1, 2.0))
+#: Cross-fitting leaves one member out up to so many members, and larger groups beyond.
+FOLDS = 16
+
+
+@dataclass(frozen=True, eq=False)
+class MeanModel:
+    """Equilibrium mean state as a function of the parameters, on wet values in standardised units.
+
+    Attributes
+    ----------
+    offset : mean over the training members, ``(wet,)``.
+    basis : empirical orthogonal functions, ``(mode, wet)``, orthonormal in the volume weights.
+    coefficients : of the training members, ``(member, mode)``.
+    inputs : scaled parameters of the training members, ``(member, parameter)``, -0.5 to 0.5 across the range.
+    candidates : hyper-parameters, ``(candidate, 4)``, as :data:`CANDIDATES`.
+    posterior : probability of each candidate for each mode, ``(candidate, mode)``.
+    """
+
+    offset: np.ndarray
+    basis: np.ndarray
+    coefficients: np.ndarray
+    inputs: np.ndarray
+    candidates: np.ndarray
+    posterior: np.ndarray
+
+    def coefficients_at(self, inputs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Predict the coefficients for one set of parameters.
+
+        Parameters
+        ----------
+        inputs : scaled parameters, ``(parameter,)``.
+
+        Returns
+        -------
+        mean, variance : ``(mode,)`` each; the variance is that of the process without noise, averaged over the
+            candidates, plus the variance of their means.
+        """
+        used = self.posterior.max(1) > 1e-6
+        table, posterior = self.candidates[used], self.posterior[used]
+        scale = _scale(self.coefficients)
+        gram = _kernel(self.inputs, self.inputs, table) + table[:, 3, None, None] * np.eye(len(self.inputs))
+        cross = _kernel(inputs[None], self.inputs, table)[:, 0]
+        own = _kernel(inputs[None], inputs[None], table)[:, 0, 0]
+        solved = np.linalg.solve(gram, cross[..., None])[..., 0]
+        each = np.einsum("ci,ik->ck", solved, self.coefficients)
+        mean = np.einsum("ck,ck->k", posterior, each)
+        own = np.maximum(own - np.einsum("ci,ci->c", cross, solved), 0.0)
+        within = np.einsum("ck,c->k", posterior, own) * scale**2
+        return mean, within + np.einsum("ck,ck->k", posterior, (each - mean) ** 2)
+
+    def predict(self, inputs: np.ndarray) -> np.ndarray:
+        """Predict the mean state for one set of parameters.
+
+        Parameters
+        ----------
+        inputs : scaled parameters, ``(parameter,)``.
+
+        Returns
+        -------
+        ``(wet,)``, standardised units.
+        """
+        # einsum and not @: its order of summation depends on no number of threads
+        return self.offset + np.einsum("k,kw->w", self.coefficients_at(inputs)[0], self.basis)
+
+    def spread(self, inputs: np.ndarray) -> float:
+        """Predictive standard deviation of the state: root of its volume-weighted mean square, standardised units."""
+        return float(np.sqrt(self.coefficients_at(inputs)[1].sum()))
+
+
+def _kernel(a: np.ndarray, b: np.ndarray, table: np.ndarray) -> np.ndarray:
+    """Covariance without noise between the rows of `a` and of `b`, for each row of `table`: ``(candidate, a, b)``."""
+    count = max(a.shape[1], 1)
+    product = 12.0 / count * np.einsum("ip,jp->ij", a, b)
+    distance = ((a[:, None] - b[None]) ** 2).sum(-1) / count
+    linear, smooth, length = (table[:, i, None, None] for i in range(3))
+    return linear * product + smooth * np.exp(-0.5 * distance / length**2)
+
+
+def _scale(coefficients: np.ndarray) -> np.ndarray:
+    """Root mean square of each mode's coefficients, 1 where they vanish: ``(mode,)``."""
+    scale = np.sqrt((coefficients**2).mean(0))
+    return np.where(scale > 0, scale, 1.0)
+
+
+def _posterior(inputs: np.ndarray, coefficients: np.ndarray, table: np.ndarray) -> np.ndarray:
+    """Probability of each candidate for each mode: marginal likelihood times prior, ``(candidate, mode)``."""
+    target = coefficients / _scale(coefficients)
+    gram = _kernel(inputs, inputs, table) + table[:, 3, None, None] * np.eye(len(inputs))
+    factor = np.linalg.cholesky(gram)
+    half = np.linalg.solve(factor, np.broadcast_to(target, (len(table), *target.shape)))
+    determinant = np.log(np.diagonal(factor, axis1=1, axis2=2)).sum(-1)
+    prior = sum(
+        -0.5 * np.log((table[:, i] + 1e-3) / median) ** 2 / variance for i, median, variance in PRIORS
+    )
+    log_posterior = -0.5 * (half**2).sum(1) - determinant[:, None] + np.asarray(prior)[:, None]
+    probability = np.exp(log_posterior - log_posterior.max(0))
+    return probability / probability.sum(0)
+
+
+def eofs(
+    states: np.ndarray, weights: np.ndarray, variance: float
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Empirical orthogonal functions by a volume-weighted singular value decomposition.
+
+    Parameters
+    ----------
+    states : anomalies, ``(sample, wet)``, standardised units; their mean is not removed.
+    weights : share of each wet value, ``(wet,)``, sum 1.
+    variance : share of the weighted variance to keep, 0 to 1.
+
+    Returns
+    -------
+    basis : ``(mode, wet)``, orthonormal in the weights, largest first.
+    coefficients : ``(sample, mode)``.
+    kept : variance of each mode, ``(mode,)``: mean square of its coefficients.
+    """
+    root = np.sqrt(weights)
+    left, values, right = np.linalg.svd(states * root, full_matrices=False)
+    share = np.cumsum(values**2) / max(np.sum(values**2), np.finfo(float).tiny)
+    rank = int(np.sum(values > 1e-7 * values[0])) if values[0] > 0 else 0
+    modes = max(1, min(rank, int(np.searchsorted(share, variance - 1e-12)) + 1))
+    # the sign of a singular vector is arbitrary: fix it, so that equal data give equal files
+    sign = np.sign(right[np.arange(modes), np.abs(right[:modes]).argmax(1)])
+    coefficients = left[:, :modes] * values[:modes] * sign
+    basis = np.divide(right[:modes] * sign[:, None], root, out=np.zeros_like(right[:modes]), where=root > 0)
+    return basis, coefficients, (coefficients**2).mean(0)
+
+
+def fit(states: np.ndarray, inputs: np.ndarray, weights: np.ndarray, variance: float = 0.999) -> MeanModel:
+    """Fit the mean model to the member means.
+
+    Parameters
+    ----------
+    states : mean state of each training member, ``(member, wet)``, standardised units.
+    inputs : their scaled parameters, ``(member, parameter)``.
+    weights : share of each wet value, ``(wet,)``.
+    variance : share of the variance between members that the modes keep.
+
+    Returns
+    -------
+    The model.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> x = np.linspace(-0.5, 0.5, 9)[:, None]
+    >>> model = fit(x @ np.array([[1.0, 2.0]]), x, np.array([0.5, 0.5]))
+    >>> model.predict(np.array([0.2])).round(2).tolist()
+    [0.2, 0.4]
+    """
+    offset = states.mean(0)
+    basis, coefficients, _ = eofs(states - offset, weights, variance)
+    return MeanModel(
+        offset, basis, coefficients, inputs, CANDIDATES, _posterior(inputs, coefficients, CANDIDATES)
+    )
+
+
+def crossfit(
+    states: np.ndarray, inputs: np.ndarray, weights: np.ndarray, variance: float = 0.999
+) -> tuple[np.ndarray, np.ndarray]:
+    """Predict each training member by a model that has not seen it.
+
+    Parameters
+    ----------
+    states, inputs, weights, variance : as :func:`fit`.
+
+    Returns
+    -------
+    predictions : ``(member, wet)``, standardised units.
+    spread : predictive standard deviation of each, ``(member,)``.
+    """
+    members = len(states)
+    predictions, spread = np.zeros_like(states), np.zeros(members)
+    for fold in np.array_split(np.arange(members), min(members, FOLDS)):
+        rest = np.setdiff1d(np.arange(members), fold)
+        model = fit(states[rest], inputs[rest], weights, variance)
+        for i in fold:
+            predictions[i], spread[i] = model.predict(inputs[i]), model.spread(inputs[i])
+    return predictions, spread
