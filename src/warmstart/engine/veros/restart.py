@@ -210,7 +210,7 @@ def barotropic_streamfunction(uo: np.ndarray, vo: np.ndarray, grid: Grid) -> np.
     aspect = np.concatenate([(g["e1u"] / g["e2u"]).ravel(), (g["e2v"] / g["e1v"]).ravel()])
     difference = _face_differences(grid)
     wet = depth > 0
-    groups, members = _coasts(difference, wet)
+    groups, members = _coasts(difference, wet, grid.shape[2])
     join = scipy.sparse.csr_matrix(
         (np.ones(members.size), (np.arange(members.size), members)), shape=(members.size, groups)
     )
@@ -237,9 +237,14 @@ def _face_differences(grid: Grid) -> scipy.sparse.csr_matrix:
     return scipy.sparse.csr_matrix((values, (rows, columns)), shape=(2 * n, index.size))
 
 
-def _coasts(difference: scipy.sparse.csr_matrix, wet: np.ndarray) -> tuple[int, np.ndarray]:
-    """Group the F points that no transport separates: all ends of dry faces share one value."""
-    dry = abs(difference[~wet])
+def _coasts(difference: scipy.sparse.csr_matrix, wet: np.ndarray, columns: int) -> tuple[int, np.ndarray]:
+    """Group the F points that no transport separates: all ends of dry faces, and of the edge south of row 0."""
+    south = np.arange(columns)
+    edge = scipy.sparse.csr_matrix(
+        (np.ones(2 * columns), (np.tile(south, 2), np.concatenate([south, np.roll(south, 1)]))),
+        shape=(columns, difference.shape[1]),
+    )
+    dry = scipy.sparse.vstack([abs(difference[~wet]), edge])
     return scipy.sparse.csgraph.connected_components(dry.T @ dry, directed=False)
 
 
@@ -288,7 +293,7 @@ def _coast_count(grid: Grid) -> int:
     """Number of separate coasts."""
     difference = _face_differences(grid)
     surface = np.concatenate([grid.umask.values[0].ravel(), grid.vmask.values[0].ravel()]) > 0
-    groups, members = _coasts(difference, surface)
+    _, members = _coasts(difference, surface, grid.shape[2])
     dry_ends = np.unique(abs(difference[~surface]).indices)
     return int(np.unique(members[dry_ends]).size)
 

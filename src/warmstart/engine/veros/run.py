@@ -236,7 +236,7 @@ class Run:
                 "attempt": self.progress.attempt,
                 "dt_momentum": phase.dt_momentum,
                 "dt_tracer": phase.dt_tracer,
-                "speed_max": row["speed_max"],
+                "speed_max": row["speed_max"] if math.isfinite(row["speed_max"]) else None,
                 "parameters": dict(self.job.parameters),
             }
         if phase.records(day):

@@ -1,0 +1,96 @@
+"""Jobs: what is refused, and where a run stops to look at itself."""
+
+import pytest
+import yaml
+from pydantic import ValidationError
+
+from warmstart.engine.base import Job, Phase, load_job, save_job, spinup_phases, verify_phases
+from warmstart.errors import UserError
+from warmstart.parameters import defaults
+
+
+def content(**changes):
+    phase = {"name": "spinup", "until_day": 360, "dt_momentum": 1800, "dt_tracer": 172800}
+    return {
+        "engine": "veros",
+        "configuration": {"resolution": 10.0, "levels": 6},
+        "parameters": defaults(),
+        "start": "rest",
+        "folder": "run",
+        "phases": [phase],
+    } | changes
+
+
+def test_a_job_survives_the_way_through_yaml(tmp_path):
+    job = Job.model_validate(content(phases=[p.model_dump() for p in spinup_phases(100)]))
+    save_job(job, tmp_path / "job.yaml")
+    assert load_job(tmp_path / "job.yaml") == job
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"parameters": {"wind_stress_south": 0.2}}, "missing: .*bottom_drag"),
+        ({"parameters": defaults() | {"wind": 0.2}}, "unknown: wind"),
+        ({"parameters": defaults() | {"bottom_drag": float("nan")}}, "finite"),
+        ({"phase": []}, "phase: Extra inputs"),
+        ({"phases": []}, "phases: "),
+        ({"engine": "mitgcm"}, "engine: "),
+        ({"configuration": {"resolution": -4.0, "levels": 6}}, "configuration.resolution"),
+    ],
+)
+def test_a_wrong_job_is_refused_with_the_place_of_the_mistake(tmp_path, change, message):
+    path = tmp_path / "job.yaml"
+    path.write_text(yaml.safe_dump(content(**change)))
+    with pytest.raises(UserError, match=message):
+        load_job(path)
+
+
+def test_a_day_between_two_steps_is_refused():
+    """Day 31 is no whole number of two-day steps after day 30."""
+    adjust, run = verify_phases(1)
+    with pytest.raises(ValidationError, match="day 31 is no whole number"):
+        Job.model_validate(content(phases=[adjust, run.model_copy(update={"snapshot_days": (31.0,)})]))
+
+
+def test_phases_must_follow_each_other_in_time():
+    with pytest.raises(ValidationError, match="ends on day 30, not after day 360"):
+        Job.model_validate(content(phases=[Phase(**content()["phases"][0]), verify_phases(1)[0]]))
+
+
+def test_a_file_that_is_no_yaml_is_a_user_error(tmp_path):
+    path = tmp_path / "job.yaml"
+    path.write_text("engine: [veros")
+    with pytest.raises(UserError, match="no YAML"):
+        load_job(path)
+
+
+def test_a_spin_up_adjusts_accelerates_and_settles():
+    adjust, spinup, settle = spinup_phases(600)
+    assert (adjust.until_day, adjust.dt_momentum, adjust.dt_tracer) == (30, 1800, 1800)
+    assert (spinup.until_day, spinup.dt_momentum, spinup.dt_tracer) == (600 * 360, 1800, 172800)
+    assert (settle.until_day, settle.dt_momentum, settle.dt_tracer) == (620 * 360, 3600, 86400)
+    years = [day / 360 for day in spinup.snapshot_days]
+    assert years == [10, 50, 100, 200, 300, 400, 500, 600]
+    assert [day / 360 for day in settle.snapshot_days] == [605, 610, 615, 620]
+    assert (spinup.label, settle.label) == ("transient", "equilibrium")
+
+
+def test_a_short_spin_up_is_still_a_valid_job():
+    for years, settle in ((1, 0), (1, 1), (10, 4)):
+        Job.model_validate(content(phases=list(spinup_phases(years, settle))))
+
+
+def test_verify_looks_daily_then_yearly():
+    adjust, run = verify_phases(20)
+    assert [d for d in adjust.stops(0.0) if adjust.records(d)] == list(range(1, 31))
+    assert [d for d in (0.0, *adjust.stops(0.0)) if adjust.keeps(d)] == [0.0, 30.0]
+    assert run.stops(30.0) == [360.0 * n for n in range(1, 21)]
+    assert all(run.records(d) and run.keeps(d) for d in run.stops(30.0))
+
+
+def test_only_an_accelerated_phase_becomes_cautious():
+    adjust, spinup, _ = spinup_phases(10)
+    assert adjust.cautious() == adjust
+    assert (spinup.cautious().dt_momentum, spinup.cautious().dt_tracer) == (3600, 86400)
+    assert spinup.cautious().stops(30.0) == spinup.stops(30.0)
