@@ -91,38 +91,39 @@ def test_killed_worker_interrupt_and_killed_simulate_change_no_bit(tiny_runs, ti
     runs, folder = tmp_path / "runs", tmp_path / "runs" / "member_000"
     plan = {**tiny_plan, "members": 1}
     checkpoint, seen = folder / "checkpoint.h5", 0
-    rng = np.random.default_rng()
 
     def start():
-        return subprocess.Popen(
-            [sys.executable, "-c", SIMULATE, json.dumps(plan), str(runs)], stderr=subprocess.DEVNULL
-        )
+        command = [sys.executable, "-c", SIMULATE, json.dumps(plan), str(runs)]
+        return subprocess.Popen(command, stderr=subprocess.DEVNULL)
 
-    def after_a_new_checkpoint():
+    def engine_after_a_new_checkpoint(process):
+        """Held still, so that it cannot finish before it is stopped."""
         nonlocal seen
         until(lambda: mtime(checkpoint) > seen)
-        time.sleep(rng.uniform(0.0, 0.1))
+        (engine,) = engines(process)
+        engine.suspend()
         seen = mtime(checkpoint)
-        assert read_status(folder)["state"] != "finished", "the run is too short for this test"
+        assert read_status(folder)["state"] == "running", "the run is too short for this test"
+        return engine
 
     process = start()
-    after_a_new_checkpoint()
-    (engine,) = engines(process)
+    engine = engine_after_a_new_checkpoint(process)
     engine.parent().kill()
     until(lambda: not engine.is_running(), 5.0)
-    after_a_new_checkpoint()  # by another worker
+
+    engine = engine_after_a_new_checkpoint(process)  # that of another worker
     process.send_signal(signal.SIGINT)
+    until(lambda: read_status(folder)["state"] == "stopped")
+    engine.resume()
     assert process.wait(60) != 0
-    assert read_status(folder)["state"] == "stopped"
+    until(lambda: not engine.is_running(), 5.0)
+    seen = mtime(checkpoint)
 
     process = start()
-    seen = mtime(checkpoint)
-    after_a_new_checkpoint()
-    (engine,) = engines(process)
+    engine = engine_after_a_new_checkpoint(process)
     process.kill()
     process.wait()
     until(lambda: not engine.is_running(), 5.0)
-    assert read_status(folder)["state"] != "finished"
 
     with LocalCluster(n_workers=1, threads_per_worker=1, processes=False, dashboard_address=":0") as cluster:
         table = simulate(plan, runs, scheduler=cluster.scheduler_address)

@@ -24,6 +24,7 @@ log = logging.getLogger(__name__)
 
 FORCING = ("forcing_wind_stress", "forcing_restoring_temperature", "forcing_restoring_salinity")
 COMPRESSION_LEVEL = 5
+BATCH_BYTES = 256 * 2**20  #: states held in memory before they are written
 
 
 @dataclass(frozen=True)
@@ -279,23 +280,16 @@ def _ranges(runs: Path, members: list[Member]) -> dict[str, list[float]]:
 
 
 def _write(path: Path, members: list[Member], forcing: tuple[str, ...], attrs: dict[str, Any]) -> None:
-    """Write the store member by member, so that one member at a time is in memory."""
+    """Write the store in batches of members, so that an ensemble need not fit into memory."""
     import zarr
-    from zarr.codecs import BloscCodec, BloscShuffle
 
-    codec = BloscCodec(cname="zstd", clevel=COMPRESSION_LEVEL, shuffle=BloscShuffle.bitshuffle)
     names = tuple(name for name in parameters.PARAMETERS if all(name in m.values for m in members))
-    for i, member in enumerate(members):
-        ds = load_states(member, forcing, names).assign_attrs(attrs)
-        if i:
-            ds.to_zarr(path, append_dim="sample", consolidated=False)
-            continue
-        encoding: dict[str, dict[str, Any]] = {
-            str(name): {"chunks": (attrs["snapshots"],)} for name in ds.variables
-        }
-        for name in (*STATE_VARIABLES, *forcing):
-            encoding[name] = {"chunks": (1, *ds[name].shape[1:]), "compressors": (codec,)}
-        ds.to_zarr(path, mode="w", zarr_format=3, consolidated=False, encoding=encoding)
+    batch: list[xr.Dataset] = []
+    for member in members:
+        batch.append(load_states(member, forcing, names))
+        if member is members[-1] or sum(ds.nbytes for ds in batch) > BATCH_BYTES:
+            _append(path, xr.concat(batch, "sample", join="exact").assign_attrs(attrs), attrs["snapshots"])
+            batch = []
     mesh = members[0].grid.ds.drop_encoding()
     mesh.to_zarr(path, mode="a", group="grid", zarr_format=3, consolidated=False)
     with warnings.catch_warnings():
@@ -303,6 +297,21 @@ def _write(path: Path, members: list[Member], forcing: tuple[str, ...], attrs: d
         warnings.filterwarnings("ignore", message="Consolidated metadata")
         zarr.consolidate_metadata(path, path="grid")
         zarr.consolidate_metadata(path)
+
+
+def _append(path: Path, ds: xr.Dataset, snapshots: int) -> None:
+    """Make the store with its first samples, or add more; one snapshot a chunk, labels in one chunk."""
+    from zarr.codecs import BloscCodec, BloscShuffle
+
+    if path.exists():
+        ds.to_zarr(path, append_dim="sample", consolidated=False)
+        return
+    codec = BloscCodec(cname="zstd", clevel=COMPRESSION_LEVEL, shuffle=BloscShuffle.bitshuffle)
+    encoding: dict[str, dict[str, Any]] = {str(name): {"chunks": (snapshots,)} for name in ds.variables}
+    for name in (*STATE_VARIABLES, *FORCING):
+        if name in ds:
+            encoding[name] = {"chunks": (1, *ds[name].shape[1:]), "compressors": (codec,)}
+    ds.to_zarr(path, mode="w", zarr_format=3, consolidated=False, encoding=encoding)
 
 
 def summary(ds: xr.Dataset) -> pd.DataFrame:
