@@ -1,0 +1,212 @@
+"""Verification with real, tiny Veros runs: the control is a fixed point, and the same command continues."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pandas as pd
+import pytest
+import xarray as xr
+
+from warmstart import files
+from warmstart.errors import UserError
+from warmstart.restart import restart
+from warmstart.testing import basin
+from warmstart.verify import verify
+
+YEARS = 2
+TRACERS = ["thetao", "so"]
+
+
+@pytest.fixture(scope="module")
+def control(tiny_runs):
+    return tiny_runs / "member_000" / "states.nc"
+
+
+@pytest.fixture(scope="module")
+def reference(tiny_runs, tmp_path_factory):
+    """The last states of all members as a store of training states."""
+    states = []
+    for folder in sorted(tiny_runs.glob("member_*")):
+        with files.open_dataset(folder / "states.nc") as ds:
+            states.append(ds[TRACERS].isel(time=-1, drop=True).load())
+    ds = xr.concat(states, "sample").assign_coords(split=("sample", ["train"] * len(states)))
+    grid = files.open_grid(tiny_runs / "member_000" / "states.nc")
+    return files.write_dataset(tmp_path_factory.mktemp("reference") / "states.nc", ds, grid)
+
+
+def restarts_of(control, folder, offsets):
+    """Restarts of the last state of the control, each so many kelvin too warm."""
+    with files.open_dataset(control) as ds:
+        last = ds.isel(time=-1, drop=True).load()
+    states = [last.assign(thetao=last["thetao"] + offset) for offset in offsets]
+    ds = xr.concat(states, "sample", data_vars="all").assign_coords(seed=("sample", np.arange(len(offsets))))
+    restart(files.write_dataset(folder / "states.nc", ds, files.open_grid(control)), folder / "restarts")
+    return folder / "restarts"
+
+
+@pytest.fixture(scope="module")
+def restarts(control, tmp_path_factory):
+    return restarts_of(control, tmp_path_factory.mktemp("restarts"), [0.0, 1.0])
+
+
+@pytest.fixture(scope="module")
+def verified(restarts, control, reference, tmp_path_factory):
+    """One verification of everything; the tests below only look at it."""
+    output = tmp_path_factory.mktemp("verified") / "verify.nc"
+    ds, table = verify(restarts, output, years=YEARS, control=control, reference=reference)
+    return ds, table, output
+
+
+def test_all_starts_finish_and_are_compared(verified):
+    ds, table, _ = verified
+    assert ds["start"].values.tolist() == ["generated 0", "generated 1", "control", "rest"]
+    assert (ds["finished"] == 1).all()
+    assert ds["snapshot_year"].values.tolist() == pytest.approx([0.0, 30 / 360, 1.0, 2.0])
+    assert ds["day"].values[:3].tolist() == [0.0, 1.0, 2.0] and float(ds["day"][-1]) == 360.0 * YEARS
+    assert {"K/century", "Sv/century", "years", "1", "s"} == set(table["unit"])
+
+
+def test_the_files_hold_what_was_returned(verified):
+    ds, table, output = verified
+    with files.open_dataset(output) as back:
+        xr.testing.assert_allclose(back.load(), ds)
+        assert back.attrs["distance_unit"] == "spread of the 4 training states of states.nc"
+        assert back.attrs["years"] == YEARS
+    read = pd.read_csv(output.with_suffix(".csv"))
+    pd.testing.assert_frame_equal(read.assign(note=read["note"].fillna("")), table)
+
+
+def test_the_same_state_through_the_same_door_is_the_same_run(verified):
+    ds = verified[0]
+    same, control = ds.sel(start="generated 0"), ds.sel(start="control")
+    for name in ("thetao_mean", "kinetic_energy", "channel_transport", "distance"):
+        assert np.array_equal(same[name], control[name]), name
+    assert float(same["shock_kinetic_energy"]) == 0.0
+
+
+def test_a_wrong_state_is_seen_and_rest_is_worse_than_the_truth(verified):
+    ds = verified[0]
+    first = ds["distance"].isel(snapshot=0)
+    assert float(first.sel(start="generated 1")) > 3 * float(first.sel(start="control"))
+    assert float(first.sel(start="rest")) > 3 * float(first.sel(start="control"))
+    assert float(ds["shock_channel_transport"].sel(start="rest")) > 0.1
+
+
+def test_a_control_goes_on_where_its_member_ended(verified, tiny_runs):
+    ds = verified[0].sel(start="control").isel(time=slice(0, 31))
+    with files.open_dataset(tiny_runs / "member_000" / "series.nc") as series:
+        end = series.isel(time=-1).load()
+    assert float(ds["thetao_mean"][0]) == pytest.approx(float(end["thetao_mean"]), abs=1e-9)
+    assert float(ds["channel_transport"][0]) == pytest.approx(float(end["channel_transport"]), rel=0.02)
+    assert np.abs(ds["thetao_mean"] - end["thetao_mean"]).max() < 0.02
+    assert np.abs(ds["channel_transport"] / end["channel_transport"] - 1).max() < 0.05
+
+
+def test_an_interrupted_verification_is_continued_and_nothing_is_run_twice(
+    verified, restarts, control, reference
+):
+    ds, _, output = verified
+    runs = output.with_name("verify_runs")
+    times = {path: path.stat().st_mtime_ns for path in runs.glob("*/states.nc")}
+    assert len(times) == 4
+    arguments = {"years": YEARS, "control": control, "reference": reference, "overwrite": True}
+    again, _ = verify(restarts, output, **arguments)
+    assert {path: path.stat().st_mtime_ns for path in runs.glob("*/states.nc")} == times
+    xr.testing.assert_identical(again.drop_attrs(), ds.drop_attrs())
+
+
+SCRIPT = "import json, sys; from warmstart.verify import verify; verify(**json.loads(sys.argv[1]))"
+
+
+def test_a_killed_verification_ends_like_an_undisturbed_one(verified, control, tmp_path):
+    restarts = restarts_of(control, tmp_path, [0.0])
+    arguments = {
+        "restarts": str(restarts),
+        "output": str(tmp_path / "verify.nc"),
+        "years": YEARS,
+        "rest": False,
+    }
+    process = subprocess.Popen([sys.executable, "-c", SCRIPT, json.dumps(arguments)])
+    run = tmp_path / "verify_runs" / "generated_0"
+    deadline = time.monotonic() + 120
+    while not (run / "status.yaml").exists():
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.05)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert not (run / "states.nc").exists() and not (tmp_path / "verify.nc").exists()
+    ds, _ = verify(**arguments)
+    for name in ("kinetic_energy", "thetao_mean"):
+        assert np.array_equal(ds[name].sel(start="generated 0"), verified[0][name].sel(start="generated 0"))
+
+
+def test_an_existing_output_is_refused(restarts, tmp_path):
+    for name in ("verify.nc", "verify.csv"):
+        folder = tmp_path / name
+        folder.mkdir()
+        (folder / name).write_text("mine")
+        with pytest.raises(UserError, match="--overwrite"):
+            verify(restarts, folder / "verify.nc")
+        assert [path.name for path in folder.iterdir()] == [name]
+
+
+def refused(match, restarts, tmp_path, **arguments):
+    with pytest.raises(UserError, match=match):
+        verify(restarts, tmp_path / "verify.nc", **arguments)
+    assert not list(tmp_path.glob("verify*"))
+
+
+def test_a_control_of_other_parameters_is_refused(restarts, tiny_runs, tmp_path):
+    other = tiny_runs / "member_001" / "states.nc"
+    refused("no control for these restarts: wind_stress_south is", restarts, tmp_path, control=other)
+
+
+def test_a_control_of_another_grid_is_refused(restarts, tmp_path):
+    path = files.write_dataset(tmp_path / "other.nc", *basin(nx=6, ny=19, nz=6))
+    refused("another grid", restarts, tmp_path, control=path)
+
+
+def test_a_reference_of_another_grid_is_refused(restarts, control, tmp_path):
+    state, grid = basin(nx=6, ny=19, nz=6)
+    path = files.write_dataset(tmp_path / "other.nc", state, grid)
+    refused("another grid", restarts, tmp_path, control=control, reference=path)
+
+
+def test_restarts_of_several_parameter_sets_are_refused(tiny_runs, tmp_path):
+    states = []
+    for i in (0, 1):
+        with files.open_dataset(tiny_runs / f"member_{i:03d}" / "states.nc") as ds:
+            states.append(ds.isel(time=-1, drop=True).load())
+    grid = files.open_grid(tiny_runs / "member_000" / "states.nc")
+    path = files.write_dataset(tmp_path / "states.nc", xr.concat(states, "sample", data_vars="all"), grid)
+    restart(path, tmp_path / "restarts")
+    refused("one set of parameters at a time", tmp_path / "restarts", tmp_path)
+
+
+def test_a_folder_without_restarts_is_refused(tmp_path):
+    refused(r"holds no restarts\.yaml", tmp_path, tmp_path)
+
+
+def test_runs_of_another_request_are_refused_not_mixed(verified, restarts, control, reference):
+    output = verified[2]
+    with pytest.raises(UserError, match=r"another verification \(years differ\)"):
+        verify(
+            restarts,
+            output.with_name("other.nc"),
+            years=3,
+            control=control,
+            folder=output.with_name("verify_runs"),
+        )
+    assert not output.with_name("other.nc").exists()
+
+
+def test_a_folder_of_somebody_else_is_refused(restarts, tmp_path):
+    (tmp_path / "verify_runs").mkdir()
+    (tmp_path / "verify_runs" / "mine.txt").write_text("mine")
+    with pytest.raises(UserError, match="holds no runs of a verification"):
+        verify(restarts, tmp_path / "verify.nc")
+    assert [path.name for path in (tmp_path / "verify_runs").iterdir()] == ["mine.txt"]
