@@ -41,6 +41,8 @@ def test_ranges_and_fixed_values_understand_units(tiny_plan):
         ({"ranges": {"wind_stress_south": [0.4, 0.1]}}, "not below"),
         ({"ranges": {"wind_stress_south": 0.4}}, "lowest, highest"),
         ({"fixed": {"wind_stress_south": 0.1}}, "in ranges and in fixed"),
+        ({"ranges": {"wind_stress_south": [0.05, 4.0]}}, "0.05 to 0.4 Pa.*extrapolate"),
+        ({"ranges": {}, "fixed": {"vertical_diffusivity": -1e-5}}, "extrapolate"),
         ({"members": 0}, "members"),
         ({"years": 0}, "years"),
         ({"engine": "mom6"}, "veros"),
@@ -50,6 +52,11 @@ def test_ranges_and_fixed_values_understand_units(tiny_plan):
 def test_a_wrong_plan_is_refused_with_the_key_and_what_was_expected(tiny_plan, new, says):
     with pytest.raises(UserError, match=says):
         changed(tiny_plan, **new)
+
+
+def test_a_plan_may_leave_the_tested_ranges_if_it_says_so(tiny_plan):
+    plan = changed(tiny_plan, ranges={"wind_stress_south": [0.05, 0.8]}, extrapolate=True)
+    assert max(values["wind_stress_south"] for values in member_parameters(plan)) > 0.4
 
 
 def test_the_job_of_a_member_is_a_valid_job_of_the_engine(tiny_plan, tmp_path):

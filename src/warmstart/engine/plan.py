@@ -31,6 +31,7 @@ class Plan(Config):
     fixed : parameters with one value for all members; the others keep the default of the parameters table.
     start : ``rest``, or the path of an engine restart from which every member starts.
     checkpoint_seconds : a killed member loses at most so much [s of wall time].
+    extrapolate : whether values may lie outside the ranges in which the engine was shown to be stable.
     """
 
     engine: Literal["veros"] = "veros"
@@ -43,6 +44,7 @@ class Plan(Config):
     fixed: dict[str, float] = Field(default_factory=dict)
     start: str = "rest"
     checkpoint_seconds: float = Field(default=60.0, gt=0, le=300)
+    extrapolate: bool = False
 
     @field_validator("ranges", mode="before")
     @classmethod
@@ -71,6 +73,15 @@ class Plan(Config):
         both = sorted(set(self.ranges) & set(self.fixed))
         if both:
             raise ValueError(f"{', '.join(both)}: in ranges and in fixed; keep one of them")
+        if not self.extrapolate:
+            given = {**self.ranges, **{name: (value, value) for name, value in self.fixed.items()}}
+            for name, (low, high) in given.items():
+                p = table.get(name)
+                if low < p.low or high > p.high:
+                    raise ValueError(
+                        f"{name}: {low:g} to {high:g} {p.units} leaves the range in which the engine was shown to be "
+                        f"stable, {p.low:g} to {p.high:g} {p.units}; stay inside, or set extrapolate: true"
+                    )
         return self
 
 
