@@ -279,7 +279,7 @@ def profile(da: xr.DataArray, grid: Grid, ax: Axes | None = None, at: str = "T",
         ax.plot(row, depth, **{**line, "label": line.get("label") if i == 0 else None})
     ax.set_xlabel(label(da))
     ax.grid(color=RULE, lw=0.4)
-    ax.xaxis.set_major_locator(MaxNLocator(5))
+    ax.xaxis.set_major_locator(MaxNLocator(4))
     depth_axis(ax, float(_depth_edges(grid)[-1]))
     return ax
 

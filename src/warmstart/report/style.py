@@ -23,7 +23,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from warmstart.variables import VARIABLES
 
-INK, MUTED, RULE, LAND = "#1d2733", "#5c6773", "#c9ced4", "#d5d8dc"
+INK, MUTED, RULE, LAND = "#1d2733", "#5c6773", "#d5d9de", "#aeb4ba"
 #: Colours of starts and states, distinguishable without red-green vision (Okabe and Ito 2008).
 COLOURS = {
     "generated": "#0072b2",
@@ -119,10 +119,15 @@ def svg(figure: Figure, name: str, dpi: int = 200) -> str:
     body = re.sub(r'<g id="(?:[a-zA-Z]+_)+\d+">', "<g>", body)
     for pattern in (r'(\sid=")', r"(url\(#)", r'(href="#)'):
         body = re.sub(pattern, rf"\1{name}-", body)
+    body = re.sub(r'(<image[^>]*?)\sid="[^"]*"', r"\1", body)
     # the page chooses the typeface, so that figures and text are of one piece
-    body = re.sub(r"font: ([\d.]+px) [^;\"]*", r"font-size: \1; font-family: inherit", body)
-    size = re.sub(r'<svg width="[\d.]+pt" height="[\d.]+pt"', '<svg role="img"', body, count=1)
-    return size.strip()
+    body = re.sub(r"font-family: [^;\"]*;?\s*", "", body)
+    body = re.sub(r"font: ((?:\w+ )?)([\d.]+px) [^;\"]*", r"font-weight: \1; font-size: \2", body).replace(
+        "font-weight: ; ", ""
+    )
+    return re.sub(
+        r'<svg width="[\d.]+pt" height="[\d.]+pt"', f'<svg role="img" aria-label="{name}"', body, count=1
+    ).strip()
 
 
 def pretty_units(units: str) -> str:
@@ -161,6 +166,32 @@ def label(da: xr.DataArray, text: str | None = None) -> str:
     words = text or da.attrs.get("long_name") or (table.long_name if table else str(da.name or ""))
     units = pretty_units(da.attrs.get("units") or (table.units if table else ""))
     return f"{words} [{units}]" if units else words
+
+
+def power(values: Any) -> tuple[float, str]:
+    """Choose a power of ten that makes small or large values readable.
+
+    Parameters
+    ----------
+    values : to be shown on an axis.
+
+    Returns
+    -------
+    factor : to divide by.
+    words : to write before the units; empty for 1.
+
+    Examples
+    --------
+    >>> power([2e-6, 4e-6])
+    (1e-06, '10⁻⁶ ')
+    """
+    finite = np.abs(np.asarray(values, float))
+    finite = finite[np.isfinite(finite)]
+    largest = float(finite.max()) if finite.size else 0.0
+    if largest == 0 or 1e-3 <= largest < 1e5:
+        return 1.0, ""
+    exponent = math.floor(math.log10(largest))
+    return 10.0**exponent, f"10{str(exponent).translate(_SUPERSCRIPT)} "
 
 
 def levels(fields: Sequence[xr.DataArray], symmetric: bool = False, count: int = 16) -> np.ndarray:
@@ -264,7 +295,7 @@ def degrees(value: float, hemispheres: str) -> str:
     >>> degrees(-60, "NS")
     '60°S'
     """
-    return f"{abs(value):g}°{'' if value == 0 else hemispheres[value < 0]}"
+    return f"{abs(value):g}°{'' if value == 0 else hemispheres[int(value < 0)]}"
 
 
 def latitude_axis(axis: Any, edges: np.ndarray) -> None:
@@ -284,8 +315,10 @@ def latitude_axis(axis: Any, edges: np.ndarray) -> None:
     axis.set_major_formatter(FuncFormatter(lambda v, _: degrees(v, "NS")))
 
 
-def colour_bar(axes: Sequence[Axes], bounds: np.ndarray, cmap: str, text: str) -> None:
-    """Put a colour bar at the right of axes.
+def colour_bar(
+    axes: Sequence[Axes], bounds: np.ndarray, cmap: str, text: str, bar: Axes | None = None
+) -> None:
+    """Give axes a colour bar.
 
     Parameters
     ----------
@@ -293,24 +326,21 @@ def colour_bar(axes: Sequence[Axes], bounds: np.ndarray, cmap: str, text: str) -
     bounds : of its classes.
     cmap : cmocean colour map.
     text : units, written on top.
+    bar : axes to draw it on; None takes room at the right of `axes`.
 
     Examples
     --------
     >>> colour_bar(canvas(1, 2)[1], np.array([0.0, 1.0, 2.0]), "thermal", "°C")
     """
-    figure = axes[0].figure
-    bar = figure.colorbar(
-        ScalarMappable(**colouring(cmap, bounds)),
-        ax=list(axes),
-        aspect=24,
-        pad=0.015,
-        fraction=0.05,
-        extendfrac=0.03,
+    where: dict[str, Any] = (
+        {"cax": bar} if bar is not None else {"ax": list(axes), "aspect": 24, "pad": 0.015, "fraction": 0.05}
     )
-    step = 2 if bounds.size > 9 else 1
-    middle = bounds.size // 2 if bounds[0] == -bounds[-1] else 0
-    ticks = bounds[middle % step :: step]
-    bar.set_ticks(list(ticks), labels=[f"{t:g}".replace("-", "\N{MINUS SIGN}") for t in ticks])
-    bar.ax.tick_params(length=0, labelsize=7)
-    bar.outline.set_linewidth(0.4)  # type: ignore[operator]
-    bar.ax.set_title(text, fontsize=7.5, loc="left", color=MUTED)
+    drawn = axes[0].figure.colorbar(ScalarMappable(**colouring(cmap, bounds)), extendfrac=0.03, **where)
+    step = bounds[1] - bounds[0]
+    stride = next((k for k in (1, 2, 4, 5, 10) if bounds.size <= 9 * k), 20)
+    ticks = [t for t in bounds if round(t / step) % stride == 0]
+    drawn.set_ticks(ticks, labels=[f"{t:g}".replace("-", "\N{MINUS SIGN}") for t in ticks])
+    drawn.minorticks_off()
+    drawn.ax.tick_params(length=0, labelsize=7)
+    drawn.outline.set_linewidth(0.4)  # type: ignore[operator]
+    drawn.ax.set_title(text, fontsize=7.5, loc="left", color=MUTED)

@@ -1,0 +1,219 @@
+"""What was asked, and the numbers that a reader looks for first."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from markupsafe import Markup
+
+from warmstart import parameters
+from warmstart.check import METRICS, summary
+from warmstart.report.inputs import Inputs, control_state, training_ranges
+from warmstart.report.page import Section, Table, Text, Tile, badge, exactly, gauge, moment, number, span
+from warmstart.report.style import pretty_units
+
+#: Headline metrics: name on the tile, factor and units in which they are shown.
+HEADLINES = {
+    "channel_transport": ("Channel transport", 1.0, "Sv"),
+    "overturning_north": ("Northern overturning", 1.0, "Sv"),
+    "inversions": ("Statically unstable pairs of cells", 100.0, "%"),
+    "mask_violations": ("Mask violations", 1.0, ""),
+}
+
+
+def lead(inputs: Inputs) -> list[tuple[str, str]]:
+    """Pairs of name and value for the head of the page.
+
+    Examples
+    --------
+    >>> lead(Inputs())
+    []
+    """
+    states = inputs.generated or inputs.control
+    pairs: list[tuple[str, Any]] = []
+    grid = states.grid if states else inputs.ensemble.grid if inputs.ensemble else None
+    if inputs.generated is not None:
+        ds, attrs = inputs.generated.ds, inputs.generated.ds.attrs
+        if "generator" in attrs:
+            name = f"{attrs['generator_name']}, " if attrs.get("generator_name") else ""
+            pairs.append(("Generator", Markup("{}hash <code>{}</code>").format(name, attrs["generator"])))
+        seeds = f", seeds {_listed(ds['seed'].values)}" if "seed" in ds.variables else ""
+        pairs.append(("Samples", f"{ds.sizes['sample']}{seeds}"))
+    if grid is not None:
+        name, engine = grid.ds.attrs.get("configuration", "mesh"), grid.ds.attrs.get("engine")
+        size = " \N{MULTIPLICATION SIGN} ".join(f"{n}" for n in grid.shape)
+        resolution = f", {grid.ds.attrs['resolution']:g}°" if "resolution" in grid.ds.attrs else ""
+        pairs.append(
+            (
+                "Ocean",
+                f"{name}{resolution}, {size} levels, rows and columns{f', engine {engine}' if engine else ''}",
+            )
+        )
+    if states is not None:
+        attrs = {**states.ds.attrs}
+        attrs |= {"created": moment(attrs["created"])} if "created" in attrs else {}
+        pairs += [(n, attrs[k]) for n, k in (("Made", "created"), ("Command", "command")) if attrs.get(k)]
+        pairs = [(n, Markup("<code>{}</code>").format(v) if n == "Command" else v) for n, v in pairs]
+    return pairs
+
+
+def _listed(values: np.ndarray) -> str:
+    numbers = [int(v) for v in np.atleast_1d(values)]
+    if len(numbers) > 3 and numbers == list(range(numbers[0], numbers[-1] + 1)):
+        return f"{numbers[0]} to {numbers[-1]}"
+    return ", ".join(map(str, numbers))
+
+
+def asked(inputs: Inputs) -> Section:
+    """Parameters with units beside the training range.
+
+    Examples
+    --------
+    >>> asked(Inputs()).parts
+    ()
+    """
+    states = inputs.generated or inputs.control
+    values = (
+        parameters.extract(states.ds)
+        if states
+        else parameters.extract(inputs.verify)
+        if inputs.verify is not None
+        else {}
+    )
+    if not values:
+        return Section("asked", "What was asked")
+    source, ranges = training_ranges(inputs)
+    rows, fixed = [], []
+    order = sorted(values, key=lambda name: name not in ranges)
+    for i, name in enumerate(order):
+        table, given = parameters.get(name), np.unique(values[name])
+        low, high = ranges.get(name, (math.nan, math.nan))
+        shown = (
+            span(float(given[0]), float(given[-1])) if given.size > 1 else exactly(float(given[0]), trim=True)
+        )
+        inside = all(_within(v, low, high) for v in given)
+        place = span(low, high) if name in ranges else "held fixed"
+        flag = "" if inside else badge("WARN") + " outside"
+        gauged = gauge(given.tolist(), low, high, table.scale == "log")
+        rows.append(
+            (
+                Markup("<code>{}</code>").format(name),
+                shown,
+                pretty_units(table.units),
+                place,
+                gauged + flag,
+                table.description,
+            )
+        )
+        fixed += [] if name in ranges else [i]
+    columns = (
+        ("Parameter", "tight"),
+        ("Value", "n"),
+        ("Units", "tight"),
+        (source, "n"),
+        ("", "tight"),
+        ("Meaning", "long"),
+    )
+    parts: list[Any] = [Table(columns, rows, muted=frozenset(fixed))]
+    if states is not None and states.ds.attrs.get("extrapolated"):
+        text = f"Extrapolated: {states.ds.attrs['extrapolated']}. Nothing in the training speaks for these values."
+        parts.insert(0, Text(text, "note"))
+    return Section("asked", "What was asked", parts)
+
+
+def _within(value: float, low: float, high: float) -> bool:
+    tolerance = 1e-6 * max(abs(low), abs(high)) if math.isfinite(low) else 0.0
+    return math.isnan(low) or low - tolerance <= value <= high + tolerance
+
+
+def headlines(inputs: Inputs) -> Section:
+    """Tiles of the numbers that a reader looks for first.
+
+    Examples
+    --------
+    >>> headlines(Inputs()).tiles
+    ()
+    """
+    tiles: list[Tile] = []
+    if inputs.metrics is not None:
+        table = summary(inputs.metrics).set_index("metric")
+        truth = _control_metrics(inputs)
+        count = int(inputs.metrics["sample"].nunique())
+        tiles = [
+            _metric_tile(name, table.loc[name], truth, count) for name in HEADLINES if name in table.index
+        ]
+    if inputs.verify_table is not None:
+        tiles += _verify_tiles(inputs.verify_table)
+    return Section("headline", "Headline numbers", (), tuple(tiles))
+
+
+def _control_metrics(inputs: Inputs) -> dict[str, float]:
+    """The same metrics of the control, by the same functions."""
+    if inputs.control is None or inputs.generated is None:
+        return {}
+    state = control_state(inputs)
+    values = {}
+    for name in HEADLINES:
+        metric = METRICS.get(name)
+        if metric is not None and state is not None and all(n in state for n in metric.needs):
+            values[name] = float(metric.function(state, inputs.control.grid))
+    return values
+
+
+def _metric_tile(name: str, row: pd.Series, truth: Mapping[str, float], count: int) -> Tile:
+    title, factor, units = HEADLINES[name]
+    exact = row["mean"] if count > 1 else row["min"]
+    value = Markup('<data value="{0}" title="{0}">{1}</data>').format(
+        repr(float(exact)), number(exact * factor, 4, trim=True)
+    )
+    notes: list[str] = []
+    if row["min"] < row["max"]:
+        notes.append(f"{span(row['min'] * factor, row['max'] * factor, 4)} in {count} samples")
+    if name in truth:
+        notes.append(f"control {number(truth[name] * factor, 4, trim=True)}")
+    low, high = row["reference_low"] * factor, row["reference_high"] * factor
+    if not (math.isnan(low) and math.isnan(high)):
+        notes.append(f"accepted {span(low, high, 4)}")
+    return Tile(title, value, units, notes, row["verdict"] if row["verdict"] != "-" else "")
+
+
+def _verify_tiles(table: pd.DataFrame) -> list[Tile]:
+    """Drift of the deep temperature and model years saved."""
+    generated = table[~table["start"].isin(("control", "rest"))]
+    tiles = []
+    drift = generated[generated["metric"] == "drift_thetao_deep"]
+    values = drift["value"].dropna()
+    if values.size:
+        worst = values.loc[values.abs().idxmax()]
+        other = table[(table["start"] == "control") & (table["metric"] == "drift_thetao_deep")][
+            "value"
+        ].dropna()
+        notes = (
+            [f"largest of {values.size} restarts; below 0.01 is equilibrium"]
+            if values.size > 1
+            else ["below 0.01 is equilibrium"]
+        )
+        notes += [f"control {number(float(other.iloc[0]), 2)}"] if other.size else []
+        tiles.append(
+            Tile(
+                "Drift below 2000 m after restart",
+                exactly(float(worst), 2),
+                str(drift["unit"].iloc[0]),
+                notes,
+            )
+        )
+    saved = generated[generated["metric"] == "years_saved"].dropna(subset=["value"])
+    if len(saved):
+        bound = saved["note"].str.contains("lower bound").any()
+        least = float(saved["value"].min())
+        total = int((generated["metric"] == "years_saved").sum())
+        notes = [f"least of {len(saved)} of {total} restarts"] if total > 1 else []
+        notes += ["rest had not arrived at the end"] if bound else []
+        tiles.append(
+            Tile("Model years saved", ("≥ " if bound else "") + exactly(least, 3, trim=True), "", notes)
+        )
+    return tiles
