@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
+from ensemble import ensemble_store, generator, trained  # noqa: F401 (fixtures)
 from warmstart.grid import Grid
 from warmstart.testing import basin, finish
 

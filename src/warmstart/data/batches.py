@@ -81,9 +81,8 @@ def read(store: str | Path, layout: Layout, split: str, phase: str = "equilibriu
         If the store is no store, or a state is not finite in the sea.
     """
     ds = open_store(store)
-    chosen = np.flatnonzero(
-        (ds["split"].values.astype(str) == split) & (ds["phase"].values.astype(str) == phase)
-    )
+    # compared as they are: zarr's variable-length strings do not convert to numpy's fixed-length ones
+    chosen = np.flatnonzero((ds["split"].values == split) & (ds["phase"].values == phase))
     ds = ds.isel(sample=chosen).load()
     count = len(chosen)
 

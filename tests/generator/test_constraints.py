@@ -1,0 +1,177 @@
+"""Constraints are exact, conserve what they must, and leave alone what already satisfies them."""
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from warmstart.generator import constraints
+from warmstart.testing import basin
+
+
+@pytest.fixture(scope="module")
+def case():
+    return basin(nx=9, ny=16, nz=8)
+
+
+def noisy(state, seed=0, size=3.0):
+    rng = np.random.default_rng(seed)
+    return state.assign(
+        thetao=state.thetao + size * rng.standard_normal(state.thetao.shape),
+        so=state.so + 0.2 * size * rng.standard_normal(state.so.shape),
+    )
+
+
+def count(state, grid):
+    return constraints.inversions(
+        state.thetao.values, state.so.values, grid.gdepw_0.values, grid.tmask.values > 0
+    )
+
+
+def test_adjusted_columns_have_no_inversions(case):
+    state, grid = case
+    rough = noisy(state)
+    assert count(rough, grid) > 100
+    assert count(constraints.stabilise(rough, grid)[0], grid) == 0
+
+
+def test_adjustment_conserves_heat_and_salt_of_every_column(case):
+    state, grid = case
+    rough = noisy(state)
+    mixed, _ = constraints.stabilise(rough, grid)
+    for name in ("thetao", "so"):
+        before, after = ((s[name] * grid.e3t_0).sum("z").values for s in (rough, mixed))
+        scale = (abs(rough[name]) * grid.e3t_0).sum("z").values
+        assert (np.abs(after - before) <= 1e-12 * scale).all()
+
+
+def test_adjustment_is_idempotent(case):
+    state, grid = case
+    once, _ = constraints.stabilise(noisy(state), grid)
+    twice, record = constraints.stabilise(once, grid)
+    xr.testing.assert_identical(twice, once)
+    assert record["constraint_mixed_share"] == 0
+
+
+def test_a_stable_state_is_not_touched(case):
+    state, grid = case
+    assert count(state, grid) == 0
+    xr.testing.assert_identical(constraints.stabilise(state, grid)[0], state)
+
+
+def test_a_column_upside_down_becomes_one_mixed_layer(case):
+    state, grid = case
+    depth = grid.gdept_0
+    wrong = state.assign(thetao=state.thetao * 0 + 5 + 20 * depth / depth.max(), so=state.so * 0 + 35)
+    mixed, record = constraints.stabilise(wrong, grid)
+    column = mixed.thetao.isel(y=8, x=4).values
+    weights = grid.e3t_0.isel(y=8, x=4).values
+    assert (column == column[0]).all()
+    assert column[0] == pytest.approx((wrong.thetao.isel(y=8, x=4).values * weights).sum() / weights.sum())
+    assert record["constraint_mixed_share"] == pytest.approx(1)
+
+
+def test_only_the_unstable_part_of_a_column_is_mixed(case):
+    state, grid = case
+    wrong = state.copy(deep=True)
+    wrong.thetao[2, 8, 4] = wrong.thetao[2, 8, 4] + 8.0
+    mixed = constraints.stabilise(wrong, grid)[0].thetao.isel(y=8, x=4).values
+    original = wrong.thetao.isel(y=8, x=4).values
+    assert mixed[1] != original[1] and mixed[2] != original[2]
+    np.testing.assert_array_equal(mixed[4:], original[4:])
+
+
+def transports(state, grid):
+    u = (state.uo.fillna(0) * grid.e3u_0).sum("z").values * grid.e2u.values
+    v = (state.vo.fillna(0) * grid.e3v_0).sum("z").values * grid.e1v.values
+    west = np.roll(u, 1, axis=1) if grid.periodic_x else np.pad(u, ((0, 0), (1, 0)))[:, :-1]
+    return u, v, u - west + v - np.pad(v, ((1, 0), (0, 0)))[:-1]
+
+
+def from_streamfunction(grid, seed=0, channel=2e8):
+    """Velocities of a streamfunction that is constant on each wall."""
+    rng = np.random.default_rng(seed)
+    open_u, open_v = ((grid.ds[f"{p}mask"] > 0).any("z").values for p in "uv")
+    north_u = np.pad(open_u, ((0, 1), (0, 0)))[1:]
+    east_v = np.roll(open_v, -1, axis=1)
+    inner = open_u & north_u & open_v & east_v  # all four faces that meet at the F point are open
+    ny = inner.shape[0]
+    psi = np.where(inner, 1e8 * rng.standard_normal(inner.shape), 0.0)
+    wet = grid.tmask.values[0] > 0
+    north_of_channel = np.arange(ny) >= np.flatnonzero(wet.all(1)).max()
+    psi = np.where(~inner & north_of_channel[:, None], channel, psi)
+    u = -(psi - np.pad(psi, ((1, 0), (0, 0)))[:-1])
+    v = psi - np.roll(psi, 1, axis=1)
+    depth_u, depth_v = ((grid.ds[f"e3{p}_0"] * (grid.ds[f"{p}mask"] > 0)).sum("z").values for p in "uv")
+    speed_u = np.divide(u, grid.e2u.values * depth_u, out=np.zeros_like(u), where=depth_u > 0)
+    speed_v = np.divide(v, grid.e1v.values * depth_v, out=np.zeros_like(v), where=depth_v > 0)
+    state = xr.Dataset({"uo": grid.umask * speed_u, "vo": grid.vmask * speed_v})
+    return state.where(xr.Dataset({"uo": grid.umask, "vo": grid.vmask}) > 0)
+
+
+@pytest.mark.parametrize("channel", [True, False])
+def test_any_flow_becomes_free_of_divergence(channel):
+    state, grid = basin(nx=9, ny=16, nz=8, channel=channel)
+    rng = np.random.default_rng(0)
+    rough = state.assign({n: state[n] + 0.1 * rng.standard_normal(state[n].shape) for n in ("uo", "vo")})
+    closed, record = constraints.close_barotropic(rough, grid)
+    assert np.abs(transports(rough, grid)[2]).max() > 1e6
+    assert np.abs(transports(closed, grid)[2]).max() < 1e-10 * np.abs(transports(closed, grid)[0]).max()
+    assert record["constraint_barotropic_velocity"] > 1e-3
+    for name in ("uo", "vo"):
+        xr.testing.assert_equal(closed[name].isnull(), state[name].isnull())
+
+
+def test_a_flow_from_a_streamfunction_is_kept_with_its_channel_transport(case):
+    _, grid = case
+    flow = from_streamfunction(grid)
+    u, _, divergence = transports(flow, grid)
+    assert np.abs(divergence).max() < 1e-6 * np.abs(u).max()
+    closed, _ = constraints.close_barotropic(flow, grid)
+    np.testing.assert_allclose(closed.uo, flow.uo, atol=1e-12)
+    rows = np.flatnonzero((grid.tmask.values[0] > 0).all(1))
+    # the channel has walls on both sides at the meridian of the first column
+    through = transports(closed, grid)[0][: rows.max() + 1, 0].sum()
+    assert through == pytest.approx(u[: rows.max() + 1, 0].sum(), rel=1e-9)
+    assert through == pytest.approx(-2e8, rel=1e-9)
+
+
+def test_the_gradient_part_of_a_flow_is_removed_and_nothing_else(case):
+    """Flow = streamfunction + gradient of a potential: the projection returns the first, its channel transport included."""
+    _, grid = case
+    flow = from_streamfunction(grid)
+    potential = 1e3 * np.random.default_rng(1).standard_normal(grid.shape[1:])
+    east = (np.roll(potential, -1, axis=1) - potential) / grid.e1u
+    north = (np.pad(potential, ((0, 1), (0, 0)))[1:] - potential) / grid.e2v
+    rough = flow.assign(uo=flow.uo + east, vo=flow.vo + north)
+    closed, record = constraints.close_barotropic(rough, grid)
+    assert record["constraint_barotropic_velocity"] > 1e-4
+    np.testing.assert_allclose(closed.uo, flow.uo, atol=1e-10)
+    np.testing.assert_allclose(closed.vo, flow.vo, atol=1e-10)
+
+
+def test_the_shear_of_the_flow_is_not_changed(case):
+    state, grid = case
+    rough = state.assign(uo=state.uo + 0.1 * np.random.default_rng(0).standard_normal(state.uo.shape))
+    closed, _ = constraints.close_barotropic(rough, grid)
+    np.testing.assert_allclose(closed.uo.diff("z"), rough.uo.diff("z"), atol=1e-14)
+
+
+def test_the_mean_sea_level_is_zero(case):
+    state, grid = case
+    flat, record = constraints.level(state.assign(zos=state.zos + 0.7), grid)
+    assert float((flat.zos * grid.area).sum() / grid.area.sum()) == pytest.approx(0, abs=1e-14)
+    assert record["constraint_sea_level"] == pytest.approx(0.7)
+
+
+def test_values_out_of_bounds_are_clipped_and_counted(case):
+    state, grid = case
+    wild = state.copy(deep=True)
+    wild.so[0, 8, 4] = -1.0
+    kept, record = constraints.bound(wild, grid)
+    assert float(kept.so[0, 8, 4]) == 0.0
+    assert record["constraint_clipped_cells"] == 1
+
+
+def test_every_number_of_a_record_is_documented(case):
+    state, grid = case
+    assert set(constraints.apply(state, grid)[1]) == set(constraints.RECORDS)

@@ -1,0 +1,113 @@
+"""generate: the same seed is the same state, and nothing out of range slips through."""
+
+import logging
+
+import numpy as np
+import pytest
+import torch
+import xarray as xr
+
+from ensemble import truth
+from warmstart import files, parameters
+from warmstart.errors import UserError
+from warmstart.generator.constraints import inversions
+from warmstart.generator.generate import generate
+from warmstart.testing import basin
+
+ASKED = {"wind_stress_south": "0.2 Pa", "vertical_diffusivity": 5e-5}
+
+
+def test_a_sample_depends_on_its_seed_only(generator):
+    batch = generate(generator, ASKED, n=4, seed=0)
+    alone = generate(generator, ASKED, n=1, seed=3)
+    xr.testing.assert_identical(batch.isel(sample=[3]).drop_attrs(), alone.drop_attrs())
+    assert not batch.thetao[0].equals(batch.thetao[1])
+
+
+def test_the_number_of_threads_changes_no_bit(generator):
+    before = torch.get_num_threads()
+    try:
+        states = []
+        for threads in (1, 2):
+            torch.set_num_threads(threads)
+            states.append(generate(generator, ASKED, n=2))
+            assert torch.get_num_threads() == threads
+    finally:
+        torch.set_num_threads(before)
+    xr.testing.assert_equal(*states)
+
+
+def test_states_have_no_violation_of_masks_and_no_inversion(generator):
+    states, grid = generate(generator, ASKED, n=3), generator.grid
+    for name, point in (("thetao", "T"), ("so", "T"), ("uo", "U"), ("vo", "V")):
+        wet = grid.mask(point).values
+        assert (states[name].notnull().values == wet).all()
+    for i in range(3):
+        one = states.isel(sample=i)
+        assert inversions(one.thetao.values, one.so.values, grid.gdepw_0.values, grid.tmask.values > 0) == 0
+
+
+def test_the_mean_of_the_samples_is_near_the_truth(generator):
+    """Twelve members of a linear law: the states for new parameters are known."""
+    states = generate(generator, ASKED, n=8)
+    state, grid = basin(nx=9, ny=14, nz=5)
+    values = parameters.resolve(ASKED)
+    expected = truth(state, grid, values)
+    error = float(np.sqrt(((states.thetao.mean("sample") - expected.thetao) ** 2).mean()))
+    assert error < 0.3
+
+
+def test_the_file_says_where_it_came_from(generator, tmp_path):
+    path = tmp_path / "states.nc"
+    generate(generator, ASKED, n=2, seed=5, output=path)
+    ds = files.open_dataset(path)
+    assert ds.seed.values.tolist() == [5, 6]
+    assert ds.attrs["generator"] == generator.hash
+    assert {"warmstart_version", "command", "config_hash", "seed"} <= set(ds.attrs)
+    assert float(ds.wind_stress_south[0]) == 0.2
+    assert float(ds.bottom_drag[0]) == parameters.defaults()["bottom_drag"]
+    assert ds.constraint_mixed_temperature.attrs["units"] == "K"
+    assert files.open_grid(path).fingerprint == generator.grid.fingerprint
+    assert ds.attrs["predicted_spread_thetao"] > 0
+
+
+@pytest.mark.parametrize(
+    "asked, message",
+    [
+        ({"wind_stress_south": 0.6}, "wind_stress_south = 0.6 Pa; trained on"),
+        ({"wind_stress_sooth": 0.2}, "did you mean wind_stress_south"),
+        ({"wind_stress_south": "0.2 K"}, "cannot convert"),
+        ({"bottom_drag": 2e-6}, "bottom_drag = 2e-06 s-1; trained on 1e-06 only"),
+        ({"wind_stress_south": float("nan")}, "not a finite number"),
+    ],
+)
+def test_what_was_not_trained_on_is_refused(generator, tmp_path, asked, message):
+    with pytest.raises(UserError, match=message):
+        generate(generator, asked, output=tmp_path / "states.nc")
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_extrapolation_is_done_only_on_request_and_labelled(generator, caplog):
+    with caplog.at_level(logging.WARNING):
+        states = generate(generator, {"wind_stress_south": 0.6}, extrapolate=True)
+    assert "wind_stress_south = 0.6 Pa" in states.attrs["extrapolated"]
+    assert "extrapolating" in caplog.text
+
+
+def test_an_existing_output_is_refused_before_sampling(generator, tmp_path):
+    path = tmp_path / "states.nc"
+    path.write_text("mine")
+    with pytest.raises(UserError, match="exists"):
+        generate(generator, ASKED, output=path)
+    assert path.read_text() == "mine"
+
+
+def test_a_dropped_condition_and_guidance_are_consistent(generator):
+    """Guidance of weight 1 computed the long way is the conditional denoiser."""
+    import dataclasses
+
+    saved = generator.config
+    sampling = saved.config.sampling.model_copy(update={"guidance": 1.0 + 1e-12})
+    config = saved.model_copy(update={"config": saved.config.model_copy(update={"sampling": sampling})})
+    guided = generate(dataclasses.replace(generator, config=config), ASKED)
+    np.testing.assert_allclose(guided.thetao, generate(generator, ASKED).thetao, atol=1e-6)

@@ -1,0 +1,92 @@
+"""The mean model: exact where the ensemble is simple, honest where it is not."""
+
+import numpy as np
+import pytest
+
+from warmstart.generator import mean
+
+WEIGHTS = np.full(40, 1 / 40)
+
+
+def ensemble(members=12, noise=0.0, seed=0):
+    rng = np.random.default_rng(seed)
+    inputs = rng.uniform(-0.5, 0.5, (members, 2))
+    patterns = rng.standard_normal((2, 40))
+    return inputs @ patterns + 3.0 + noise * rng.standard_normal((members, 40)), inputs, patterns
+
+
+def test_a_linear_ensemble_is_reproduced():
+    states, inputs, patterns = ensemble()
+    model = mean.fit(states, inputs, WEIGHTS)
+    new = np.array([0.3, -0.2])
+    assert np.abs(model.predict(new) - (new @ patterns + 3.0)).max() < 0.02 * np.abs(states - 3.0).max()
+
+
+def test_left_out_residuals_are_larger_than_residuals_in_the_sample():
+    """Residuals of members that the fit has seen would make every sample too certain."""
+    states, inputs, _ = ensemble(noise=0.3)
+    model = mean.fit(states, inputs, WEIGHTS)
+    seen = np.stack([model.predict(x) for x in inputs]) - states
+    unseen = mean.crossfit(states, inputs, WEIGHTS)[0] - states
+    assert (unseen**2).mean() > 1.2 * (seen**2).mean()
+
+
+def test_a_member_does_not_enter_its_own_prediction():
+    states, inputs, _ = ensemble(noise=0.3)
+    before = mean.crossfit(states, inputs, WEIGHTS)[0][4]
+    states[4] += 100.0
+    np.testing.assert_array_equal(mean.crossfit(states, inputs, WEIGHTS)[0][4], before)
+
+
+def test_the_prediction_is_less_certain_away_from_the_members():
+    states, inputs, _ = ensemble(noise=0.1)
+    model = mean.fit(states, inputs, WEIGHTS)
+    assert model.spread(np.array([3.0, 3.0])) > 2 * model.spread(inputs.mean(0))
+
+
+def test_one_candidate_is_the_gaussian_process_of_scikit_learn():
+    """An independent implementation of the same equations."""
+    gp = pytest.importorskip("sklearn.gaussian_process")
+    kernels = pytest.importorskip("sklearn.gaussian_process.kernels")
+    states, inputs, _ = ensemble(noise=0.3)
+    fitted = mean.fit(states, inputs, WEIGHTS)
+    linear, smooth, length, noise = 0.3, 1.0, 1.0, 0.1
+    model = mean.MeanModel(
+        fitted.offset, fitted.basis, fitted.coefficients, inputs, np.array([[linear, smooth, length, noise]]),
+        np.ones((1, len(fitted.basis))),
+    )  # fmt: skip
+    kernel = kernels.ConstantKernel(12 / 2 * linear) * kernels.DotProduct(0.0) + kernels.ConstantKernel(
+        smooth
+    ) * kernels.RBF(length * np.sqrt(2))
+    new, scale = np.array([0.2, 0.4]), np.sqrt((fitted.coefficients[:, 0] ** 2).mean())
+    other = gp.GaussianProcessRegressor(kernel, alpha=noise, optimizer=None).fit(
+        inputs, fitted.coefficients[:, 0] / scale
+    )
+    expected, std = other.predict(new[None], return_std=True)
+    value, variance = model.coefficients_at(new)
+    assert value[0] == pytest.approx(expected[0] * scale)
+    assert variance[0] == pytest.approx((std[0] * scale) ** 2)
+
+
+def test_modes_are_orthonormal_in_the_volume_weights_and_complete():
+    states, _, _ = ensemble(noise=0.3)
+    weights = np.linspace(1, 3, 40) / np.linspace(1, 3, 40).sum()
+    anomalies = states - states.mean(0)
+    basis, coefficients, kept = mean.eofs(anomalies, weights, 1.0)
+    np.testing.assert_allclose((basis * weights) @ basis.T, np.eye(len(basis)), atol=1e-10)
+    np.testing.assert_allclose(coefficients @ basis, anomalies, atol=1e-10)
+    assert (np.diff(kept) <= 1e-12).all()
+
+
+def test_linear_properties_of_the_members_survive():
+    """No divergence, no flow through walls: whatever is linear and holds for all members holds for the prediction."""
+    states, inputs, _ = ensemble(noise=0.3)
+    states[:, 0] = states[:, 1] - states[:, 2]
+    x = mean.fit(states, inputs, WEIGHTS).predict(np.array([0.1, 0.1]))
+    assert x[0] == pytest.approx(x[1] - x[2], abs=1e-12)
+
+
+def test_an_ensemble_without_varied_parameters_predicts_its_mean():
+    states, _, _ = ensemble(noise=0.3)
+    model = mean.fit(states, np.zeros((12, 0)), WEIGHTS)
+    np.testing.assert_allclose(model.predict(np.zeros(0)), states.mean(0), atol=1e-8)

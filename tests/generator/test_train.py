@@ -1,0 +1,205 @@
+"""Training: reads what it may, continues where it was killed, writes what it says."""
+
+import json
+import signal
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+import xarray as xr
+import yaml
+
+from ensemble import MEMBERS, TINY
+from warmstart import files
+from warmstart.errors import UserError
+from warmstart.generator import train as loop
+from warmstart.generator.checkpoint import load
+from warmstart.generator.config import resolve
+from warmstart.generator.cost import count
+from warmstart.generator.generate import generate
+from warmstart.testing import basin
+
+
+def test_the_folder_holds_what_the_documentation_says(trained):
+    names = {p.name for p in trained.iterdir()}
+    assert names == {"weights.safetensors", "config.yaml", "normalizer.nc", "README.md", "train.jsonl"}
+    assert not list(trained.parent.glob(".*"))  # nothing is left beside it
+
+
+def test_only_training_members_are_learned_from(trained):
+    """Test members and transients of the store hold NaN: reading them would have raised."""
+    saved = load(trained).config
+    assert saved.training_members == tuple(i for i in range(MEMBERS) if i % 8 not in (3, 7))
+    assert saved.scores["validation"]["members"] == [3, 11]
+
+
+def test_the_card_states_ranges_scores_and_limits(trained):
+    card = (trained / "README.md").read_text()
+    for phrase in (
+        "`wind_stress_south` | 0.0",
+        "Pa",
+        "climatology",
+        "Static inversions",
+        "K per century",
+        "CC-BY-4.0",
+        "ws.generate(",
+    ):
+        assert phrase in card
+
+
+def test_the_log_has_a_line_for_every_validation(trained):
+    lines = [json.loads(line) for line in (trained / "train.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in lines] == [2, 4, 6, 8]
+    assert all(np.isfinite([line["loss"], line["validation_loss"]]).all() for line in lines)
+
+
+def test_a_saved_generator_is_the_one_in_memory(ensemble_store, trained, tmp_path):
+    again = load(trained)
+    first = generate(again, {}, n=2)
+    second = generate(trained, {}, n=2)
+    xr.testing.assert_equal(first, second)
+    assert first.attrs["generator"] == second.attrs["generator"]
+
+
+KILLED = """
+import os, signal, sys
+from warmstart.generator import train as loop
+advance = loop._advance
+def deadly(state, examples, config):
+    advance(state, examples, config)
+    if state.step == 5:
+        os.kill(os.getpid(), signal.SIGKILL)
+loop._advance = deadly
+loop.train(sys.argv[1], sys.argv[2], sys.argv[3])
+"""
+
+
+def test_a_killed_training_continues_to_the_same_bits(ensemble_store, trained, tmp_path):
+    config, output = tmp_path / "config.yaml", tmp_path / "generator"
+    config.write_text(yaml.safe_dump(TINY))
+    killed = subprocess.run(
+        [sys.executable, "-c", KILLED, str(ensemble_store), str(config), str(output)], check=False
+    )
+    assert killed.returncode == -signal.SIGKILL
+    assert not output.exists()
+    assert (tmp_path / ".generator.training" / loop.STATE).exists()
+    loop.train(ensemble_store, config, output)
+    for name in ("weights.safetensors", "train.jsonl"):
+        assert (output / name).read_bytes() == (trained / name).read_bytes()
+
+
+def test_an_unfinished_training_of_something_else_is_not_discarded(ensemble_store, tmp_path, monkeypatch):
+    def stop(state, examples, config):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(loop, "_advance", stop)
+    with pytest.raises(KeyboardInterrupt):
+        loop.train(ensemble_store, TINY, tmp_path / "generator")
+    with pytest.raises(UserError, match="unfinished training with another configuration"):
+        loop.train(ensemble_store, TINY, tmp_path / "generator", sets=["seed=1"])
+
+
+@pytest.mark.parametrize("model", ["gaussian", "none"])
+def test_the_residual_can_be_chosen(ensemble_store, tmp_path, model):
+    made = loop.train(ensemble_store, TINY, tmp_path / "generator", sets=[f"residual.model={model}"])
+    assert made.denoiser is None
+    states = generate(made, {}, n=2)
+    same = bool(
+        (states.thetao.isel(sample=0) == states.thetao.isel(sample=1))
+        .where(states.thetao[0].notnull(), True)
+        .all()
+    )
+    assert same == (model == "none")
+
+
+def test_maps_themselves_can_be_diffused(ensemble_store, tmp_path):
+    made = loop.train(
+        ensemble_store, TINY, tmp_path / "generator", sets=["residual.coordinates=grid", "training.steps=2"]
+    )
+    assert made.coordinates.shape == made.layout.shape
+    assert np.isfinite(generate(made, {}).thetao).sum() == (made.grid.tmask > 0).sum()
+
+
+def test_the_loss_falls_when_the_residuals_have_structure():
+    """Residuals with two values only: a network that learns nothing keeps the loss of the normal law."""
+    config = resolve(
+        {
+            "network": {"widths": [12], "embedding": 16},
+            "training": {"batch": 16, "warmup": 5, "learning_rate": 3e-3, "mixing": 1, "noise_std": 0.5},
+        }
+    )
+    from warmstart.data.layout import Layout
+    from warmstart.generator import checkpoint
+    from warmstart.generator.config import ResidualConfig
+    from warmstart.generator.prepare import Examples
+    from warmstart.generator.residual import fit
+
+    layout = Layout(basin(nx=5, ny=6, nz=2)[1])
+    pattern = np.random.default_rng(0).standard_normal(int(layout.mask.sum()))
+    residuals = np.stack([pattern, -pattern])
+    coordinates = fit(residuals, layout, ResidualConfig())
+    torch.manual_seed(0)
+    denoiser = checkpoint.build_denoiser(config, coordinates, 0, 0)
+    optimiser = torch.optim.AdamW(denoiser.net.parameters())
+    state = loop._State(denoiser, optimiser, {n: v.clone() for n, v in denoiser.net.state_dict().items()}, {})
+    examples = Examples(coordinates.encode(residuals), np.zeros((2, 0)), np.zeros((2, 0, 6)))
+    losses = []
+    for _ in range(60):
+        loop._advance(state, examples, config)
+        losses.append(state.last_loss)
+    assert np.mean(losses[-10:]) < 0.7 * np.mean(losses[:5])
+
+
+def test_counted_parameters_are_those_of_the_network(generator):
+    saved = generator.config
+    counted = count(saved.config, generator.grid.shape)[0]
+    real = sum(p.numel() for p in generator.denoiser.net.parameters())
+    per_input = saved.config.network.embedding  # the count assumes 8 inputs and 3 profiles
+    per_profile = 9 * saved.config.network.widths[0]
+    assert counted - real == per_input * (8 - len(saved.inputs)) + per_profile * (3 - len(saved.forcing))
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        ({"sets": ["training.stepz=3"]}, "stepz"),
+        ({"sets": ["residual.model=magic"]}, "residual.model"),
+        ({"store": "missing.zarr"}, "does not exist"),
+        ({"output": "no-such-folder/generator"}, "does not exist"),
+    ],
+)
+def test_mistakes_are_refused_before_anything_is_written(ensemble_store, tmp_path, change, message):
+    request = {"store": ensemble_store, "config": TINY, "output": tmp_path / "generator"} | change
+    if "output" in change:
+        request["output"] = tmp_path / change["output"]
+    with pytest.raises(UserError, match=message):
+        loop.train(**request)
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_existing_output_is_not_replaced(ensemble_store, trained):
+    with pytest.raises(UserError, match="exists"):
+        loop.train(ensemble_store, TINY, trained)
+
+
+def test_a_generator_refuses_another_mesh(trained):
+    with pytest.raises(UserError, match="another grid"):
+        load(trained, grid=basin(nx=9, ny=14, nz=6)[1])
+    assert load(trained, grid=files.open_grid(trained / "normalizer.nc")).grid.periodic_x
+
+
+@pytest.mark.parametrize("damage", ["truncated", "missing"])
+def test_damaged_weights_are_reported(trained, tmp_path, damage):
+    import shutil
+
+    copy = tmp_path / "copy"
+    shutil.copytree(trained, copy)
+    weights = copy / "weights.safetensors"
+    if damage == "truncated":
+        weights.write_bytes(weights.read_bytes()[:1000])
+    else:
+        weights.unlink()
+    with pytest.raises(UserError, match=r"weights\.safetensors"):
+        load(copy)
