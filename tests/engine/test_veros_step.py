@@ -88,4 +88,4 @@ def test_the_mesh_of_the_package_is_the_mesh_of_veros(facts):
 
 
 def test_tracing_leaves_veros_as_it_was(facts):
-    assert facts["patches are gone"]
+    assert facts["Veros is as it was"]

@@ -4,155 +4,188 @@ Prints one JSON object; ``test_veros_step.py`` says what each fact must be.
 """
 
 import json
+import sys
 
-from warmstart.engine.veros import environment
-
-environment.configure()
-
-import jax
 import numpy as np
-import veros.core.density.nonlinear_eq2 as vallis
-import veros.core.operators as operators
-from veros.routines import VerosKernel
-
-BEFORE = (VerosKernel.__call__, operators.update, vallis.rho0, operators.for_loop)
-
-from warmstart.engine.veros.setup import make_setup
-from warmstart.engine.veros.solver import DirectSolver
-from warmstart.engine.veros.step import NOW, PureStep
-from warmstart.parameters import defaults
 
 FIELDS = ("temp", "salt", "u", "v", "psi")
 INNER = (slice(2, -2), slice(2, -2))
-simulation = make_setup(10.0, 6, defaults(), 1800.0, 172800.0)
-step = PureStep(simulation)
-constants = step.constants
 
 
-def theta(dt_momentum=1800.0, dt_tracer=172800.0, **changes):
-    return step.theta(defaults() | changes, dt_momentum, dt_tracer)
+class Basin:
+    """The small basin with its step, its start and a few shorthands."""
+
+    def __init__(self):
+        from warmstart.engine.veros.setup import make_setup
+        from warmstart.engine.veros.step import PureStep
+        from warmstart.parameters import defaults
+
+        self.defaults = defaults()
+        self.simulation = make_setup(10.0, 6, self.defaults, 1800.0, 172800.0)
+        self.step = PureStep(self.simulation)
+        self.constants = self.step.constants
+        self.start = self.step.initial()
+
+    def theta(self, dt_momentum=1800.0, dt_tracer=172800.0, **changes):
+        return self.step.theta(self.defaults | changes, dt_momentum, dt_tracer)
+
+    def run(self, carry, theta, n):
+        """State after `n` steps."""
+        return self.step.advance(carry, theta, n)
+
+    def mean(self, carry, name):
+        """Volume mean of a tracer."""
+        c = self.constants
+        volume = (c["area_t"][..., None] * c["dzt"] * c["maskT"])[INNER]
+        return float((now(carry)[name][INNER] * volume).sum() / volume.sum())
 
 
 def now(carry):
+    from warmstart.engine.veros.step import NOW
+
     return {name: np.asarray(carry[name][NOW]) for name in FIELDS}
 
 
 def difference(a, b):
+    """Largest relative difference of all fields."""
     return max(float(abs(a[n] - b[n])[INNER].max() / max(abs(b[n][INNER]).max(), 1e-30)) for n in FIELDS)
 
 
-def mean(field):
-    volume = constants["area_t"][..., None] * constants["dzt"] * constants["maskT"]
-    return float((field * volume)[INNER].sum() / volume[INNER].sum())
+def patched():
+    """What tracing replaces in Veros."""
+    import veros.core.density.nonlinear_eq2 as vallis
+    import veros.core.operators as operators
+    from veros.routines import VerosKernel
+
+    return VerosKernel.__call__, operators.update, operators.for_loop, vallis.rho0
 
 
-facts = {}
-start = step.initial()
-reference = step.advance(start, theta(), 20)
-facts["patches are gone"] = BEFORE == (
-    VerosKernel.__call__,
-    operators.update,
-    vallis.rho0,
-    operators.for_loop,
-)
+def programs(basin):
+    """Chunks, parameters and time steps share one program."""
+    reference = basin.run(basin.start, basin.theta(), 20)
+    chunks = basin.run(basin.run(basin.start, basin.theta(), 7), basin.theta(), 13)
+    windy = basin.run(basin.start, basin.theta(wind_stress_south=0.3, vertical_diffusivity=1e-4), 20)
+    slow = basin.run(basin.start, basin.theta(3600.0, 86400.0), 20)
+    return {
+        "7 and 13 steps against 20": difference(now(chunks), now(reference)),
+        "programs compiled": basin.step.advance._cache_size(),
+        "effect of the wind": difference(now(windy), now(reference)),
+        "time after 20 steps": [float(c["time"]) for c in (reference, slow)],
+    }
 
-# chunks, parameters and time steps reuse one program
-in_chunks = step.advance(step.advance(start, theta(), 7), theta(), 13)
-facts["7 and 13 steps against 20"] = difference(now(in_chunks), now(reference))
-windy = step.advance(start, theta(wind_stress_south=0.3, vertical_diffusivity=1e-4), 20)
-slow = step.advance(start, theta(3600.0, 86400.0), 20)
-facts["programs compiled"] = step.advance._cache_size()
-facts["effect of the wind"] = difference(now(windy), now(reference))
-facts["time after 20 steps"] = [float(c["time"]) for c in (reference, slow)]
 
-# each parameter of the table is heard
-unheard = []
-warm = step.advance(start, theta(), 200)
-base = now(step.advance(warm, theta(), 5))
-for name, value in defaults().items():
-    if difference(now(step.advance(warm, theta(**{name: 1.3 * value}), 5)), base) == 0.0:
-        unheard.append(name)
-facts["parameters without effect"] = unheard
+def parameters(basin, warm):
+    """Each parameter of the table is heard."""
+    base = now(basin.run(warm, basin.theta(), 5))
+    changed = {n: basin.run(warm, basin.theta(**{n: 1.3 * v}), 5) for n, v in basin.defaults.items()}
+    return {"parameters without effect": [n for n, c in changed.items() if difference(now(c), base) == 0.0]}
 
-# without surface fluxes heat and salt stay
-closed = step.advance(warm, theta(heat_restoring=0.0, salt_restoring=0.0), 50)
-facts["change of mean T and S"] = [mean(now(closed)[n]) - mean(now(warm)[n]) for n in ("temp", "salt")]
-facts["change with fluxes"] = mean(now(step.advance(warm, theta(), 50))["temp"]) - mean(now(warm)["temp"])
 
-# a uniform ocean without wind and fluxes stays at rest
-still = dict(start)
-mask = constants["maskT"]
-still["temp"], still["salt"] = (8.0 * mask,) * 3, (35.0 * mask,) * 3
-calm = theta(heat_restoring=0.0, salt_restoring=0.0) | {
-    name: 0.0 * theta()[name] for name in ("surface_taux", "forc_tke_surface")
-}
-from warmstart import eos
-from warmstart.engine.veros.restart import in_situ_density
+def contents(basin, warm):
+    """Heat and salt with and without surface fluxes."""
+    closed = basin.run(warm, basin.theta(heat_restoring=0.0, salt_restoring=0.0), 50)
+    opened = basin.run(warm, basin.theta(), 50)
+    return {
+        "change of mean T and S": [basin.mean(closed, n) - basin.mean(warm, n) for n in ("temp", "salt")],
+        "change with fluxes": basin.mean(opened, "temp") - basin.mean(warm, "temp"),
+    }
 
-still["rho"] = (in_situ_density(8.0, 35.0, -constants["zt"]) * mask,) * 3
-still["Nsqr"] = (np.zeros_like(mask, dtype=float),) * 3
-# Veros's own start "from rest" carries the barotropic flow of its first pressure gradient
-for name in ("u", "v", "psi", "dpsi", "dpsin"):
-    still[name] = tuple(np.zeros_like(level) for level in start[name])
-still = {n: tuple(map(jax.numpy.asarray, v)) if isinstance(v, tuple) else v for n, v in still.items()}
-rested = now(step.advance(still, calm, 20))
-facts["speed of a uniform ocean"] = float(max(abs(rested["u"]).max(), abs(rested["v"]).max()))
 
-# two members side by side
-members = [theta(), theta(wind_stress_south=0.3, eddy_diffusivity=500.0)]
-stacked = jax.tree.map(lambda *a: jax.numpy.stack(a), *members)
-both = step.advance_members(jax.tree.map(lambda a: jax.numpy.stack([a, a]), start), stacked, 5)
-facts["vmap against single"] = [
-    difference(now(jax.tree.map(lambda a, i=i: a[i], both)), now(step.advance(start, members[i], 5)))
-    for i in range(2)
-]
+def rest(basin):
+    """A uniform ocean without wind and fluxes; Veros's own start carries the flow of its first pressure gradient."""
+    import jax.numpy as jnp
 
-# the factorised solver does what the dense one does
-sparse = DirectSolver(simulation.state, dense_limit=0)
-rhs = np.random.default_rng(0).normal(size=constants["psin"].shape[:2])
-a, b = (
-    np.asarray(s.solve(None, jax.numpy.asarray(rhs), jax.numpy.zeros_like(rhs)))
-    for s in (step.solver, sparse)
-)
-facts["sparse against dense solver"] = float(abs(a - b).max() / abs(a).max())
+    from warmstart.engine.veros.restart import in_situ_density
 
-# the mesh of the package is that of Veros
-from warmstart.engine import dino
-from warmstart.engine.veros.restart import from_veros
+    mask = basin.constants["maskT"]
+    fields = {"temp": 8.0 * mask, "salt": 35.0 * mask, "Nsqr": 0.0 * mask}
+    fields["rho"] = in_situ_density(8.0, 35.0, -basin.constants["zt"]) * mask
+    fields |= {n: 0.0 * np.asarray(basin.start[n][1]) for n in ("u", "v", "psi", "dpsi", "dpsin")}
+    still = basin.start | {name: (jnp.asarray(values),) * 3 for name, values in fields.items()}
+    calm = basin.theta(heat_restoring=0.0, salt_restoring=0.0)
+    calm |= {name: 0.0 * calm[name] for name in ("surface_taux", "forc_tke_surface")}
+    after = now(basin.run(still, calm, 20))
+    return {"speed of a uniform ocean": float(max(abs(after["u"]).max(), abs(after["v"]).max()))}
 
-mesh = dino.grid(10.0, 6)
-pairs = {
-    "tmask": from_veros(constants["maskT"]), "umask": from_veros(constants["maskU"]),
-    "vmask": from_veros(constants["maskV"]), "gdept_1d": -constants["zt"][::-1], "e3t_1d": constants["dzt"][::-1],
-    "gphit": np.repeat(constants["yt"][2:-2, None], mesh.shape[2], 1),
-    "gphiv": np.repeat(constants["yu"][2:-2, None], mesh.shape[2], 1),
-    "e1t": (constants["dxt"][2:-2, None] * constants["cost"][2:-2]).T,
-    "e1v": (constants["dxt"][2:-2, None] * constants["cosu"][2:-2]).T,
-    "e1u": (constants["dxu"][2:-2, None] * constants["cost"][2:-2]).T,
-    "e2t": np.repeat(constants["dyt"][2:-2, None], mesh.shape[2], 1),
-    "ff_t": constants["coriolis_t"][2:-2, 2:-2].T,
-}  # fmt: skip
-facts["mesh against Veros"] = {
-    name: float(abs(mesh.ds[name].values - values).max() / abs(values).max())
-    for name, values in pairs.items()
-}
-inner_e2v = mesh.e2v.values[:-1, 0] / constants["dyu"][2:-3] - 1
-facts["mesh against Veros"]["e2v"] = float(abs(inner_e2v).max())
 
-# the ordinary Veros step, once
-from warmstart.engine.veros.setup import seos
+def members(basin):
+    """Two members in one vmap against each alone."""
+    import jax
 
-one = now(
-    step.advance(
-        start,
-        theta() | {"K_gm_0": 1000.0 + 0 * theta()["K_gm_0"], "K_iso_0": 1000.0 + 0 * theta()["K_iso_0"]},
-        1,
-    )
-)
-with seos():
-    simulation.step(simulation.state)
-vs = simulation.state.variables
-facts["one step against Veros"] = difference(
-    one, {n: np.asarray(getattr(vs, n)[..., int(vs.tau)]) for n in FIELDS}
-)
-print(json.dumps(facts))
+    thetas = [basin.theta(), basin.theta(wind_stress_south=0.3, eddy_diffusivity=500.0)]
+    stack = [
+        jax.tree.map(lambda *a: jax.numpy.stack(a), *pair) for pair in ((basin.start, basin.start), thetas)
+    ]
+    both = basin.step.advance_members(*stack, 5)
+    return {
+        "vmap against single": [
+            difference(now(jax.tree.map(lambda a, i=i: a[i], both)), now(basin.run(basin.start, theta, 5)))
+            for i, theta in enumerate(thetas)
+        ]
+    }
+
+
+def solvers(basin):
+    """The factorised solver against the dense one."""
+    import jax.numpy as jnp
+
+    from warmstart.engine.veros.solver import DirectSolver
+
+    rhs = np.random.default_rng(0).normal(size=basin.constants["psin"].shape[:2])
+    pair = (basin.step.solver, DirectSolver(basin.simulation.state, dense_limit=0))
+    a, b = (np.asarray(s.solve(None, jnp.asarray(rhs), jnp.zeros_like(rhs))) for s in pair)
+    return {"sparse against dense solver": float(abs(a - b).max() / abs(a).max())}
+
+
+def mesh(basin):
+    """The mesh of the package against Veros's own."""
+    from warmstart.engine import dino
+    from warmstart.engine.veros.restart import from_veros
+
+    c, grid, inner = basin.constants, dino.grid(10.0, 6), slice(2, -2)
+    columns = np.ones(grid.shape[2])
+    pairs = {
+        "tmask": from_veros(c["maskT"]), "umask": from_veros(c["maskU"]), "vmask": from_veros(c["maskV"]),
+        "gdept_1d": -c["zt"][::-1], "e3t_1d": c["dzt"][::-1],
+        "gphit": np.outer(c["yt"][inner], columns), "gphiv": np.outer(c["yu"][inner], columns),
+        "e1t": np.outer(c["cost"][inner], c["dxt"][inner]), "e1v": np.outer(c["cosu"][inner], c["dxt"][inner]),
+        "e1u": np.outer(c["cost"][inner], c["dxu"][inner]), "e2t": np.outer(c["dyt"][inner], columns),
+        "ff_t": c["coriolis_t"][inner, inner].T,
+    }  # fmt: skip
+    off = {n: float(abs(grid.ds[n].values - v).max() / abs(v).max()) for n, v in pairs.items()}
+    off["e2v"] = float(abs(grid.e2v.values[:-1, 0] / c["dyu"][2:-3] - 1).max())  # the last row has no V face
+    return {"mesh against Veros": off}
+
+
+def ordinary_step(basin):
+    """One step of the setup itself, which has no latitude in its eddy diffusivity; it changes the setup."""
+    from warmstart.engine.veros.setup import seos
+
+    theta = basin.theta()
+    uniform = {n: basin.defaults["eddy_diffusivity"] + 0.0 * theta[n] for n in ("K_gm_0", "K_iso_0")}
+    one = now(basin.run(basin.start, theta | uniform, 1))
+    with seos():
+        basin.simulation.step(basin.simulation.state)
+    vs = basin.simulation.state.variables
+    return {
+        "one step against Veros": difference(
+            one, {n: np.asarray(getattr(vs, n)[..., int(vs.tau)]) for n in FIELDS}
+        )
+    }
+
+
+def main():
+    from warmstart.engine.veros import environment
+
+    environment.configure()
+    before, basin = patched(), Basin()
+    facts = programs(basin)
+    facts["Veros is as it was"] = before == patched()
+    warm = basin.run(basin.start, basin.theta(), 200)
+    facts |= parameters(basin, warm) | contents(basin, warm) | rest(basin) | members(basin)
+    facts |= solvers(basin) | mesh(basin) | ordinary_step(basin)
+    sys.stdout.write(json.dumps(facts) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import yaml
 
 from warmstart import files, parameters
@@ -64,6 +65,8 @@ def run_job(path: str | Path, report: Report = emit) -> int:
     >>> run_job("job.yaml")  # doctest: +SKIP
     """
     job = load_job(path)
+    if job.start != "rest" and not (job.folder / "status.yaml").exists():
+        _read_start(job)  # refused before anything is written
     job.folder.mkdir(parents=True, exist_ok=True)
     with _locked(job.folder, report):
         _claim(job)
@@ -104,6 +107,19 @@ def _claim(job: Job) -> None:
 def _read_status(folder: Path) -> dict[str, Any]:
     path = folder / "status.yaml"
     return yaml.safe_load(path.read_text()) or {} if path.exists() else {}
+
+
+def _read_start(job: Job) -> dict[str, np.ndarray]:
+    """Read the restart that a job starts from, or refuse one of another grid."""
+    fields, _ = read_restart(job.start)
+    axes = dino.mesh(job.configuration.resolution, job.configuration.levels)
+    expected = (axes.longitude.size + 4, axes.latitude.size + 4, axes.depth.size, 3)
+    if fields["temp"].shape != expected:
+        raise UserError(
+            f"{job.start} is of another grid: its fields have shape {fields['temp'].shape}, with ghost cells and time "
+            f"levels; expected {expected} for {job.configuration.resolution:g} degrees and {axes.depth.size} levels"
+        )
+    return fields
 
 
 class Run:
@@ -158,19 +174,9 @@ class Run:
 
     def _begin(self) -> None:
         """Take the initial state and look at it."""
-        self.carry = self.step.initial() if self.job.start == "rest" else self._from_restart()
+        rest = self.job.start == "rest"
+        self.carry = self.step.initial() if rest else self.step.unpack(_read_start(self.job))
         self._observe(self.job.phases[0], 0.0)
-
-    def _from_restart(self) -> dict[str, Any]:
-        fields, _ = read_restart(self.job.start)
-        expected = self.step.pack(self.step.initial())
-        for name, values in expected.items():
-            if fields[name].shape != values.shape:
-                raise UserError(
-                    f"{self.job.start} is of another grid: {name} has shape {fields[name].shape}; "
-                    f"expected {values.shape} for {self.job.configuration}"
-                )
-        return self.step.unpack(fields)
 
     def _phases(self) -> tuple[Phase, ...]:
         """The phases of the present attempt."""
