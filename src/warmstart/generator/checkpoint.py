@@ -11,7 +11,7 @@ import numpy as np
 import torch
 import xarray as xr
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
+from safetensors.numpy import save as to_bytes
 
 from warmstart import files
 from warmstart.config import dump_yaml, load_yaml
@@ -116,7 +116,8 @@ def save(generator: Generator, folder: Path) -> None:
         arrays |= {
             f"net.{n}": v.detach().cpu().numpy() for n, v in generator.denoiser.net.state_dict().items()
         }
-    save_file({n: np.ascontiguousarray(v) for n, v in arrays.items()}, folder / WEIGHTS)
+    # as bytes: safetensors' own writer makes files that nobody else may read
+    (folder / WEIGHTS).write_bytes(to_bytes({n: np.ascontiguousarray(v) for n, v in arrays.items()}))
     dump_yaml(generator.config, folder / CONFIG)
     files.write_dataset(folder / NORMALIZER, _normalizer_dataset(generator), generator.grid)
 
