@@ -14,6 +14,8 @@ import yaml
 from warmstart.engine.base import DAY, Job, Phase, load_job, save_job
 from warmstart.engine.veros.diagnose import SERIES
 from warmstart.engine.veros.restart import read_restart
+from warmstart.engine.veros.run import run_job
+from warmstart.errors import UserError
 from warmstart.files import open_grid
 from warmstart.parameters import PARAMETERS, defaults
 
@@ -39,6 +41,13 @@ def call(path):
     """Run a job to its end: exit code, events, errors."""
     done = subprocess.run([*COMMAND, str(path)], capture_output=True, text=True, check=False)
     return done.returncode, [json.loads(line) for line in done.stdout.splitlines()], done.stderr
+
+
+def call_here(path):
+    """Answer a job that needs no stepping, in this process: exit code and events."""
+    events = []
+    code = run_job(path, report=lambda event, **content: events.append({"event": event, **content}))
+    return code, events
 
 
 def status(folder):
@@ -133,13 +142,12 @@ def test_two_years_and_two_more_from_the_restart_are_four(finished, tmp_path):
 
 def test_a_finished_run_is_not_run_again_and_its_folder_takes_no_other_job(finished, tmp_path):
     before = {path: path.stat().st_mtime_ns for path in finished.iterdir() if path.name != ".lock"}
-    code, events, _ = call(finished / "job.yaml")
+    code, events = call_here(finished / "job.yaml")
     assert (code, [e["event"] for e in events]) == (0, ["finished"])
-    other = tmp_path / "other.yaml"
-    save_job(load_job(finished / "job.yaml").model_copy(update={"start": "restart.h5"}), other)
-    code, _, errors = call(other)
-    assert code == 2
-    assert "another job" in errors
+    other, job = tmp_path / "other.yaml", load_job(finished / "job.yaml")
+    save_job(job.model_copy(update={"parameters": job.parameters | {"bottom_drag": 2e-6}}), other)
+    with pytest.raises(UserError, match="another job"):
+        run_job(other)
     assert {path: path.stat().st_mtime_ns for path in before} == before
 
 
@@ -158,36 +166,36 @@ def test_a_blow_up_is_reported_and_repeated_with_smaller_steps(tmp_path):
 
 def test_a_run_that_blows_up_twice_fails_and_stays_failed(tmp_path):
     path = make_job(tmp_path / "storm", 360, wind_stress_south=5e3)
-    for _ in range(2):
-        code, events, _ = call(path)
-        assert code == 3
-        assert events[-1]["event"] == "failed"
+    code, events, _ = call(path)
+    assert code == 3
+    assert [e["event"] for e in events].count("blow-up") == 2
     said = status(tmp_path / "storm")
     assert (said["state"], len(said["blow_ups"])) == ("failed", 2)
     assert "5000.0" in said["message"]
+    code, events = call_here(path)
+    assert (code, [e["event"] for e in events]) == (3, ["failed"])
 
 
 def test_a_restart_of_another_grid_is_refused(finished, tmp_path):
     path = make_job(tmp_path / "finer", 360, start=finished / "restart.h5")
     content = yaml.safe_load(path.read_text())
     path.write_text(yaml.safe_dump(content | {"configuration": {"resolution": 8.0, "levels": 6}}))
-    code, _, errors = call(path)
-    assert code == 2
-    assert "another grid" in errors
+    with pytest.raises(UserError, match="another grid"):
+        run_job(path)
+    assert not (tmp_path / "finer").exists()
 
 
-@pytest.mark.parametrize(
-    ("spoil", "message"),
-    [
-        (lambda job: job | {"phse": []}, "phse"),
-        (lambda job: job | {"start": "no-such.h5"}, "no-such.h5 does not exist"),
-    ],
-)
-def test_a_wrong_job_ends_with_code_2_and_a_message(tmp_path, spoil, message):
+def test_a_missing_restart_is_refused(tmp_path):
+    with pytest.raises(UserError, match=r"no-such\.h5 does not exist"):
+        run_job(make_job(tmp_path / "wrong", 360, start="no-such.h5"))
+    assert not (tmp_path / "wrong").exists()
+
+
+def test_a_wrong_job_ends_with_code_2_and_a_message(tmp_path):
     path = make_job(tmp_path / "wrong", 360)
-    path.write_text(yaml.safe_dump(spoil(yaml.safe_load(path.read_text()))))
+    path.write_text(yaml.safe_dump(yaml.safe_load(path.read_text()) | {"phse": []}))
     code, _, errors = call(path)
     assert code == 2
-    assert message in errors
+    assert "phse" in errors
     assert "Traceback" not in errors
     assert not (tmp_path / "wrong").exists()
