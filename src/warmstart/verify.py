@@ -180,9 +180,7 @@ def _control_states(control: str | Path, values: dict[str, float], grid: Grid) -
         states = ds[list(equilibrium.TRACERS)].load()
     states = states.rename({lead[0]: "time"}) if lead else states.expand_dims("time")
     count = states.sizes["time"]
-    phase = np.broadcast_to(
-        states["phase"].values if "phase" in states.coords else "equilibrium", count
-    ).astype(str)
+    phase = np.broadcast_to(states["phase"].values if "phase" in states.coords else "equilibrium", count)
     if not (phase == "equilibrium").any():
         raise UserError(f"{control} holds no state of the phase 'equilibrium'; run the control longer")
     year = states["year"].values if "year" in states.coords else np.full(count, np.nan)
@@ -210,7 +208,7 @@ def _reference_spread(path: Path, grid: Grid) -> tuple[xr.Dataset, str]:
         taken = np.ones(ds.sizes.get("sample", 1), bool)
         for name, wanted in (("split", "train"), ("phase", "equilibrium")):
             if name in ds.coords:
-                taken &= ds[name].values.astype(str) == wanted
+                taken &= ds[name].values == wanted
         if "sample" not in ds.dims or taken.sum() < 2:
             raise UserError(
                 f"{path} holds fewer than two training states; expected a store that 'dataset' made"

@@ -210,7 +210,7 @@ def _recognise(path: Path, quiet: bool = False) -> tuple[str, Any] | None:
 def _table(path: Path) -> pd.DataFrame | None:
     """The table of a verification; None if the file is another table."""
     try:
-        table = pd.read_csv(path, float_precision="round_trip", comment="#", dtype={"note": str, "unit": str})
+        table = pd.read_csv(path, comment="#", dtype={"note": str, "unit": str})
     except (ValueError, OSError, pd.errors.ParserError):
         return None
     return table.fillna({"note": "", "unit": ""}) if set(VERIFY_COLUMNS) <= set(table.columns) else None
@@ -268,7 +268,8 @@ def _run(folder: Path) -> Member:
         read_yaml(folder / "status.yaml") if (folder / "status.yaml").exists() else {"state": "not started"}
     )
     facts |= {"drift": facts.pop("drift_K_per_century", None)}
-    index = int(job.get("member") if job.get("member") is not None else folder.name.rpartition("_")[2])
+    number = job.get("member")
+    index = int(folder.name.rpartition("_")[2] if number is None else number)
     state = series = None
     if (folder / "states.nc").exists():
         states = _states(folder / "states.nc")
@@ -323,8 +324,8 @@ def control_index(inputs: Inputs) -> int:
         return -1
     ds = inputs.control.ds
     usable = np.ones(ds.sizes["sample"], bool)
-    if "phase" in ds.variables and (ds["phase"].values.astype(str) == "equilibrium").any():
-        usable &= np.broadcast_to(ds["phase"].values.astype(str) == "equilibrium", usable.shape)
+    if "phase" in ds.variables and (ds["phase"].values == "equilibrium").any():
+        usable &= np.broadcast_to(ds["phase"].values == "equilibrium", usable.shape)
     if inputs.generated is not None:
         same = usable.copy()
         wanted, own = parameters.extract(inputs.generated.ds), parameters.extract(ds)
