@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -144,7 +144,9 @@ def headlines(inputs: Inputs) -> Section:
         truth = _control_metrics(inputs)
         count = int(inputs.metrics["sample"].nunique())
         tiles = [
-            _metric_tile(name, table.loc[name], truth, count) for name in HEADLINES if name in table.index
+            _metric_tile(name, cast(pd.Series, table.loc[name]), truth, count)
+            for name in HEADLINES
+            if name in table.index
         ]
     if inputs.verify_table is not None:
         tiles += _verify_tiles(inputs.verify_table)
@@ -188,7 +190,7 @@ def _verify_tiles(table: pd.DataFrame) -> list[Tile]:
     drift = generated[generated["metric"] == "drift_thetao_deep"]
     values = drift["value"].dropna()
     if values.size:
-        worst = values.loc[values.abs().idxmax()]
+        worst = values.iloc[int(values.abs().argmax())]
         other = table[(table["start"] == "control") & (table["metric"] == "drift_thetao_deep")][
             "value"
         ].dropna()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import xarray as xr
@@ -85,7 +85,7 @@ def compared(kinds: Sequence[Kind], grid: Grid, per_row: int, height: float) -> 
             figure, len(kind.fields), WIDTH / per_row * column, WIDTH / per_row, bottom, height
         )
         panels(axes, bars, kind, grid)
-        where = {
+        where: dict[str, Any] = {
             "xycoords": "axes fraction",
             "textcoords": "offset points",
             "va": "bottom",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -296,7 +297,7 @@ def _profile_figure(
     """Profiles, and beside them the differences to the control where both are there."""
     both = control is not None and bool(drawn)
     figure, axes = canvas(1, 5 if both else 3, 10.0, 3.5)
-    line = {"color": COLOURS["generated"], "lw": 0.9 if len(drawn) > 1 else 1.4, "alpha": 0.8}
+    line: dict[str, Any] = {"color": COLOURS["generated"], "lw": 0.9 if len(drawn) > 1 else 1.4, "alpha": 0.8}
     for ax, name in zip(axes, _PROFILES, strict=False):
         at = "W" if name == "n2" else "T"
         depth = (grid.gdepw_1d if at == "W" else grid.gdept_1d).values
@@ -306,7 +307,8 @@ def _profile_figure(
             profile(control[name], grid, ax, at, color=COLOURS["control"], lw=2.2 if drawn else 1.4)
         for means in drawn:
             profile(means[name], grid, ax, at, **line)
-    for ax, name in zip(axes[3:], ("thetao", "so"), strict=False):
+    names = (("thetao", "temperature minus control [K]"), ("so", "salinity minus control [g kg⁻¹]"))
+    for ax, (name, words) in zip(axes[3:], names, strict=False):
         changes = [difference(means[name], control[name]) for means in drawn] if control is not None else []
         for change in changes:
             profile(change, grid, ax, **line)
@@ -314,11 +316,7 @@ def _profile_figure(
         ax.set_xlim(-limit, limit)
         ax.xaxis.set_major_locator(MaxNLocator(3, symmetric=True))
         ax.axvline(0, color=COLOURS["control"], lw=1.0, zorder=1)
-        ax.set_xlabel(
-            ax.get_xlabel()
-            .replace("difference in potential temperature", "temperature minus control")
-            .replace("difference in salinity", "salinity minus control")
-        )
+        ax.set_xlabel(words)
     for ax in axes[1:]:
         ax.set_ylabel("")
         ax.tick_params(labelleft=False)

@@ -9,7 +9,7 @@ import contextlib
 import math
 import re
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, cast
 
 import cmocean
 import matplotlib
@@ -19,6 +19,7 @@ from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import BoundaryNorm, Colormap
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from warmstart.variables import VARIABLES
@@ -59,7 +60,7 @@ def style() -> Iterator[None]:
     >>> with style():
     ...     ax = canvas(1, 1)[1][0]
     """
-    with matplotlib.rc_context(_STYLE):
+    with matplotlib.rc_context(cast(Any, _STYLE)):
         yield
 
 
@@ -84,8 +85,7 @@ def canvas(
     >>> len(axes)
     6
     """
-    figure = Figure(figsize=(width, height), layout="constrained")
-    figure.get_layout_engine().set(w_pad=0.05, h_pad=0.05)  # type: ignore[union-attr]
+    figure = Figure(figsize=(width, height), layout=ConstrainedLayoutEngine(w_pad=0.05, h_pad=0.05))
     return figure, list(figure.subplots(rows, columns, squeeze=False, **grid).ravel())
 
 
@@ -217,7 +217,9 @@ def levels(fields: Sequence[xr.DataArray], symmetric: bool = False, count: int =
     steps = [1, 2, 2.5, 4, 5, 10]
     if symmetric:
         limit = float(np.percentile(np.abs(values), 99.5)) if values.size else 0.0
-        half = MaxNLocator(max(count // 2, 1), steps=steps).tick_values(0.0, limit if limit > 0 else 1.0)
+        half = np.asarray(
+            MaxNLocator(max(count // 2, 1), steps=steps).tick_values(0.0, limit if limit > 0 else 1.0)
+        )
         half = half[half > 0]
         return np.concatenate([-half[::-1], [0.0], half])
     low, high = np.percentile(values, [0.5, 99.5]) if values.size else (0.0, 1.0)

@@ -60,7 +60,7 @@ def metrics(inputs: Inputs) -> Section:
         f"{len(summary)} metrics of {count} state{'s' if count > 1 else ''}; the worst verdict of all samples counts: {said}. FAIL breaks a "
         f"hard rule, WARN lies outside what the reference shows. Reference: {table.attrs.get('reference', 'not recorded')}."
     )
-    parts = [Text(intro), Table(columns, rows), _every_value(table)]
+    parts: list[Any] = [Text(intro), Table(columns, rows), _every_value(table)]
     return Section("metrics", "Metrics", parts)
 
 
@@ -87,7 +87,7 @@ def _every_value(table: pd.DataFrame) -> Table:
     units = table.drop_duplicates("metric").set_index("metric")["unit"]
     columns = [("Metric", "tight"), ("Units", "tight"), *((f"sample {i}", "n small") for i in wide.columns)]
     rows = [
-        (Markup("<code>{}</code>").format(name), pretty_units(units[name]), *(repr(float(v)) for v in row))
+        (Markup("<code>{}</code>").format(name), pretty_units(units[name]), *(repr(float(v)) if np.isfinite(v) else ABSENT for v in row))
         for name, row in zip(wide.index, wide.to_numpy(), strict=True)
     ]
     return Table(columns, rows, folded="Every value, all digits, as in metrics.csv")

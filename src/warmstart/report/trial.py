@@ -258,23 +258,24 @@ def _table(table: pd.DataFrame) -> list[Table]:
     """One row a metric, one column a start, and the notes below."""
     starts = list(dict.fromkeys(table["start"]))
     metrics = [m for m in dict.fromkeys(table["metric"]) if m != "finished"]
-    cells = {(r.start, r.metric): r for r in table.itertuples()}
+    records: list[dict[str, Any]] = table.to_dict("records")  # type: ignore[assignment]
+    cells = {(r["start"], r["metric"]): r for r in records}
     rows = []
     for metric in metrics:
         found = [cells.get((start, metric)) for start in starts]
-        unit = next((str(r.unit) for r in found if r is not None), "")
-        texts = [ABSENT if r is None else _cell(float(r.value), str(r.note)) for r in found]
+        unit = next((str(r["unit"]) for r in found if r is not None), "")
+        texts = [ABSENT if r is None else _cell(float(r["value"]), str(r["note"])) for r in found]
         rows.append((Markup("<code>{}</code>").format(metric), *texts, pretty_units(unit)))
     columns = [("Metric", "tight"), *((s, "n") for s in starts), ("Units", "tight")]
     notes = [
         (
-            str(r.start),
-            Markup("<code>{}</code>").format(r.metric),
-            exactly(float(r.value)),
-            pretty_units(str(r.unit)),
-            r.note,
+            r["start"],
+            Markup("<code>{}</code>").format(r["metric"]),
+            exactly(r["value"]),
+            pretty_units(r["unit"]),
+            r["note"],
         )
-        for r in table.itertuples()
+        for r in records
     ]
     every = (("Start", "tight"), ("Metric", "tight"), ("Value", "n"), ("Units", "tight"), ("Note", "long"))
     return [Table(columns, rows), Table(every, notes, folded="Every value of the verification with its note")]
