@@ -1,5 +1,8 @@
 """Jobs: what is refused, and where a run stops to look at itself."""
 
+import subprocess
+import sys
+
 import pytest
 import yaml
 from pydantic import ValidationError
@@ -51,6 +54,16 @@ def test_a_day_between_two_steps_is_refused():
     adjust, run = verify_phases(1)
     with pytest.raises(ValidationError, match="day 31 is no whole number"):
         Job.model_validate(content(phases=[adjust, run.model_copy(update={"snapshot_days": (31.0,)})]))
+
+
+def test_the_veros_package_is_an_engine_and_loads_none():
+    """What base asks of an engine is there without importing JAX or Veros."""
+    code = (
+        "import sys; from pathlib import Path; from warmstart.engine import base, dino, veros; "
+        "engine: base.Engine = veros; assert engine.command(Path('job.yaml'))[-1] == 'job.yaml'; "
+        "assert not {'jax', 'torch'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_phases_must_follow_each_other_in_time():
