@@ -24,6 +24,8 @@ _WHERE = {
     "generate": "warmstart.generator.generate",
     "check": "warmstart.check",
     "restart": "warmstart.restart",
+    "write_restart": "warmstart.engine.nemo.restart",
+    "regrid": "warmstart.regrid",
     "verify": "warmstart.verify",
     "report": "warmstart.report.html",
     "demo": "warmstart.demo",

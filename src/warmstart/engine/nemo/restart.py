@@ -1,0 +1,292 @@
+"""Restart files that NEMO starts from: the user's own restart with the state in it."""
+
+from __future__ import annotations
+
+import logging
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import xarray as xr
+
+from warmstart import files
+from warmstart.engine.nemo.derived import recompute
+from warmstart.engine.nemo.mesh import open_grid
+from warmstart.engine.nemo.start import date_of, namelist_lines, patch_namelist, read_namelist, start_entries
+from warmstart.engine.nemo.template import PROGNOSTIC, Template, open_template, write_bare, write_from
+from warmstart.errors import UserError
+from warmstart.grid import Grid
+from warmstart.variables import VARIABLES
+
+log = logging.getLogger(__name__)
+
+#: Beyond these NEMO stops at the first step (stp_ctl): largest size, or range.
+LIMITS = {"so": (0.0, 100.0), "uo": (-10.0, 10.0), "vo": (-10.0, 10.0), "zos": (-20.0, 20.0)}
+#: Area-mean sea level that counts as zero [m].
+ZERO_LEVEL = 1e-12
+SUFFIX, PATCHED = ".namelist", ".namelist_cfg"
+
+
+@dataclass(frozen=True)
+class Restart:
+    """What was written, and where each variable of the restart came from.
+
+    Attributes
+    ----------
+    paths : the file, or its pieces.
+    replaced : variables with the state's values.
+    recomputed : variables computed from them.
+    kept : variables of the template that are unchanged, bit for bit.
+    zeroed : variables set to zero because neither state nor template has them.
+    dropped : variables left out because they depend on the state by a law that is not known here.
+    namelist : the lines to set in ``namelist_cfg``; they also lie beside the restart, ending in ``.namelist``.
+    """
+
+    paths: tuple[Path, ...]
+    replaced: tuple[str, ...]
+    recomputed: tuple[str, ...]
+    kept: tuple[str, ...]
+    zeroed: tuple[str, ...]
+    dropped: tuple[str, ...]
+    namelist: str
+
+    def __str__(self) -> str:
+        groups = {n: getattr(self, n) for n in ("replaced", "recomputed", "kept", "zeroed", "dropped")}
+        lines = [str(path) for path in self.paths]
+        lines += [f"  {name:<11} {' '.join(members)}" for name, members in groups.items() if members]
+        return "\n".join([*lines, "set in namelist_cfg:", self.namelist])
+
+
+def write_restart(
+    state: xr.Dataset | str | Path,
+    path: str | Path,
+    template: str | Path | None = None,
+    grid: Grid | str | Path | None = None,
+    namelist: str | Path | None = None,
+    date: int | None = None,
+    overwrite: bool = False,
+) -> Restart:
+    """Write a state as a restart of NEMO 3.6 to 5.0.
+
+    The template is copied and what the state gives is replaced in it: ``tn sn un vn sshn`` in double precision, land 0,
+    velocities masked with their own masks, the area mean of the sea level removed. What depends on a changed field is
+    recomputed (before-fields equal now-fields, ``rhop`` by the simplified equation of state, barotropic velocities,
+    mean surface fields); everything else stays as it is, bit for bit. Without a template the file holds the five
+    fields only, which is all that NEMO needs.
+
+    Parameters
+    ----------
+    state : one state, ``thetao`` [degC] and ``so`` [1e-3], and ``uo vo`` [m s-1] and ``zos`` [m] if it has them (else the
+        template's are kept, or zero without a template), dims ``(z, y, x)``; or a file with one.
+    path : the file to write, ending in ``.nc``; pieces, where the template comes in pieces, get ``_0000`` … before it.
+    template : a restart of the same configuration that NEMO wrote, or one of its pieces.
+    grid : the mesh, or ``mesh_mask.nc``; may be left out where `state` is a file that carries its mesh.
+    namelist : the user's ``namelist_cfg``; a copy with the entries set is written beside the restart, ending in
+        ``.namelist_cfg``.
+    date : date of the first step, yyyymmdd; by default from the state's ``year``, 1 January for a whole number of years.
+    overwrite : whether existing files may be replaced.
+
+    Returns
+    -------
+    What was written, replaced, recomputed and kept, and the namelist lines, which also lie beside the restart.
+
+    Raises
+    ------
+    UserError
+        If the state is not on the mesh, not finite in the sea or beyond what NEMO accepts, the template is of
+        another grid, cut off or incomplete, or an output exists. Then nothing is written.
+
+    Examples
+    --------
+    >>> import pathlib, tempfile
+    >>> from warmstart.testing import basin
+    >>> state, grid = basin(nx=6, ny=8, nz=4)
+    >>> written = write_restart(state, pathlib.Path(tempfile.mkdtemp()) / "restart_in.nc", grid=grid)
+    >>> written.replaced
+    ('tn', 'sn', 'un', 'vn', 'sshn')
+    """
+    path = Path(path)
+    if path.suffix != ".nc":
+        raise UserError(f"{path}: NEMO opens restarts that end in .nc; give such a name")
+    state, grid = _opened(state, grid)
+    fields = prognostic(state, grid)
+    if namelist is not None:
+        read_namelist(namelist)
+    entries = start_entries(path, True, date_of(state) if date is None else date)
+    if template is None:
+        zeroed = tuple(PROGNOSTIC[name] for name in PROGNOSTIC if name not in fields)
+        values = {
+            nemo: fields.get(name, np.zeros(grid.shape if VARIABLES[name].three_d else grid.shape[1:]))
+            for name, nemo in PROGNOSTIC.items()
+        }
+        replaced = tuple(nemo for nemo in values if nemo not in zeroed)
+        result = Restart((path,), replaced, (), (), zeroed, (), namelist_lines(entries))
+        with ExitStack() as stack:
+            target = stack.enter_context(files.replacing(path, overwrite))
+            _beside(stack, path, result.namelist, namelist, entries, overwrite)
+            write_bare(target, values, files.provenance())
+        return result
+    opened = open_template(template, grid)
+    try:
+        changed, derived, dropped = _changes(opened, fields, grid)
+        new = changed | derived
+        # an unchanged restart with its before-fields goes on exactly where NEMO stopped
+        entries["ln_1st_euler"] = bool(new)
+        result = Restart(
+            tuple(_target_paths(path, opened)),
+            tuple(changed),
+            tuple(derived),
+            tuple(name for name in opened.names if name not in new and name not in dropped),
+            (),
+            dropped,
+            namelist_lines(entries),
+        )
+        with ExitStack() as stack:
+            targets = [stack.enter_context(files.replacing(p, overwrite)) for p in result.paths]
+            _beside(stack, path, result.namelist, namelist, entries, overwrite)
+            write_from(opened, targets, new, dropped)
+    finally:
+        opened.source.close()
+    for name in ("uo", "vo", "zos"):
+        if name not in fields:
+            log.warning("the state has no %s: that of the template was kept", name)
+    return result
+
+
+def _opened(state: xr.Dataset | str | Path, grid: Grid | str | Path | None) -> tuple[xr.Dataset, Grid]:
+    """The state and the mesh, opened where they are paths."""
+    if isinstance(state, xr.Dataset):
+        if grid is None:
+            raise UserError("no mesh: give grid, the mesh_mask.nc of the run that shall start")
+        return state, grid if isinstance(grid, Grid) else open_grid(grid)
+    mesh = files.open_grid(state) if grid is None else grid if isinstance(grid, Grid) else open_grid(grid)
+    ds = files.open_dataset(state)
+    if "thetao" not in ds:
+        from warmstart.engine.nemo.state import open_state
+
+        ds.close()
+        return open_state(state, mesh), mesh
+    return ds, mesh
+
+
+def prognostic(state: xr.Dataset, grid: Grid) -> dict[str, np.ndarray]:
+    """Take what a restart needs from a state: double precision, 0 on land, sea level of mean zero.
+
+    Parameters
+    ----------
+    state : one state, dims ``(z, y, x)`` or with a leading dimension of length 1.
+    grid : its mesh.
+
+    Returns
+    -------
+    Arrays by the names of the state; velocities both or not at all.
+
+    Raises
+    ------
+    UserError
+        If a variable is missing, on another grid, not finite in the sea, or beyond what NEMO accepts.
+
+    Examples
+    --------
+    >>> from warmstart.testing import basin
+    >>> sorted(prognostic(*basin(nx=6, ny=8, nz=4)))
+    ['so', 'thetao', 'uo', 'vo', 'zos']
+    """
+    missing = [name for name in ("thetao", "so") if name not in state]
+    if missing:
+        raise UserError(
+            f"the state holds no {' and no '.join(missing)}; a restart needs at least thetao and so"
+        )
+    moving = [name for name in ("uo", "vo") if name in state]
+    if len(moving) == 1:
+        raise UserError(f"the state holds {moving[0]} alone; give both velocities or none")
+    out = {name: _field(state, name, grid) for name in PROGNOSTIC if name in state}
+    if "zos" in out:
+        area = grid.area.values
+        mean = float((out["zos"] * area).sum() / area.sum())
+        if abs(mean) > ZERO_LEVEL:
+            log.info("area-mean sea level of %.3g m removed", mean)
+            out["zos"] = np.where(area > 0, out["zos"] - mean, 0.0)
+    return out
+
+
+def _field(state: xr.Dataset, name: str, grid: Grid) -> np.ndarray:
+    """One variable of the state, checked, with 0 on land."""
+    table, da = VARIABLES[name], state[name]
+    lead = [d for d in da.dims if d not in table.dims]
+    several = [d for d in lead if da.sizes[d] != 1]
+    if several:
+        raise UserError(
+            f"{name} has {da.sizes[several[0]]} states along {several[0]}; select one, for example "
+            f"state.isel({several[0]}=-1)"
+        )
+    if set(da.dims) - set(lead) != set(table.dims):
+        raise UserError(f"{name} has dims {da.dims}; expected {table.dims}")
+    values = da.isel(dict.fromkeys(lead, 0)).transpose(*table.dims).values.astype("float64")
+    wet = grid.ds[table.mask].values > 0
+    wet = wet if table.three_d else wet[0]
+    if values.shape != wet.shape:
+        raise UserError(
+            f"{name} has shape {values.shape}, the mesh {wet.shape}: the state is on another grid; move it with "
+            "warmstart.regrid.regrid, or restart --regrid"
+        )
+    holes = int((~np.isfinite(values[wet])).sum())
+    if holes:
+        raise UserError(f"{name} is not finite at {holes} of {int(wet.sum())} wet points; NEMO would stop")
+    inside = values[wet]
+    low, high = LIMITS.get(name, (-np.inf, np.inf))
+    if name == "so":
+        beyond = int(((inside <= low) | (inside >= high)).sum())
+    else:
+        beyond = int((np.abs(inside) > high).sum())
+    if beyond:
+        raise UserError(
+            f"{name} is beyond {low:g} to {high:g} {table.units} at {beyond} wet points (largest {np.abs(inside).max():.4g}, "
+            f"smallest {inside.min():.4g}); NEMO would stop at the first step"
+        )
+    mean = float(inside.mean())
+    if not table.bounds[0] <= mean <= table.bounds[1]:
+        raise UserError(
+            f"{name} is {mean:.4g} on average; expected {table.bounds[0]:g} to {table.bounds[1]:g} {table.units}: "
+            "convert its units"
+        )
+    return np.where(wet, values, 0.0)
+
+
+def _changes(
+    template: Template, fields: dict[str, np.ndarray], grid: Grid
+) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray], tuple[str, ...]]:
+    """What differs from the template, what follows from that, and what has to go."""
+    now, changed = {}, {}
+    for name, nemo in PROGNOSTIC.items():
+        old = template.read(nemo)
+        now[nemo] = fields.get(name, old)
+        # NaN or a flow on land would not do either
+        if name in fields and not np.array_equal(old, now[nemo]):
+            changed[nemo] = now[nemo]
+    derived, dropped = recompute(template, now, set(changed), grid)
+    return changed, derived, dropped
+
+
+def _target_paths(path: Path, template: Template) -> list[Path]:
+    """The output, or one a piece, numbered as the template's."""
+    if template.source.size is None:
+        return [path]
+    count = len(template.source.parts)
+    return [path.with_name(f"{path.stem}_{number:04d}{path.suffix}") for number in range(count)]
+
+
+def _beside(
+    stack: ExitStack,
+    path: Path,
+    lines: str,
+    namelist: str | Path | None,
+    entries: dict[str, object],
+    overwrite: bool,
+) -> None:
+    """Write the namelist lines, and the patched copy if asked, beside the restart."""
+    stack.enter_context(files.replacing(path.with_suffix(SUFFIX), overwrite)).write_text(lines)
+    if namelist is not None:
+        target = stack.enter_context(files.replacing(path.with_suffix(PATCHED), overwrite))
+        patch_namelist(namelist, target, entries)
