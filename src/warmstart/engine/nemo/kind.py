@@ -1,0 +1,205 @@
+"""What a NetCDF file is, and which version of NEMO wrote it, as far as the file shows it."""
+
+from __future__ import annotations
+
+import gzip
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from warmstart.engine.nemo.pieces import GZIP
+from warmstart.errors import UserError
+
+MESH, DOMAIN, RESTART, XIOS, IOIPSL, SNAPSHOT, CMIP, OWN, OTHER = (
+    "mesh_mask", "domain_cfg", "restart", "XIOS output", "IOIPSL output", "snapshot", "CMIP6 output", "warmstart", "other",
+)  # fmt: skip
+#: Kinds that only NEMO writes.
+NEMO = (MESH, DOMAIN, RESTART, XIOS, IOIPSL, SNAPSHOT)
+
+_XIOS_NAMES = {"toce", "soce", "uoce", "voce", "woce", "ssh", "sst", "sss", "toce_inst", "soce_inst", "ssh_inst",
+               "toce_e3t", "soce_e3t", "uoce_e3u", "voce_e3v"}  # fmt: skip
+_IOIPSL_NAMES = {"votemper", "vosaline", "vozocrtx", "vomecrty", "vovecrtz", "sossheig"}
+_CMIP_NAMES = {"thetao", "so", "uo", "vo", "zos"}
+_UNSAID = "the file does not show it"
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What a file is.
+
+    Attributes
+    ----------
+    name : one of the constants of this module.
+    version : version of NEMO, or that the file does not show it; empty for what is not NEMO's.
+    detail : time stepping, pieces, means or instants: one phrase each.
+    """
+
+    name: str
+    version: str = ""
+    detail: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        text = f"NEMO {self.name}" if self.name in NEMO else self.name
+        text += f" (version: {self.version})" if self.version else ""
+        return ", ".join([text, *self.detail])
+
+
+@dataclass(frozen=True)
+class Header:
+    """Names, dimensions and attributes of a file, without its values."""
+
+    dims: Mapping[str, int]
+    variables: Mapping[str, tuple[str, tuple[str, ...], Mapping[str, Any]]]
+    attrs: Mapping[str, Any]
+    groups: Collection[str]
+
+
+def read_header(path: str | Path) -> Header:
+    """Read the header of a NetCDF file, gzipped or not.
+
+    Raises
+    ------
+    UserError
+        If it cannot be read.
+
+    Examples
+    --------
+    >>> read_header("no-such-file.nc")
+    Traceback (most recent call last):
+    ...
+    warmstart.errors.UserError: no-such-file.nc does not exist; give an existing NetCDF file
+    """
+    import netCDF4
+
+    path = Path(path)
+    if not path.is_file():
+        raise UserError(f"{path} does not exist; give an existing NetCDF file")
+    try:
+        with path.open("rb") as stream:
+            packed = stream.read(2) == GZIP
+        memory = gzip.decompress(path.read_bytes()) if packed else None
+        with netCDF4.Dataset(path.name if packed else str(path), mode="r", memory=memory) as nc:
+            return Header(
+                {n: len(d) for n, d in nc.dimensions.items()},
+                {
+                    n: (v.dtype.str if hasattr(v.dtype, "str") else "O", v.dimensions, v.__dict__)
+                    for n, v in nc.variables.items()
+                },
+                nc.__dict__,
+                tuple(nc.groups),
+            )
+    except (OSError, EOFError, RuntimeError) as error:
+        raise UserError(
+            f"cannot read {path}: {error}; the file is cut off or no NetCDF file: copy it again"
+        ) from error
+
+
+def recognise(path: str | Path) -> Kind:
+    """Tell what a NetCDF file is, by its content.
+
+    Parameters
+    ----------
+    path : the file, gzipped or not.
+
+    Returns
+    -------
+    Its kind; nothing but the header is read.
+
+    Raises
+    ------
+    UserError
+        If it cannot be read.
+
+    Examples
+    --------
+    >>> recognise("no-such-file.nc")
+    Traceback (most recent call last):
+    ...
+    warmstart.errors.UserError: no-such-file.nc does not exist; give an existing NetCDF file
+    """
+    header = read_header(path)
+    names = set(header.variables)
+    if "grid" in header.groups or _is_own(header):
+        return Kind(OWN)
+    pieces = int(header.attrs.get("DOMAIN_number_total", 1))
+    detail = (f"piece {int(header.attrs.get('DOMAIN_number', 0))} of {pieces}",) if pieces > 1 else ()
+    if {"e1t", "e2t"} <= names and names & {"tmask", "bottom_level"}:
+        name = MESH if "tmask" in names else DOMAIN
+        return Kind(name, _mesh_version(header), detail)
+    if names & {"glamt", "e1t"} or {"tmask", "umask"} <= names:
+        return Kind(MESH, "3.6", (*detail, "part of a mesh in several files"))
+    if {"tn", "sn"} <= names or ({"kt", "ndastp"} <= names and "tb" in names):
+        return Kind(RESTART, *_restart_version(header, detail))
+    if names & _IOIPSL_NAMES:
+        return _old_names(header, detail)
+    if names & _XIOS_NAMES:
+        return Kind(XIOS, _xios_version(header), (*detail, *_sampling(header)))
+    return Kind(CMIP, "", _sampling(header)) if names & _CMIP_NAMES else Kind(OTHER)
+
+
+def _is_own(header: Header) -> bool:
+    """States or a mesh as this package writes them: its dimensions, its bathymetry."""
+    if {"e1t", "tmask", "bathymetry"} <= set(header.variables):
+        return header.variables["tmask"][1] == ("z", "y", "x")
+    return "thetao" in header.variables and header.variables["thetao"][1][-3:] == ("z", "y", "x")
+
+
+def _mesh_version(header: Header) -> str:
+    names = header.variables
+    if "jperio" in names:
+        return "4.0"
+    if "CfgName" not in header.attrs:
+        return "3.6" if "top_level" not in names else _UNSAID
+    if len(names["x"][1]) == 2 if "x" in names else False:
+        return "4.2.0"
+    if "tmask" not in names:
+        return "4.2.1 to 5.0"
+    return "5.0" if names["fmask"][0].endswith("f4") or "stiffness" in names else "4.2"
+
+
+def _restart_version(header: Header, detail: tuple[str, ...]) -> tuple[str, tuple[str, ...]]:
+    names = set(header.variables)
+    if "kt" not in names:
+        return _UNSAID, (*detail, f"{len(names & {'tn', 'sn', 'un', 'vn', 'sshn'})} prognostic fields only")
+    if "uu_n" in names and "tb" not in names:
+        return "5.0", (*detail, "Runge-Kutta time stepping")
+    stepping = (*detail, "leapfrog time stepping") if "tb" in names else detail
+    if "rhop" not in names:
+        return "5.0", stepping
+    if "x" in names and len(header.variables["x"][1]) == 2:
+        return "4.2.0", stepping
+    return ("4.0 or 4.2" if "ntime" in names else "3.6"), stepping
+
+
+def _old_names(header: Header, detail: tuple[str, ...]) -> Kind:
+    """``votemper`` and its kin: written by IOIPSL, by XIOS under the old names, or as a snapshot of the state."""
+    if "IPSL" in str(header.attrs.get("production", "")):
+        content = "vovvle3t" in header.variables and "votemper" in header.variables
+        extra = ("tracers times thickness",) if content else ()
+        return Kind(IOIPSL, "3.6 to 5.0, " + _UNSAID, (*detail, *_sampling(header), *extra))
+    if not _sampling(header):
+        return Kind(SNAPSHOT, _UNSAID, (*detail, "state at one instant, as output.init.nc"))
+    return Kind(XIOS, _xios_version(header), (*detail, *_sampling(header)))
+
+
+def _xios_version(header: Header) -> str:
+    if any("_inner" in dim for dim in header.dims) or any(d.startswith("x_grid") for d in header.dims):
+        return "5.0"
+    units = {str(attrs.get("units")) for _, _, attrs in header.variables.values()}
+    if units & {"degree_C", "0.001"}:
+        return "3.6"
+    said = {str(attrs.get("standard_name")) for _, _, attrs in header.variables.values()}
+    if "bulk_sea_surface_temperature" in said:
+        return "4.2 or 5.0"
+    return ("4.0 to 4.2, " if units & {"degC", "1e-3"} else "3.6 to 4.2, ") + _UNSAID
+
+
+def _sampling(header: Header) -> tuple[str, ...]:
+    said = " ".join(
+        f"{attrs.get('online_operation', '')} {attrs.get('cell_methods', '')}"
+        for _, _, attrs in header.variables.values()
+    ).lower()
+    if "ave" in said or "time: mean" in said:
+        return ("means over time",)
+    return ("instants",) if "inst" in said or "time: point" in said else ()
