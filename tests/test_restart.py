@@ -9,7 +9,8 @@ from warmstart import files, parameters
 from warmstart.engine import dino
 from warmstart.engine.veros.restart import from_veros
 from warmstart.errors import UserError
-from warmstart.restart import MANIFEST, content_hash, read_manifest, restart
+from warmstart.manifest import MANIFEST, content_hash, read_manifest
+from warmstart.restart import restart
 from warmstart.testing import basin, finish
 
 GRID = dino.grid(10.0, 6)
@@ -132,9 +133,9 @@ def test_kelvin_are_refused(tmp_path):
     refused(ds, tmp_path, "convert its units")
 
 
-def test_nemo_restarts_are_refused_not_faked(states, tmp_path):
-    with pytest.raises(UserError, match="NEMO adapter"):
-        restart(states, tmp_path / "restarts", engine="nemo")
+def test_what_no_engine_or_another_one_needs_is_refused(states, tmp_path):
+    with pytest.raises(UserError, match="--engine nemo"):
+        restart(states, tmp_path / "restarts", namelist=states)
     with pytest.raises(UserError, match="unknown engine"):
         restart(states, tmp_path / "restarts", engine="mitgcm")
     with pytest.raises(UserError, match="template"):

@@ -160,13 +160,30 @@ def restart(
     template: Annotated[
         Path | None, typer.Option(help="Restart of the same model whose other fields are kept.")
     ] = None,
+    grid: Annotated[Path | None, typer.Option(help="mesh_mask.nc of the NEMO run that shall start.")] = None,
+    namelist: Annotated[
+        Path | None,
+        typer.Option(help="namelist_cfg of that run; a patched copy is written beside the restarts."),
+    ] = None,
+    regrid: Annotated[
+        bool, typer.Option("--regrid", help="Move states that are on another grid to --grid.")
+    ] = False,
+    date: Annotated[
+        int | None, typer.Option(help="NEMO's date of the first step, yyyymmdd: the season of the forcing.")
+    ] = None,
     overwrite: Overwrite = False,
 ) -> None:
     """Write states as restart files of an ocean model."""
+    from warmstart.manifest import fields_of
     from warmstart.restart import restart as write
 
-    for path in write(states, output, engine=engine, template=template, overwrite=overwrite):
+    paths = write(
+        states, output, engine=engine, template=template, grid=grid, namelist=namelist, regrid=regrid, date=date,
+        overwrite=overwrite,
+    )  # fmt: skip
+    for path in paths:
         _say(f"{path}")
+    _say(fields_of(output))
 
 
 @app.command()

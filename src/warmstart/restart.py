@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 from pathlib import Path
 from typing import Any
@@ -11,17 +10,16 @@ import numpy as np
 import xarray as xr
 
 from warmstart import files, parameters
-from warmstart.config import Config, dump_yaml, load_yaml
+from warmstart.config import dump_yaml
 from warmstart.engine import dino
 from warmstart.engine.veros.restart import restart_from_state
 from warmstart.errors import UserError
 from warmstart.grid import Grid
+from warmstart.manifest import MANIFEST, Configuration, Fields, Manifest, Sample, Source, content_hash
 from warmstart.variables import VARIABLES
 
 logger = logging.getLogger(__name__)
 
-#: Name of the manifest in a folder of restarts.
-MANIFEST = "restarts.yaml"
 #: What a restart needs from a state, and what it takes if it is there.
 REQUIRED, OPTIONAL = ("thetao", "so"), ("uo", "vo")
 #: What the Veros adapter computes from the state, and what it leaves to the first steps of the engine.
@@ -30,57 +28,15 @@ DERIVED, ZEROED = ("psi", "rho", "Nsqr", "w"), ("tendencies", "tke")
 STATE_DIMS = ("sample", "time")
 
 
-class Source(Config):
-    """The states file that restarts were made from."""
-
-    file: str
-    sha256: str
-
-
-class Configuration(Config):
-    """What the engine has to be set up with."""
-
-    resolution: float
-    levels: int
-
-
-class Fields(Config):
-    """Which prognostic fields were given by the state, derived from it, or set to zero."""
-
-    given: tuple[str, ...]
-    derived: tuple[str, ...]
-    zeroed: tuple[str, ...]
-
-
-class Sample(Config):
-    """One restart file: which state it holds and the parameters to run it with."""
-
-    file: str
-    sample: int
-    seed: int | None = None
-    year: float | None = None
-    parameters: dict[str, float]
-
-
-class Manifest(Config):
-    """What a folder of restarts holds: the content of its ``restarts.yaml``."""
-
-    engine: str
-    configuration: Configuration
-    grid: str
-    states: Source
-    fields: Fields
-    samples: tuple[Sample, ...]
-    warmstart_version: str
-    command: str
-    created: str
-
-
 def restart(
     states: str | Path,
     output: str | Path,
     engine: str = "veros",
     template: str | Path | None = None,
+    grid: str | Path | None = None,
+    namelist: str | Path | None = None,
+    regrid: bool = False,
+    date: int | None = None,
     overwrite: bool = False,
 ) -> list[Path]:
     """Write a restart file for every state of a states file.
@@ -88,15 +44,20 @@ def restart(
     Temperature, salinity and velocities are taken from the state. The Veros adapter splits the velocities into a
     barotropic streamfunction and the rest and derives density, stratification and vertical velocity; tendencies
     and turbulent kinetic energy start from zero and fill up within days. The manifest ``restarts.yaml`` beside
-    the files lists this, where the states came from and the parameters of each.
+    the files lists this, where the states came from and the parameters of each. For NEMO see
+    :func:`warmstart.engine.nemo.restart.write_restart`; each file lies beside the namelist lines that start it.
 
     Parameters
     ----------
     states : states file or store with the mesh in its group ``grid``: ``thetao`` [degC] and ``so`` [1e-3], and
         ``uo``, ``vo`` [m s-1] unless the engine shall start without motion; dims ``([sample|time], z, y, x)``.
-    output : folder to make; it holds ``000.h5``, ``001.h5`` … and ``restarts.yaml``.
-    engine : ``"veros"``.
-    template : a restart file of the engine to fill in; Veros needs none.
+    output : folder to make; it holds ``000.h5``, ``001.h5`` … (Veros) or ``restart_000.nc`` … (NEMO) and ``restarts.yaml``.
+    engine : ``"veros"`` or ``"nemo"``.
+    template : a restart of the user's NEMO, or one of its pieces, to put the state into; Veros needs none.
+    grid : ``mesh_mask.nc`` of the NEMO run that shall start; by default the mesh that the states carry.
+    namelist : ``namelist_cfg`` of that run, to copy and patch.
+    regrid : move states that are on another grid to `grid`; without it they are refused.
+    date : for NEMO, date of the first step, yyyymmdd.
     overwrite : whether an existing `output` may be replaced.
 
     Returns
@@ -120,110 +81,109 @@ def restart(
     >>> [path.name for path in restart(folder / "states.nc", folder / "restarts")]
     ['000.h5']
     """
-    _refuse_engine(engine, template)
     files.refuse_existing(output, overwrite)
     states, output = Path(states), Path(output)
+    if engine == "nemo":
+        return _restart_nemo(states, output, template, grid, namelist, regrid, date, overwrite)
+    _refuse_engine(engine, template, grid=grid, namelist=namelist, regrid=regrid or None, date=date)
     with files.open_dataset(states) as ds:
-        grid = files.open_grid(states)
-        configuration = _configuration(grid, str(states))
+        mesh = files.open_grid(states)
+        configuration = _configuration(mesh, str(states))
         dim = _state_dim(ds, str(states))
         # everything is looked at before anything is written
         count = ds.sizes[dim] if dim else 1
         for i in range(count):
-            _refuse_unusable(_one(ds, dim, i), grid, f"{states}, {dim or 'state'} {i}")
+            _refuse_unusable(_one(ds, dim, i), mesh, f"{states}, {dim or 'state'} {i}")
         with files.replacing(output, overwrite) as folder:
             folder.mkdir()
-            samples = [_write(ds, dim, i, grid, folder) for i in range(count)]
-            manifest = Manifest(
-                engine=engine,
-                configuration=configuration,
-                grid=grid.fingerprint,
-                states=Source(file=str(states), sha256=content_hash(states)),
-                fields=_fields(ds),
-                samples=tuple(samples),
-                **{k: files.provenance()[k] for k in ("warmstart_version", "command", "created")},
-            )
+            samples = [_write(ds, dim, i, mesh, folder) for i in range(count)]
+            manifest = _manifest(engine, configuration, mesh, states, _fields(ds), samples)
             dump_yaml(manifest, folder / MANIFEST)
     return [output / sample.file for sample in samples]
 
 
-def read_manifest(folder: str | Path) -> Manifest:
-    """Read the manifest of a folder of restarts.
+def _manifest(
+    engine: str, configuration: Configuration, grid: Grid, states: Path, fields: Fields, samples: list[Sample]
+) -> Manifest:
+    return Manifest(
+        engine=engine,
+        configuration=configuration,
+        grid=grid.fingerprint,
+        states=Source(file=str(states), sha256=content_hash(states)),
+        fields=fields,
+        samples=tuple(samples),
+        **{k: files.provenance()[k] for k in ("warmstart_version", "command", "created")},
+    )
 
-    Parameters
-    ----------
-    folder : what :func:`restart` made.
 
-    Returns
-    -------
-    The manifest.
+def _restart_nemo(
+    states: Path,
+    output: Path,
+    template: str | Path | None,
+    grid: str | Path | None,
+    namelist: str | Path | None,
+    regrid: bool,
+    date: int | None,
+    overwrite: bool,
+) -> list[Path]:
+    """A restart of NEMO for every state, through the same template."""
+    from warmstart.engine.nemo.mesh import open_grid
+    from warmstart.engine.nemo.restart import open_states, write_restart
 
-    Raises
-    ------
-    UserError
-        If the folder holds no readable manifest, or a restart file it names is missing.
+    mesh = files.open_grid(states) if grid is None else open_grid(grid)
+    with open_states(states, mesh) as ds:
+        dim = _state_dim(ds, str(states))
+        ds = _on_mesh(ds, states, mesh, regrid)
+        samples, paths = [], []
+        with files.replacing(output, overwrite) as folder:
+            folder.mkdir()
+            for i in range(ds.sizes[dim] if dim else 1):
+                state, name = _one(ds, dim, i), f"restart_{i:03d}.nc"
+                written = write_restart(state, folder / name, template, mesh, namelist, date)
+                samples.append(_sample(state, i, written.paths[0].name))
+                paths += [output / path.name for path in written.paths]
+            fields = Fields(
+                given=written.replaced, derived=written.recomputed, zeroed=written.zeroed, kept=written.kept,
+                dropped=written.dropped,
+            )  # fmt: skip
+            spacing = float(np.diff(mesh.glamt.values[mesh.shape[1] // 2]).mean())
+            configuration = Configuration(
+                resolution=round(float(mesh.ds.attrs.get("resolution", spacing)), 6), levels=mesh.shape[0]
+            )
+            dump_yaml(_manifest("nemo", configuration, mesh, states, fields, samples), folder / MANIFEST)
+    return paths
 
-    Examples
-    --------
-    >>> read_manifest("no-such-folder")
-    Traceback (most recent call last):
-    ...
-    warmstart.errors.UserError: no-such-folder holds no restarts.yaml; give a folder made by 'warmstart restart'
-    """
-    folder = Path(folder)
-    if not (folder / MANIFEST).is_file():
-        raise UserError(f"{folder} holds no {MANIFEST}; give a folder made by 'warmstart restart'")
-    manifest = load_yaml(folder / MANIFEST, Manifest)
-    missing = [sample.file for sample in manifest.samples if not (folder / sample.file).is_file()]
-    if missing:
+
+def _on_mesh(ds: xr.Dataset, states: Path, mesh: Grid, allowed: bool) -> xr.Dataset:
+    """The states on the mesh of the run, moved there if that is allowed."""
+    try:
+        source = files.open_grid(states)
+    except UserError:
+        return ds  # without a mesh of its own it has to fit, which is checked when it is written
+    if source.shape == mesh.shape and source.fingerprint == mesh.fingerprint:
+        return ds
+    if not allowed:
         raise UserError(
-            f"{folder} lacks {', '.join(missing)}, which {MANIFEST} names; make the restarts again"
+            f"{states} is on another grid than the mesh of the run ({source!r}, {mesh!r}); add --regrid (regrid=True) to "
+            "move the states there, or give the mesh_mask of the run that they come from"
         )
-    return manifest
+    from warmstart.regrid import regrid
+
+    logger.warning("states moved from %r to %r", source, mesh)
+    return regrid(ds.load(), source, mesh)
 
 
-def content_hash(path: str | Path) -> str:
-    """Hash a file, or all files of a folder, by content.
-
-    Parameters
-    ----------
-    path : a file, or a folder such as a zarr store.
-
-    Returns
-    -------
-    SHA-256, hexadecimal.
-
-    Examples
-    --------
-    >>> import pathlib, tempfile
-    >>> path = pathlib.Path(tempfile.mkdtemp()) / "a"
-    >>> _ = path.write_text("same content, same hash")
-    >>> content_hash(path) == content_hash(path)
-    True
-    """
-    path = Path(path)
-    if path.is_file():
-        with path.open("rb") as stream:
-            return hashlib.file_digest(stream, "sha256").hexdigest()
-    digest = hashlib.sha256()
-    for file in sorted(p for p in path.rglob("*") if p.is_file()):
-        digest.update(f"{file.relative_to(path).as_posix()} {content_hash(file)}\n".encode())
-    return digest.hexdigest()
-
-
-def _refuse_engine(engine: str, template: str | Path | None) -> None:
+def _refuse_engine(engine: str, template: str | Path | None, **options: Any) -> None:
     """Refuse what no adapter writes."""
-    if engine == "nemo":
-        raise UserError(
-            "restarts for NEMO cannot be written yet: they come with the NEMO adapter, which this version does not "
-            "have; use engine 'veros'"
-        )
     if engine != "veros":
-        raise UserError(f"unknown engine '{engine}'; expected 'veros'")
+        raise UserError(f"unknown engine '{engine}'; expected 'veros' or 'nemo'")
     if template is not None:
         raise UserError(
             f"a template ({template}) is for engines that need one; Veros restarts need none, leave it out"
         )
+    given = [name for name, value in options.items() if value is not None]
+    if given:
+        raise UserError(f"{', '.join(given)}: for the engine 'nemo' only; leave it out or give --engine nemo")
 
 
 def _configuration(grid: Grid, where: str) -> Configuration:
@@ -297,16 +257,21 @@ def _fields(ds: xr.Dataset) -> Fields:
 def _write(ds: xr.Dataset, dim: str | None, index: int, grid: Grid, folder: Path) -> Sample:
     """Write one restart file and describe it."""
     state = _one(ds, dim, index)
-    sample = Sample(
-        file=f"{index:03d}.h5",
+    sample = _sample(state, index, f"{index:03d}.h5")
+    restart_from_state(state[list(_given(ds))].load(), grid, folder / sample.file)
+    logger.info("wrote %s", sample.file)
+    return sample
+
+
+def _sample(state: xr.Dataset, index: int, file: str) -> Sample:
+    """Describe one restart."""
+    return Sample(
+        file=file,
         sample=index,
         seed=_scalar(state, "seed", int),
         year=_scalar(state, "year", float),
         parameters={name: float(value) for name, value in parameters.extract(state).items()},
     )
-    restart_from_state(state[list(_given(ds))].load(), grid, folder / sample.file)
-    logger.info("wrote %s", sample.file)
-    return sample
 
 
 def _scalar(state: xr.Dataset, name: str, kind: type) -> Any:

@@ -22,7 +22,8 @@ from warmstart.engine import dino, member
 from warmstart.engine.base import Configuration, Job, verify_phases
 from warmstart.errors import UserError
 from warmstart.grid import Grid
-from warmstart.restart import Manifest, content_hash, read_manifest, restart
+from warmstart.manifest import Manifest, content_hash, read_manifest
+from warmstart.restart import restart
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

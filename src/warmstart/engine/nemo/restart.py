@@ -13,7 +13,14 @@ import xarray as xr
 from warmstart import files
 from warmstart.engine.nemo.derived import recompute
 from warmstart.engine.nemo.mesh import open_grid
-from warmstart.engine.nemo.start import date_of, namelist_lines, patch_namelist, read_namelist, start_entries
+from warmstart.engine.nemo.start import (
+    date_of,
+    day_after,
+    namelist_lines,
+    patch_namelist,
+    read_namelist,
+    start_entries,
+)
 from warmstart.engine.nemo.template import PROGNOSTIC, Template, open_template, write_bare, write_from
 from warmstart.errors import UserError
 from warmstart.grid import Grid
@@ -84,7 +91,8 @@ def write_restart(
     grid : the mesh, or ``mesh_mask.nc``; may be left out where `state` is a file that carries its mesh.
     namelist : the user's ``namelist_cfg``; a copy with the entries set is written beside the restart, ending in
         ``.namelist_cfg``.
-    date : date of the first step, yyyymmdd; by default from the state's ``year``, 1 January for a whole number of years.
+    date : date of the first step, yyyymmdd; by default from the state's ``year`` (1 January for a whole number), else
+        the day after the template's, else 1 January.
     overwrite : whether existing files may be replaced.
 
     Returns
@@ -133,6 +141,8 @@ def write_restart(
         new = changed | derived
         # an unchanged restart with its before-fields goes on exactly where NEMO stopped
         entries["ln_1st_euler"] = bool(new)
+        if date is None and "year" not in state.variables and "ndastp" in opened.names:
+            entries["nn_date0"] = day_after(int(opened.read("ndastp")))
         result = Restart(
             tuple(_target_paths(path, opened)),
             tuple(changed),
@@ -161,13 +171,44 @@ def _opened(state: xr.Dataset | str | Path, grid: Grid | str | Path | None) -> t
             raise UserError("no mesh: give grid, the mesh_mask.nc of the run that shall start")
         return state, grid if isinstance(grid, Grid) else open_grid(grid)
     mesh = files.open_grid(state) if grid is None else grid if isinstance(grid, Grid) else open_grid(grid)
-    ds = files.open_dataset(state)
-    if "thetao" not in ds:
-        from warmstart.engine.nemo.state import open_state
+    return open_states(state, mesh), mesh
 
-        ds.close()
-        return open_state(state, mesh), mesh
-    return ds, mesh
+
+def open_states(path: str | Path, grid: Grid) -> xr.Dataset:
+    """Open states of any origin: a states file or store, or what NEMO wrote.
+
+    Parameters
+    ----------
+    path : the file, or one piece of it.
+    grid : its mesh, for files of NEMO.
+
+    Returns
+    -------
+    Dataset with the names of states, lazily.
+
+    Raises
+    ------
+    UserError
+        If it is neither.
+
+    Examples
+    --------
+    >>> from warmstart.testing import basin
+    >>> open_states("restart.nc", basin(nx=6, ny=8, nz=4)[1])
+    Traceback (most recent call last):
+    ...
+    warmstart.errors.UserError: restart.nc does not exist; give an existing NetCDF file of NEMO
+    """
+    from warmstart.engine.nemo.state import open_state
+
+    try:
+        ds = files.open_dataset(path)
+    except UserError:  # compressed, or 4.2's two-dimensional x(y, x): not for xarray alone
+        return open_state(path, grid)
+    if "thetao" in ds and set(ds["thetao"].dims) >= {"z", "y", "x"}:
+        return ds
+    ds.close()
+    return open_state(path, grid)
 
 
 def prognostic(state: xr.Dataset, grid: Grid) -> dict[str, np.ndarray]:

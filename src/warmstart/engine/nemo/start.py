@@ -84,6 +84,20 @@ def date_of(state: xr.Dataset) -> int:
     return 10000 + 100 * (day // 30 + 1) + day % 30 + 1
 
 
+def day_after(date: int) -> int:
+    """The next day, in months of 30 days as DINO counts (``nn_leapy = 30``).
+
+    Examples
+    --------
+    >>> day_after(41230), day_after(50102)
+    (50101, 50103)
+    """
+    year, month, day = date // 10000, date // 100 % 100, date % 100
+    if day < 30:
+        return date + 1
+    return (year + 1) * 10000 + 101 if month == 12 else year * 10000 + (month + 1) * 100 + 1
+
+
 def namelist_lines(entries: Mapping[str, Any]) -> str:
     """Write entries of ``&namrun`` as the lines to put into ``namelist_cfg``.
 

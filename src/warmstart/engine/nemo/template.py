@@ -48,7 +48,7 @@ class Template:
     @property
     def paths(self) -> list[Path]:
         """The file, or each piece."""
-        return [Path(part.encoding.get("source", self.source.path)) for part in self.source.parts]
+        return [_path(self.source, i) for i in range(len(self.source.parts))]
 
     def read(self, name: str) -> np.ndarray:
         """Values of one variable on the mesh, without time; a scalar as a number of no dimension."""
@@ -98,7 +98,7 @@ def open_template(path: str | Path, grid: Grid) -> Template:
     """
     source = open_sources(path)[0]
     try:
-        names = tuple(map(str, source.first.variables))
+        names = _names(_path(source, 0))
         lacking = [name for name in PROGNOSTIC.values() if name not in names]
         if lacking:
             raise UserError(
@@ -119,6 +119,19 @@ def open_template(path: str | Path, grid: Grid) -> Template:
         source.close()
         raise
     return template
+
+
+def _path(source: Source, number: int) -> Path:
+    return Path(source.parts[number].encoding.get("source", source.path))
+
+
+def _names(path: Path) -> tuple[str, ...]:
+    """Variables in the order of the file, with those that xarray cannot hold."""
+    with path.open("rb") as stream:
+        packed = stream.read(2) == GZIP
+    memory = gzip.decompress(path.read_bytes()) if packed else None
+    with netCDF4.Dataset(path.name, memory=memory) if packed else netCDF4.Dataset(path) as ds:
+        return tuple(ds.variables)
 
 
 def _refuse_other_sea(template: Template, grid: Grid, where: str) -> None:
