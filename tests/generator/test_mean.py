@@ -55,7 +55,7 @@ def test_one_candidate_is_the_gaussian_process_of_scikit_learn():
         fitted.offset, fitted.basis, fitted.coefficients, inputs, np.array([[linear, smooth, length, noise]]),
         np.ones((1, len(fitted.basis))),
     )  # fmt: skip
-    kernel = kernels.ConstantKernel(12 / 2 * linear) * kernels.DotProduct(0.0) + kernels.ConstantKernel(
+    kernel = kernels.ConstantKernel(12 / 2 * linear) * kernels.DotProduct(1e-9) + kernels.ConstantKernel(
         smooth
     ) * kernels.RBF(length * np.sqrt(2))
     new, scale = np.array([0.2, 0.4]), np.sqrt((fitted.coefficients[:, 0] ** 2).mean())
