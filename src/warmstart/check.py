@@ -19,8 +19,9 @@ import xarray as xr
 
 from warmstart import thresholds as rulebook
 from warmstart.errors import UserError
-from warmstart.files import open_dataset, open_grid, provenance, refuse_existing, replacing
+from warmstart.files import provenance, refuse_existing, replacing
 from warmstart.grid import Grid
+from warmstart.opening import open_grid, open_state
 from warmstart.physics import balance, budgets, column, transport
 from warmstart.variables import VARIABLES
 
@@ -266,8 +267,8 @@ def _open(source: str | Path | xr.Dataset, grid: str | Path | Grid | None) -> tu
             raise UserError("a Dataset carries no mesh; hand over grid as well")
         ds, mesh = source, grid if isinstance(grid, Grid) else open_grid(grid)
     else:
-        ds = open_dataset(source)
         mesh = _mesh(Path(source), grid)
+        ds = open_state(source, mesh)
     names = [name for name in VARIABLES if name in ds]
     if not names:
         raise UserError(f"{_name(source)} holds no state: expected variables among {', '.join(VARIABLES)}")

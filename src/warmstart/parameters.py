@@ -31,7 +31,8 @@ class Parameter:
     low, high : range in which the engine was shown to be stable and which plans may sample, in `units`.
     scale : ``"linear"`` or ``"log"``: how plans sample the range and how generators see the value.
     description : one sentence.
-    namelist : NEMO namelist group and entry that hold it in DINO, or None where NEMO's DINO has no single entry.
+    namelist : NEMO namelist group and the entry that holds it in DINO, or the product of entries that it is
+        (``-rn_trp``: the entry has the other sign), in `units`; None where DINO has it in its source code or not at all.
     """
 
     name: str
@@ -81,19 +82,19 @@ PARAMETERS: dict[str, Parameter] = {
     for p in (
         Parameter("wind_stress_south", "Pa", 0.2, 0.05, 0.4, "linear", "Zonal wind stress at the southern westerlies (45S)."),
         Parameter("wind_stress_north", "Pa", 0.1, 0.05, 0.2, "linear", "Zonal wind stress at the northern westerlies (45N)."),
-        Parameter("restoring_temperature_north", "degC", 5.0, 0.0, 6.0, "linear", "Restoring temperature at the northern wall, annual mean."),
-        Parameter("restoring_temperature_south", "degC", -0.5, -1.5, 1.0, "linear", "Restoring temperature at the southern wall, annual mean."),
-        Parameter("restoring_temperature_equator", "degC", 27.0, 24.0, 30.0, "linear", "Restoring temperature at the equator."),
-        Parameter("restoring_salinity_north", "1e-3", 35.1, 34.8, 35.6, "linear", "Restoring salinity at the northern wall."),
-        Parameter("restoring_salinity_south", "1e-3", 35.0, 34.6, 35.4, "linear", "Restoring salinity at the southern wall."),
-        Parameter("restoring_salinity_equator", "1e-3", 37.25, 36.5, 38.0, "linear", "Restoring salinity at the equator, without the dip of the rain belt."),
-        Parameter("heat_restoring", "W m-2 K-1", 40.0, 20.0, 80.0, "log", "Heat flux per kelvin between restoring and surface temperature.", ("namusr_def", "rn_trp")),
-        Parameter("salt_restoring", "kg m-2 s-1", 3.858e-3, 1.9e-3, 7.7e-3, "log", "Salt flux per unit of salinity between restoring and surface salinity.", ("namusr_def", "rn_srp")),
+        Parameter("restoring_temperature_north", "degC", 5.0, 0.0, 6.0, "linear", "Restoring temperature at the northern wall, annual mean.", ("namusr_def", "rn_tstar_n")),
+        Parameter("restoring_temperature_south", "degC", -0.5, -1.5, 1.0, "linear", "Restoring temperature at the southern wall, annual mean.", ("namusr_def", "rn_tstar_s")),
+        Parameter("restoring_temperature_equator", "degC", 27.0, 24.0, 30.0, "linear", "Restoring temperature at the equator.", ("namusr_def", "rn_tstar_eq")),
+        Parameter("restoring_salinity_north", "1e-3", 35.1, 34.8, 35.6, "linear", "Restoring salinity at the northern wall.", ("namusr_def", "rn_sstar_n")),
+        Parameter("restoring_salinity_south", "1e-3", 35.0, 34.6, 35.4, "linear", "Restoring salinity at the southern wall.", ("namusr_def", "rn_sstar_s")),
+        Parameter("restoring_salinity_equator", "1e-3", 37.25, 36.5, 38.0, "linear", "Restoring salinity at the equator, without the dip of the rain belt.", ("namusr_def", "rn_sstar_eq")),
+        Parameter("heat_restoring", "W m-2 K-1", 40.0, 20.0, 80.0, "log", "Heat flux per kelvin between restoring and surface temperature.", ("namusr_def", "-rn_trp")),
+        Parameter("salt_restoring", "kg m-2 s-1", 3.858e-3, 1.9e-3, 7.7e-3, "log", "Salt flux per unit of salinity between restoring and surface salinity.", ("namusr_def", "-rn_srp")),
         Parameter("seasonal_amplitude_north", "K", 3.0, 0.0, 6.0, "linear", "Amplitude of the seasonal cycle of the northern restoring temperature."),
         Parameter("seasonal_amplitude_south", "K", 0.5, 0.0, 2.0, "linear", "Amplitude of the seasonal cycle of the southern restoring temperature."),
         Parameter("vertical_diffusivity", "m2 s-1", 2e-5, 1e-5, 2e-4, "log", "Background vertical diffusivity of temperature and salinity.", ("namzdf", "rn_avt0")),
         Parameter("vertical_viscosity", "m2 s-1", 2e-4, 1e-4, 1e-3, "log", "Background vertical viscosity.", ("namzdf", "rn_avm0")),
-        Parameter("eddy_diffusivity", "m2 s-1", 1000.0, 400.0, 3000.0, "log", "Eddy-induced (Gent-McWilliams) and isopycnal (Redi) diffusivity at the equator, times the cosine of latitude."),
+        Parameter("eddy_diffusivity", "m2 s-1", 1000.0, 400.0, 3000.0, "log", "Eddy-induced (Gent-McWilliams) and isopycnal (Redi) diffusivity at the equator, times the cosine of latitude.", ("namtra_eiv", "rn_Ue * rn_Le / 2")),
         Parameter("bottom_drag", "s-1", 1e-6, 3e-7, 1e-5, "log", "Linear drag in the bottom cell."),
         Parameter("lateral_viscosity_factor", "1", 1.0, 0.5, 2.0, "log", "Lateral viscosity as a multiple of 2e-11 m-1 s-1 times the grid spacing cubed (Munk scaling)."),
     )

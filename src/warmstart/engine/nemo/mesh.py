@@ -91,7 +91,7 @@ def _read(sources: list[Source]) -> tuple[Fields, dict[str, Any]]:
                 if values is not None and name not in fields:
                     fields[name] = values
     scalars = {
-        str(n): v.item()
+        str(n): v.values.item()
         for s in sources
         for n, v in s.first.variables.items()
         if v.ndim == 0 and n in ("jperio", "ln_zco", "ln_zps", "ln_sco")

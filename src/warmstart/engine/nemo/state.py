@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Hashable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -102,7 +102,12 @@ def open_state(path: str | Path | Iterable[str | Path], grid: Grid, chunks: Any 
     for name, series in found.items():
         ds[name] = _field(VARIABLES[name], series, records[name], grid)
     ds.attrs = _attrs(sources)
-    ds.set_close(lambda: [source.close() for source in sources])
+
+    def close() -> None:
+        for source in sources:
+            source.close()
+
+    ds.set_close(close)
     return ds if chunks is None else ds.chunk(chunks)
 
 
@@ -276,14 +281,14 @@ def _field(table: Variable, series: list[Series], records: Records, grid: Grid) 
         if isinstance(time, int):
             values = one(records[time], space)
         else:
-            values = _stretch(series, records[time], space)
-            if values is None:
-                shape = wet[space].shape
+            stretch = _stretch(series, records[time], space)
+            if stretch is None:
                 stack = [one(places, space) for places in records[time]]
-                values = np.stack(stack) if stack else np.empty((0, *shape), dtype)
+                stretch = np.stack(stack) if stack else np.empty((0, *wet[space].shape), dtype)
+            values = stretch
         return np.where(wet[space], values, np.nan).astype(dtype)
 
-    attrs = dict(table.attrs)
+    attrs: dict[Hashable, Any] = dict(table.attrs)
     mean = series[0].times.mean or len(records[0]) > 1
     if mean or series[0].times.mean is False:
         attrs["cell_methods"] = "time: mean" if mean else "time: point"
