@@ -288,7 +288,11 @@ def _write(path: Path, members: list[Member], forcing: tuple[str, ...], attrs: d
     for member in members:
         batch.append(load_states(member, forcing, names))
         if member is members[-1] or sum(ds.nbytes for ds in batch) > BATCH_BYTES:
-            _append(path, xr.concat(batch, "sample", join="exact").assign_attrs(attrs), attrs["snapshots"])
+            _append(
+                path,
+                xr.concat(batch, "sample", join="exact").drop_attrs(deep=False).assign_attrs(attrs),
+                attrs["snapshots"],
+            )
             batch = []
     mesh = members[0].grid.ds.drop_encoding()
     mesh.to_zarr(path, mode="a", group="grid", zarr_format=3, consolidated=False)

@@ -6,7 +6,6 @@ module, writes only ``progress.json`` there: the year, second by second, and the
 
 from __future__ import annotations
 
-import ctypes
 import fcntl
 import json
 import logging
@@ -23,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from warmstart.config import dump_yaml, read_yaml
+from warmstart.engine import guard
 from warmstart.errors import UserError
 
 log = logging.getLogger(__name__)
@@ -32,8 +32,6 @@ CRASHES_ALLOWED = 3  #: deaths of the engine in a row without a year of progress
 BAD_INPUT = 2  #: exit code of an engine that refuses its job
 STOP_SECONDS = 10.0  #: an engine that was asked to stop is killed after this time
 POLL_SECONDS = 0.5
-_PR_SET_PDEATHSIG = 1
-_LIBC = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
 
 
 class Stopped(RuntimeError):
@@ -234,7 +232,9 @@ def _attempt(folder: Path, command: list[str], wanted: Callable[[], bool]) -> tu
                 _tell(folder, state="running", year=year)
         return process.wait(), year
     except BaseException:
-        _tell(folder, state="stopped", year=year)  # first: this process may be ended as soon as the engine is gone
+        _tell(
+            folder, state="stopped", year=year
+        )  # first: this process may be ended as soon as the engine is gone
         stop_engine(process)
         raise
 
@@ -256,22 +256,12 @@ def start_engine(command: list[str], errors: Any) -> subprocess.Popen[bytes]:
     >>> start_engine(["true"], subprocess.DEVNULL).wait()
     0
     """
-    parent = os.getpid()
-
-    def die_with_parent() -> None:
-        # only Linux has this; elsewhere the engine's lock keeps a second engine out until the orphan ends
-        if _LIBC is not None:
-            _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-            if os.getppid() != parent:  # the parent died before the line above
-                os._exit(1)
-
     return subprocess.Popen(
-        command,
+        [sys.executable, "-I", "-S", guard.__file__, str(os.getpid()), *command],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=errors,
         start_new_session=True,
-        preexec_fn=die_with_parent,
     )
 
 
