@@ -1,0 +1,45 @@
+"""Put a trained generator into the package: with what is normal (reference.csv) and a held-out truth (control.nc).
+
+python experiments/dino-4deg/ship.py states.zarr generator src/warmstart/pretrained/dino-4deg
+"""
+
+import shutil
+import sys
+from pathlib import Path
+
+import numpy as np
+import xarray as xr
+
+from warmstart.check import check
+from warmstart.files import open_dataset, open_grid, provenance, replacing, write_dataset
+
+HELD_OUT = 7  #: the test member whose parameters the demo asks for
+
+
+def main(store: Path, generator: Path, output: Path) -> None:
+    """Copy the generator, measure the training members, and store the equilibrium of the held-out one."""
+    ds, grid = open_dataset(store), open_grid(store)
+    equilibrium = ds.phase == "equilibrium"
+    training = ds.isel(sample=(equilibrium & (ds.split == "train")).values).load()
+    truth = ds.isel(sample=(equilibrium & (ds.member == HELD_OUT)).values).load()
+    with replacing(output, overwrite=True) as folder:
+        folder.mkdir()
+        for name in ("weights.safetensors", "config.yaml", "normalizer.nc", "README.md"):
+            shutil.copy(generator / name, folder / name)
+        reference = folder / "training.nc"
+        write_dataset(reference, plain(training), grid)
+        check(reference, output=folder / "reference.csv")
+        reference.unlink()
+        write_dataset(folder / "control.nc", plain(truth).assign_attrs(provenance()), grid)
+
+
+def plain(ds: xr.Dataset) -> xr.Dataset:
+    """Drop what zarr left in the encodings."""
+    ds = ds.drop_encoding()
+    for name in [n for n in ds.variables if ds[n].dtype.kind not in "fi"]:
+        ds[name] = (ds[name].dims, np.array(ds[name].values.tolist()), ds[name].attrs)
+    return ds
+
+
+if __name__ == "__main__":
+    main(*map(Path, sys.argv[1:4]))
