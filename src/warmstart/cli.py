@@ -51,14 +51,18 @@ def simulate(
 
 @app.command()
 def dataset(
-    runs: Annotated[Path, typer.Argument(help="Folder of runs, as simulate writes it.")],
+    runs: Annotated[
+        Path, typer.Argument(help="Folder of runs, as simulate writes it, or of your own NEMO runs.")
+    ],
     output: Annotated[Path, typer.Option("-o", "--output", help="The zarr store to write.")],
     overwrite: Overwrite = False,
 ) -> None:
     """Gather finished runs into one store: states, parameters, forcing, grid; split by member."""
-    from warmstart.data.store import dataset as gather
+    from warmstart.gather import dataset as gather
 
-    _print_table(gather(runs, output, overwrite=overwrite), f"{output}")
+    table = gather(runs, output, overwrite=overwrite)
+    # the log says it in full
+    _print_table(table.drop(columns="skipped", errors="ignore"), f"{output}")
 
 
 @app.command()
@@ -188,7 +192,12 @@ def restart(
 
 @app.command()
 def verify(
-    restarts: Annotated[Path, typer.Argument(help="Folder of restarts, as restart writes it.")],
+    restarts: Annotated[
+        Path,
+        typer.Argument(
+            help="Folder of restarts, as restart writes it; for NEMO also a folder of finished runs."
+        ),
+    ],
     output: Annotated[
         Path, typer.Option("-o", "--output", help="NetCDF file of the results; a CSV is written beside it.")
     ],
@@ -201,6 +210,16 @@ def verify(
     years: Annotated[int, typer.Option(min=1, help="Model years to run.")] = 20,
     rest: Annotated[bool, typer.Option(help="Also start from rest.")] = True,
     workers: Annotated[int, typer.Option(min=1, help="Runs at once.")] = 2,
+    engine: Annotated[str, typer.Option(help="Ocean model: veros or nemo.")] = "veros",
+    command: Annotated[
+        str | None, typer.Option("--run", help='NEMO: the command, for example "mpirun -np 36 ./nemo".')
+    ] = None,
+    template: Annotated[
+        Path | None, typer.Option(help="NEMO: run folder with executable, namelists and input; only read.")
+    ] = None,
+    grid: Annotated[
+        Path | None, typer.Option(help="NEMO: mesh_mask.nc, where no run folder holds it.")
+    ] = None,
     overwrite: Overwrite = False,
 ) -> None:
     """Run the ocean model from restarts: shock, drift, years to equilibrium, years saved."""
@@ -208,7 +227,7 @@ def verify(
 
     _, table = run(
         restarts, output, years=years, control=control, reference=reference, rest=rest, workers=workers,
-        overwrite=overwrite, progress=True,
+        overwrite=overwrite, progress=True, engine=engine, run=command, template=template, mesh=grid,
     )  # fmt: skip
     _print_table(table, f"{output}")
 
@@ -322,12 +341,14 @@ def _say(message: str) -> None:
 
 
 def _print_table(table: Any, title: str) -> None:
-    """Print a pandas table with rich: numbers to four digits, right-aligned."""
+    """Print a pandas table with rich: numbers to four digits, right-aligned; parameters stay in the files."""
     from rich.console import Console
     from rich.table import Table
 
+    from warmstart.parameters import PARAMETERS
+
     view = Table(title=title, title_justify="left", header_style="bold", box=None, pad_edge=False)
-    frame = table.reset_index() if table.index.name else table
+    frame = (table.reset_index() if table.index.name else table).drop(columns=[*PARAMETERS], errors="ignore")
     for column in frame.columns:
         numeric = frame[column].dtype.kind in "if"
         view.add_column(str(column), justify="right" if numeric else "left", overflow="fold")
