@@ -19,7 +19,7 @@ _WHERE = {
     "open_state": "warmstart.opening",
     "load": "warmstart.generator.checkpoint",
     "simulate": "warmstart.engine.ensemble",
-    "dataset": "warmstart.data.store",
+    "dataset": "warmstart.gather",
     "train": "warmstart.generator.train",
     "generate": "warmstart.generator.generate",
     "check": "warmstart.check",

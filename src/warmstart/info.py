@@ -9,9 +9,14 @@ import numpy as np
 import xarray as xr
 import yaml
 
+from warmstart.engine.nemo import folders as nemo_folders
+from warmstart.engine.nemo import kind, namelist
+from warmstart.engine.nemo.pieces import open_file
 from warmstart.errors import UserError
-from warmstart.files import open_dataset, open_grid
+from warmstart.files import open_dataset
 from warmstart.grid import Grid
+from warmstart.opening import open_grid
+from warmstart.parameters import PARAMETERS
 
 #: Variables larger than this are described without their range [bytes].
 LARGEST_RANGE = 256 * 2**20
@@ -47,6 +52,8 @@ def describe(path: str | Path) -> str:
         return _generator(path)
     if (path / "plan.yaml").exists():
         return _runs(path)
+    if path.is_dir() and (found := nemo_folders.find(path)):
+        return _nemo(path, found)
     if (path / "restarts.yaml").exists():
         return f"{path}: restarts\n" + (path / "restarts.yaml").read_text()
     if path.suffix in (".yaml", ".yml", ".csv", ".md", ".jsonl"):
@@ -57,12 +64,16 @@ def describe(path: str | Path) -> str:
 
 
 def _dataset(path: Path) -> str:
-    with open_dataset(path) as ds:
-        lines = [f"{path}: {_kind(ds)}", "", "dimensions"]
+    what = kind.recognise(path) if path.is_file() else kind.Kind(kind.OWN)
+    # NEMO's calendars and coordinates are not those that xarray expects
+    foreign = what.name in (*kind.NEMO, kind.CMIP)
+    with open_file(path) if foreign else open_dataset(path) as ds:
+        lines = [f"{path}: {what if foreign else _kind(ds)}", "", "dimensions"]
         lines += [f"  {name:<12} {size}" for name, size in ds.sizes.items()]
         for title, names in _sections(ds):
             lines += ["", title] + [_variable(ds[name]) for name in names]
-        lines += _grid_lines(path)
+        if not foreign or what.name in (kind.MESH, kind.DOMAIN):
+            lines += _grid_lines(path)
         if ds.attrs:
             lines += ["", "attributes"] + [f"  {k:<20} {v}" for k, v in ds.attrs.items()]
     return "\n".join(lines)
@@ -145,6 +156,23 @@ def _runs(path: Path) -> str:
             status = yaml.safe_load((member / "status.yaml").read_text()) or {}
         shown = {k: v for k, v in status.items() if not isinstance(v, (dict, list))}
         lines.append(f"  {member.name}  " + "  ".join(f"{k}={v}" for k, v in shown.items()))
+    return "\n".join(lines)
+
+
+def _nemo(path: Path, folders: list[Path]) -> str:
+    """Runs of NEMO in a folder: what each holds, without opening the states."""
+    lines = [f"{path}: {len(folders)} run{'s' * (len(folders) > 1)} of NEMO"]
+    for folder in folders:
+        lines += ["", f"{folder.name}"]
+        for file in sorted(p for p in folder.glob("*.nc*") if p.is_file()):
+            try:
+                lines.append(f"  {file.name:<44} {kind.recognise(file)}")
+            except UserError as error:
+                lines.append(f"  {file.name:<44} {error}")
+        if (folder / namelist.CFG).exists():
+            values, unknown = namelist.parameters(folder)
+            lines += [f"  {name:<44} {value:g} {PARAMETERS[name].units}" for name, value in values.items()]
+            lines += [f"  {n:<44} unknown: {why}" for n, why in unknown.items() if PARAMETERS[n].namelist]
     return "\n".join(lines)
 
 

@@ -10,12 +10,8 @@ import xarray as xr
 
 from warmstart import files
 from warmstart.engine.nemo import kind, mesh, state
-from warmstart.engine.nemo.pieces import open_file, total
 from warmstart.errors import UserError
 from warmstart.grid import Grid
-
-#: Names of NEMO's meshes, best first.
-MESHES = ("*mesh_mask*.nc*", "*domain_cfg*.nc*", "*domcfg*.nc*")
 
 
 def open_grid(path: str | Path | Iterable[str | Path]) -> Grid:
@@ -46,12 +42,12 @@ def open_grid(path: str | Path | Iterable[str | Path]) -> Grid:
         return mesh.open_grid(path)
     path = Path(path)
     if path.is_dir() and not _is_zarr(path):
-        return mesh.open_grid(mesh_in(path))
+        return mesh.open_grid(mesh.find(path))
     if not path.is_file() or kind.recognise(path).name in (kind.OWN, kind.OTHER):
         return files.open_grid(path)
     if kind.recognise(path).name in (kind.MESH, kind.DOMAIN):
         return mesh.open_grid(path)
-    return mesh.open_grid(mesh_in(path.parent, f"{path} carries no mesh"))
+    return mesh.open_grid(mesh.find(path.parent, f"{path} carries no mesh"))
 
 
 def open_state(
@@ -98,49 +94,8 @@ def open_state(
     if what.name in (kind.MESH, kind.DOMAIN):
         raise UserError(f"{first} is a mesh ({what}), no state; give a restart or output")
     if grid is None:
-        grid = open_grid(mesh_in(first.parent, f"{first} needs its mesh"))
+        grid = open_grid(mesh.find(first.parent, f"{first} needs its mesh"))
     return state.open_state(paths, grid if isinstance(grid, Grid) else open_grid(grid), chunks)
-
-
-def mesh_in(folder: Path, why: str = "") -> Path | list[Path]:
-    """Find NEMO's mesh in a folder.
-
-    Parameters
-    ----------
-    folder : where to look.
-    why : beginning of the message if there is none.
-
-    Returns
-    -------
-    The file, or the first of its pieces.
-
-    Raises
-    ------
-    UserError
-        If there is none, or several.
-
-    Examples
-    --------
-    >>> mesh_in(Path("no-such-folder"))
-    Traceback (most recent call last):
-    ...
-    warmstart.errors.UserError: no-such-folder holds no mesh_mask.nc or domain_cfg.nc; give the mesh of the run (--grid)
-    """
-    for pattern in MESHES:
-        found = sorted(p for p in folder.glob(pattern) if p.is_file())
-        if not found:
-            continue
-        if len(found) == 1:
-            return found[0]
-        with open_file(found[0]) as ds:
-            if total(ds) > 1:
-                return found
-        names = ", ".join(p.name for p in found[:4])
-        raise UserError(f"{folder} holds several meshes ({names}); give one of them (--grid)")
-    beginning = f"{why}, and " if why else ""
-    raise UserError(
-        f"{beginning}{folder} holds no mesh_mask.nc or domain_cfg.nc; give the mesh of the run (--grid)"
-    )
 
 
 def _is_zarr(path: Path) -> bool:

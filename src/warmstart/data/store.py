@@ -6,6 +6,7 @@ import json
 import logging
 import math
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -42,6 +43,7 @@ class Member:
     values : its parameters.
     forcing : the forcing profiles that the file holds.
     version : version of the package that ran it.
+    source : opens its states where they are no ``states.nc``: the user's own files. They are stored in single precision.
     """
 
     index: int
@@ -53,6 +55,7 @@ class Member:
     values: dict[str, float]
     forcing: tuple[str, ...]
     version: str
+    source: Callable[[], xr.Dataset] | None = None
 
 
 def dataset(
@@ -88,7 +91,35 @@ def dataset(
     """
     runs, output = Path(runs), Path(output)
     files.refuse_existing(output, overwrite)
-    members = [read_member(folder, transient) for folder in _finished(runs)]
+    return store([read_member(folder, transient) for folder in _finished(runs)], runs, output, overwrite)
+
+
+def store(members: list[Member], runs: Path, output: Path, overwrite: bool = False) -> pd.DataFrame:
+    """Write members into one store; see :func:`dataset`.
+
+    Parameters
+    ----------
+    members : what each run contributes.
+    runs : the folder they came from.
+    output : the store to write.
+    overwrite : whether an existing store may be replaced.
+
+    Returns
+    -------
+    As :func:`dataset`.
+
+    Raises
+    ------
+    UserError
+        If no member holds a snapshot, or the members are on different meshes.
+
+    Examples
+    --------
+    >>> store([], Path("runs"), Path("states.zarr"))
+    Traceback (most recent call last):
+    ...
+    warmstart.errors.UserError: no member of runs holds a snapshot; let them run longer, or take the transient ones too
+    """
     for member in members:
         members[0].grid.require_same(member.grid, str(member.path.parent))
     members = sorted((m for m in members if m.chosen.size), key=lambda m: m.index)
@@ -214,8 +245,10 @@ def load_states(member: Member, forcing: tuple[str, ...] = (), names: tuple[str,
     >>> load_states(read_member(Path("runs/member_000")))  # doctest: +SKIP
     """
     try:
-        with files.open_dataset(member.path) as opened:
+        with member.source() if member.source else files.open_dataset(member.path) as opened:
             ds = opened[[*STATE_VARIABLES, *forcing]].isel(time=member.chosen).load()
+        if member.source:
+            ds = ds.astype("float32")
     except (OSError, RuntimeError, ValueError) as error:
         raise UserError(
             f"cannot read {member.path}: {error}; the file is damaged, run this member anew"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -32,7 +32,7 @@ class _Array(BackendArray):
 
 
 def variable(
-    dims: tuple[str, ...], shape: tuple[int, ...], dtype: Any, read: Reader, attrs: Mapping[Hashable, Any]
+    dims: tuple[str, ...], shape: tuple[int, ...], dtype: Any, read: Reader, attrs: Mapping[Any, Any]
 ) -> xr.Variable:
     """Make a variable that is read on demand.
 

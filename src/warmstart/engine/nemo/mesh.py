@@ -11,7 +11,7 @@ import numpy as np
 import xarray as xr
 
 from warmstart.engine.nemo.names import arrange
-from warmstart.engine.nemo.pieces import Source, open_sources
+from warmstart.engine.nemo.pieces import Source, open_file, open_sources, total
 from warmstart.errors import UserError
 from warmstart.grid import HORIZONTAL, MASKS, THREE_D, VERTICAL, Grid
 
@@ -24,6 +24,8 @@ CYCLIC = (1, 4, 6, 7)
 ALIASES = {"ff_f": ("ff_f", "ff"), "e3t_0": ("e3t_0", "e3t"), "e3u_0": ("e3u_0", "e3u"), "e3v_0": ("e3v_0", "e3v"),
            "e3w_0": ("e3w_0", "e3w"), "gdept_1d": ("gdept_1d", "gdept_0"),
            "gdepw_1d": ("gdepw_1d", "gdepw_0"), "e3t_1d": ("e3t_1d", "e3t_0"), "e3w_1d": ("e3w_1d", "e3w_0")}  # fmt: skip
+#: Names of mesh files, best first.
+MESHES = ("*mesh_mask*.nc*", "*domain_cfg*.nc*", "*domcfg*.nc*")
 #: Variables that help where others are missing.
 HELPERS_2D = ("top_level", "bottom_level", "mbathy", "e3t_ps", "e3w_ps")
 
@@ -74,6 +76,47 @@ def open_grid(path: str | Path | Iterable[str | Path]) -> Grid:
         fields["ff_t"] = 2 * EARTH_ROTATION * np.sin(np.deg2rad(fields["gphit"]))
     fields["bathymetry"] = (fields["e3t_0"] * fields["tmask"]).sum(axis=0)
     return _grid(fields, periodic, attrs, scalars)
+
+
+def find(folder: Path, why: str = "") -> Path | list[Path]:
+    """Find NEMO's mesh in a folder.
+
+    Parameters
+    ----------
+    folder : where to look.
+    why : beginning of the message if there is none.
+
+    Returns
+    -------
+    The file, or the first of its pieces.
+
+    Raises
+    ------
+    UserError
+        If there is none, or several.
+
+    Examples
+    --------
+    >>> find(Path("no-such-folder"))
+    Traceback (most recent call last):
+    ...
+    warmstart.errors.UserError: no-such-folder holds no mesh_mask.nc or domain_cfg.nc; give the mesh of the run (--grid)
+    """
+    for pattern in MESHES:
+        found = sorted(p for p in folder.glob(pattern) if p.is_file())
+        if not found:
+            continue
+        if len(found) == 1:
+            return found[0]
+        with open_file(found[0]) as ds:
+            if total(ds) > 1:
+                return found
+        names = ", ".join(p.name for p in found[:4])
+        raise UserError(f"{folder} holds several meshes ({names}); give one of them (--grid)")
+    beginning = f"{why}, and " if why else ""
+    raise UserError(
+        f"{beginning}{folder} holds no mesh_mask.nc or domain_cfg.nc; give the mesh of the run (--grid)"
+    )
 
 
 def _read(sources: list[Source]) -> tuple[Fields, dict[str, Any]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Hashable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -288,7 +288,7 @@ def _field(table: Variable, series: list[Series], records: Records, grid: Grid) 
             values = stretch
         return np.where(wet[space], values, np.nan).astype(dtype)
 
-    attrs: dict[Hashable, Any] = dict(table.attrs)
+    attrs: dict[str, Any] = {**table.attrs}
     mean = series[0].times.mean or len(records[0]) > 1
     if mean or series[0].times.mean is False:
         attrs["cell_methods"] = "time: mean" if mean else "time: point"

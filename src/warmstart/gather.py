@@ -1,0 +1,195 @@
+"""The verb ``dataset``: an ensemble of this package, or the user's own NEMO runs, become one store of states."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from warmstart import files, parameters
+from warmstart.check import METRICS
+from warmstart.data import store as stores
+from warmstart.engine.nemo.folders import Run, find, read_run
+from warmstart.engine.verdict import Verdict, judge
+from warmstart.errors import UserError
+from warmstart.grid import Grid
+from warmstart.variables import STATE_VARIABLES, VARIABLES
+
+log = logging.getLogger(__name__)
+
+#: Metrics along a run: what its verdict is made of.
+SERIES = (
+    "thetao_mean",
+    "so_mean",
+    "thetao_deep",
+    "channel_transport",
+    "overturning_north",
+    "overturning_abyssal",
+)
+
+
+def dataset(
+    runs: str | Path, output: str | Path, overwrite: bool = False, transient: bool = True
+) -> pd.DataFrame:
+    """Gather finished runs into one zarr store: states, parameters, grid, split by member.
+
+    The folder says by its content which engine made it. Of NEMO, each folder in `runs` is a run: a mesh (or one for all in
+    `runs` itself), ``namelist_cfg`` and ``namelist_ref``, restarts or output. Its states are the restarts, or the output
+    of one frequency, whichever are more; drift and verdict follow from these states; a snapshot is of the phase
+    ``equilibrium`` if it lies in the years for which the verdict is *equilibrium* or *near*. A run that cannot be used is
+    skipped with its reason. Parameters are those that the namelists of all runs hold.
+
+    Parameters
+    ----------
+    runs : folder that ``warmstart simulate`` wrote, a folder of NEMO runs, or one of them.
+    output : the store to write, ``states.zarr``.
+    overwrite : whether an existing store may be replaced.
+    transient : whether to take the snapshots on the way to equilibrium too.
+
+    Returns
+    -------
+    One row a member: ``member split snapshots equilibrium first_year last_year drift verdict`` and parameters; years in
+    model years, drift in K/century. For NEMO also ``run source skipped``, and rows for the runs that were skipped.
+
+    Raises
+    ------
+    UserError
+        If there is nothing to take; the message says what was skipped and why.
+
+    Examples
+    --------
+    >>> dataset("no-such-folder", "states.zarr")
+    Traceback (most recent call last):
+    ...
+    warmstart.errors.UserError: no-such-folder does not exist; give the folder that 'warmstart simulate' wrote, or NEMO runs
+    """
+    runs, output = Path(runs), Path(output)
+    if not runs.is_dir():
+        raise UserError(
+            f"{runs} does not exist; give the folder that 'warmstart simulate' wrote, or NEMO runs"
+        )
+    own = any((p / "status.yaml").exists() for p in runs.glob("member_*"))
+    folders = [] if own or (runs / "plan.yaml").exists() else find(runs)
+    if not folders:
+        return stores.dataset(runs, output, overwrite=overwrite, transient=transient)
+    files.refuse_existing(output, overwrite)
+    return _gather_nemo(folders, runs, output, overwrite, transient)
+
+
+def _gather_nemo(
+    folders: list[Path], runs: Path, output: Path, overwrite: bool, transient: bool
+) -> pd.DataFrame:
+    """Take what can be taken of each run and say what cannot."""
+    rows: dict[Path, dict[str, Any]] = {
+        f: {"run": f.name, "member": _index(f, i), "source": "", "skipped": ""} for i, f in enumerate(folders)
+    }
+    found: dict[Path, Run] = {}
+    for folder in folders:
+        try:
+            found[folder] = read_run(folder)
+        except UserError as error:
+            rows[folder]["skipped"] = str(error)
+    members: list[stores.Member] = []
+    mesh = _commonest([run.grid for run in found.values()])
+    for folder, run in found.items():
+        try:
+            if mesh is not None and run.grid.fingerprint != mesh.fingerprint:
+                raise UserError(f"on another grid than most runs: {run.grid!r}; they are on {mesh!r}")
+            members.append(_member(run, rows[folder]["member"], transient))
+        except UserError as error:
+            rows[folder]["skipped"] = str(error)
+            continue
+        rows[folder] |= {"source": run.source, **run.values}
+        for note in run.notes:
+            log.info("%s: %s", folder.name, note)
+    skipped = {row["run"]: row["skipped"] for row in rows.values() if row["skipped"]}
+    for name, why in skipped.items():
+        log.warning("%s skipped: %s", name, why)
+    if not any(m.chosen.size for m in members):
+        raise UserError(f"{runs}: nothing to take: " + "; ".join(f"{n}: {why}" for n, why in skipped.items()))
+    _say_incomplete([row for row in rows.values() if not row["skipped"]])
+    return _table(stores.store(members, runs, output, overwrite), list(rows.values()))
+
+
+def _commonest(grids: list[Grid]) -> Grid | None:
+    """The mesh that most runs are on, of equals the first."""
+    prints = [grid.fingerprint for grid in grids]
+    return max(grids, key=lambda g: prints.count(g.fingerprint)) if grids else None
+
+
+def _index(folder: Path, position: int) -> int:
+    """Number of a member: that in its name, else its place among the runs, used or not."""
+    digits = folder.name.removeprefix("member_")
+    return int(digits) if digits != folder.name and digits.isdigit() else position
+
+
+def _member(run: Run, index: int, transient: bool) -> stores.Member:
+    """What a run contributes to the store."""
+    series = _series(run)
+    verdict = judge(series)
+    phase = _phase(series["year"].values, verdict)
+
+    def source() -> xr.Dataset:
+        ds = run.open()
+        return ds.drop_vars("time", errors="ignore").assign_coords(
+            phase=("time", phase.astype(object), {"long_name": "transient or equilibrium"})
+        )
+
+    chosen = np.flatnonzero((phase == "equilibrium") | transient)
+    return stores.Member(
+        index=index, path=run.folder, grid=run.grid, chosen=chosen, drift=verdict.drift, verdict=verdict.verdict,
+        values=run.values, forcing=(), version=f"NEMO {run.version}", source=source,
+    )  # fmt: skip
+
+
+def _phase(years: np.ndarray, verdict: Verdict) -> np.ndarray:
+    """The years that were judged to be in equilibrium, or near it, and those before."""
+    settled = verdict.verdict != "drifting"
+    return np.where(settled & (years >= years[-1] - verdict.years), "equilibrium", "transient")
+
+
+def _series(run: Run) -> xr.Dataset:
+    """Deep temperature and transports of every state, one state in memory at a time."""
+    rows = []
+    with run.open() as ds:
+        for i in range(ds.sizes["time"]):
+            state = (
+                ds[list(STATE_VARIABLES)].isel(time=[i]).drop_vars(["time", "year"], errors="ignore").load()
+            )
+            _require_finite(state, run.grid, f"year {float(ds['year'][i]):g}")
+            rows.append({n: float(METRICS[n].function(state, run.grid).values[0]) for n in SERIES})
+        years = ds["year"].values
+    columns = {n: ("time", np.array([row[n] for row in rows])) for n in SERIES}
+    return xr.Dataset(columns, {"year": ("time", years)})
+
+
+def _require_finite(state: xr.Dataset, grid: Grid, when: str) -> None:
+    for name in STATE_VARIABLES:
+        mask = grid.mask(VARIABLES[name].point)
+        sea = (mask if VARIABLES[name].three_d else mask.isel(z=0)).values
+        holes = int((~np.isfinite(state[name].values) & sea).sum())
+        if holes:
+            raise UserError(f"{name} is not finite at {holes} of {int(sea.sum())} points at sea in {when}")
+
+
+def _say_incomplete(taken: list[dict[str, Any]]) -> None:
+    """Name the parameters that some runs have and others lack: the store can hold none of them."""
+    for name in parameters.PARAMETERS:
+        lacking = [row["run"] for row in taken if name not in row]
+        if 0 < len(lacking) < len(taken):
+            log.warning("%s is not in the store: unknown for %s", name, ", ".join(lacking[:5]))
+
+
+def _table(table: pd.DataFrame, rows: list[dict[str, Any]]) -> pd.DataFrame:
+    """The store's table, with the folders, where the states came from, and the runs that were skipped."""
+    front = pd.DataFrame(rows)[["run", "member", "source", "skipped"]]
+    merged = front.merge(table, on="member", how="left")
+    for name in ("snapshots", "equilibrium"):
+        merged[name] = merged[name].fillna(0).astype("int64")
+    merged["split"] = merged["split"].fillna("")
+    merged["verdict"] = merged["verdict"].fillna("skipped")
+    return merged[[*(c for c in merged if c != "skipped"), "skipped"]]
