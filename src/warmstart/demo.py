@@ -234,6 +234,6 @@ def _report(output: Path, source: Path, say: Callable[[str], None]) -> Path:
     say(f"5/5 report: one page that opens offline, {page}")
     from warmstart.report.html import report
 
-    paths = [output / "states.nc", output / "metrics.csv", output / "verify.nc"]
+    paths = [output / "states.nc", output / "metrics.csv", output / "verify.nc", source]
     report(paths, page, control=source / CONTROL, overwrite=True)
     return page

@@ -5,6 +5,7 @@ import re
 from html.parser import HTMLParser
 
 import numpy as np
+import pandas as pd
 import pytest
 import xarray as xr
 from report_inputs import verification, write_control, write_states
@@ -145,6 +146,25 @@ def test_differences_are_drawn_where_there_is_a_control(made):
     assert made.html.count(">difference</text>") == panels
     series = 4  # kinetic energy and transport of the first days, transport and deep temperature of all years
     assert made.html.count("minus control</text>") == series
+
+
+def test_a_control_that_still_drifts_is_not_called_an_equilibrium(made, tmp_path, undrawn):
+    for drift, said in ((0.2, True), (0.005, False)):
+        ds = verification().assign(
+            drift_thetao_deep=("start", [0.0, 0.0, drift, 0.0], {"units": "K/century"})
+        )
+        files.write_dataset(tmp_path / f"{drift}.nc", ds)
+        html = report(tmp_path / f"{drift}.nc", tmp_path / f"{drift}.html").read_text()
+        assert ("The control itself drifts by 0.20 K/century" in html) is said
+
+
+def test_without_years_saved_the_page_says_why(tmp_path, undrawn):
+    rows = [("generated 0", "years_saved", np.nan, "years", "not computed: this start did not arrive itself")]
+    pd.DataFrame(rows, columns=["start", "metric", "value", "unit", "note"]).to_csv(
+        tmp_path / "verify.csv", index=False
+    )
+    html = report(tmp_path / "verify.csv", tmp_path / "a.html").read_text()
+    assert "no restart arrived at the equilibrium" in html
 
 
 def test_verdicts_are_words_and_failures_come_first(made):

@@ -12,8 +12,20 @@ from markupsafe import Markup
 
 from warmstart import parameters
 from warmstart.check import METRICS, summary
-from warmstart.report.inputs import Inputs, control_state, training_ranges
-from warmstart.report.page import Section, Table, Text, Tile, badge, exactly, gauge, moment, number, span
+from warmstart.report.inputs import Inputs, States, control_index, control_state, training_ranges
+from warmstart.report.page import (
+    ABSENT,
+    Section,
+    Table,
+    Text,
+    Tile,
+    badge,
+    exactly,
+    gauge,
+    moment,
+    number,
+    span,
+)
 from warmstart.report.style import pretty_units
 
 #: Headline metrics: name on the tile, factor and units in which they are shown.
@@ -58,7 +70,43 @@ def lead(inputs: Inputs) -> list[tuple[str, str]]:
         attrs |= {"created": moment(attrs["created"])} if "created" in attrs else {}
         pairs += [(n, attrs[k]) for n, k in (("Made", "created"), ("Command", "command")) if attrs.get(k)]
         pairs = [(n, Markup("<code>{}</code>").format(v) if n == "Command" else v) for n, v in pairs]
+    if inputs.generated is not None and inputs.control is not None:
+        pairs.append(("Control", control_words(inputs.control, control_index(inputs))))
     return pairs
+
+
+def control_words(control: States, index: int) -> str:
+    """Say which simulation the control is, and how far it is from equilibrium as far as it says so.
+
+    Parameters
+    ----------
+    control : states of the control.
+    index : of the state compared with.
+
+    Returns
+    -------
+    Such as ``"member 7, year 620, drifting (0.23 K/century below 2000 m)"``.
+
+    Examples
+    --------
+    >>> from warmstart.testing import basin
+    >>> import pathlib
+    >>> state, grid = basin(nx=6, ny=8, nz=4)
+    >>> ds = state.expand_dims(sample=1).assign_coords(member=("sample", [7]), year=("sample", [620.0]))
+    >>> control_words(States(pathlib.Path("control.nc"), ds, grid), 0)
+    'member 7, year 620'
+    """
+    ds = control.ds
+    found = {
+        name: np.ravel(ds[name].values)[index if ds[name].size > 1 else 0]
+        for name in ("member", "year", "verdict", "drift")
+        if name in ds.variables
+    }
+    words = [f"{name} {float(found[name]):g}" for name in ("member", "year") if name in found]
+    words = words or [control.path.name]
+    drift = float(found.get("drift", math.nan))
+    how_far = f" ({number(drift, 2)} K/century below 2000 m)" if math.isfinite(drift) else ""
+    return ", ".join(words + ([f"{found['verdict']}{how_far}"] if "verdict" in found else []))
 
 
 def _listed(values: np.ndarray) -> str:
@@ -208,14 +256,26 @@ def _verify_tiles(table: pd.DataFrame) -> list[Tile]:
                 notes,
             )
         )
-    saved = generated[generated["metric"] == "years_saved"].dropna(subset=["value"])
-    if len(saved):
-        bound = saved["note"].str.contains("lower bound").any()
-        least = float(saved["value"].min())
-        total = int((generated["metric"] == "years_saved").sum())
-        notes = [f"least of {len(saved)} of {total} restarts"] if total > 1 else []
-        notes += ["rest had not arrived at the end"] if bound else []
-        tiles.append(
-            Tile("Model years saved", ("≥ " if bound else "") + exactly(least, 3, trim=True), "", notes)
-        )
-    return tiles
+    return [*tiles, *_saved_tile(generated)]
+
+
+def _saved_tile(generated: pd.DataFrame) -> list[Tile]:
+    """Years saved, else years of the spin-up passed, else why there is no such number."""
+    names = {"years_saved": "Model years saved", "spinup_years_passed": "Spin-up years passed"}
+    for metric, name in names.items():
+        rows = generated[generated["metric"] == metric]
+        known = rows.dropna(subset=["value"])
+        if len(known):
+            bound = known["note"].str.startswith(">").any()
+            value = ("≥ " if bound else "") + exactly(float(known["value"].min()), 3, trim=True)
+            notes = [f"least of {len(known)} of {len(rows)} restarts"] if len(rows) > 1 else []
+            bounded = {
+                "years_saved": "rest had not arrived at the end",
+                "spinup_years_passed": "by the control's own spin-up",
+            }
+            return [Tile(name, value, "", notes + ([bounded[metric]] if bound else []))]
+    said = generated[generated["metric"] == "years_saved"]["note"].str.removeprefix("not computed: ")
+    reasons = said.replace(
+        "this start did not arrive itself", "no restart arrived at the equilibrium"
+    ).unique()
+    return [Tile(names["years_saved"], ABSENT, "", list(reasons))] if len(reasons) else []

@@ -96,9 +96,7 @@ def _checked(inputs: Inputs) -> Inputs:
 
 def _title(inputs: Inputs) -> str:
     if inputs.generated is not None:
-        return "Generated equilibrium states, checked" + (
-            " and restarted" if inputs.verify is not None else ""
-        )
+        return "Generated ocean states, checked" + (" and restarted" if inputs.verify is not None else "")
     if inputs.verify is not None:
         return "Restarts, verified"
     if inputs.ensemble is not None:

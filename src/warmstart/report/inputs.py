@@ -202,7 +202,7 @@ def _recognise(path: Path, quiet: bool = False) -> tuple[str, Any] | None:
         return "verify", ds.load()
     if "thetao" not in ds:
         return None
-    if "member" in ds.variables and "split" in ds.variables:
+    if "split" in ds.variables and "member" in ds.variables and np.unique(ds["member"].values).size > 1:
         return "ensemble", _store(path)
     return "generated" if "generator" in ds.attrs or "seed" in ds.variables else "states", _states(path)
 

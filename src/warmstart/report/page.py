@@ -185,12 +185,12 @@ def moment(text: Any) -> str:
 
 
 def with_units(text: str, units: str) -> str:
-    """A number and its units.
+    r"""A number and its units, which no line break parts.
 
     Examples
     --------
     >>> with_units("3", "m s-1")
-    '3 m s⁻¹'
+    '3\xa0m s⁻¹'
     """
     return f"{text}\N{NO-BREAK SPACE}{pretty_units(units)}".strip()
 

@@ -87,7 +87,11 @@ def _every_value(table: pd.DataFrame) -> Table:
     units = table.drop_duplicates("metric").set_index("metric")["unit"]
     columns = [("Metric", "tight"), ("Units", "tight"), *((f"sample {i}", "n small") for i in wide.columns)]
     rows = [
-        (Markup("<code>{}</code>").format(name), pretty_units(units[name]), *(repr(float(v)) if np.isfinite(v) else ABSENT for v in row))
+        (
+            Markup("<code>{}</code>").format(name),
+            pretty_units(units[name]),
+            *(repr(float(v)) if np.isfinite(v) else ABSENT for v in row),
+        )
         for name, row in zip(wide.index, wide.to_numpy(), strict=True)
     ]
     return Table(columns, rows, folded="Every value, all digits, as in metrics.csv")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,6 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
+from warmstart.engine.verdict import EQUILIBRIUM_DRIFT
 from warmstart.report.figures import series
 from warmstart.report.inputs import Inputs
 from warmstart.report.page import ABSENT, Plot, Section, Table, Text, exactly, number, span, with_units
@@ -49,7 +51,7 @@ def trial_sections(inputs: Inputs) -> list[Section]:
     parts: list[Any] = []
     ds = inputs.verify
     if ds is not None:
-        parts += [Text(_who(ds)), *_shock(ds), *_years(ds), *_distance(ds)]
+        parts += [Text(_who(ds)), *_unsettled(ds), *_shock(ds), *_years(ds), *_distance(ds)]
     if inputs.verify_table is not None:
         parts += _table(inputs.verify_table)
     return [Section("restart", "Restarted in the ocean model", parts)] if parts else []
@@ -74,12 +76,26 @@ def kind_of(start: str) -> str:
 def _who(ds: xr.Dataset) -> str:
     names = _names(ds)
     made = [n for n in names if kind_of(n) == "generated"]
-    others = {"control": "the true equilibrium (control)", "rest": "rest"}
+    others = {"control": "the control (simulated, same parameters)", "rest": "rest"}
     starts = [f"{len(made)} generated state{'s' if len(made) != 1 else ''}"] if made else []
     starts += [others.get(n, n) for n in names if n not in made]
     listed = starts[0] if len(starts) == 1 else f"{', '.join(starts[:-1])} and {starts[-1]}"
     length = f" for {ds.attrs['years']:g} years" if "years" in ds.attrs else ""
     return f"The ocean model ran{length} from {listed}; the first 30 days with equal time steps for momentum and tracers."
+
+
+def _unsettled(ds: xr.Dataset) -> list[Text]:
+    """A warning if the control itself still drifts: what is called equilibrium is not one."""
+    if "drift_thetao_deep" not in ds or "control" not in ds["start"].values:
+        return []
+    drift = float(ds["drift_thetao_deep"].sel(start="control"))
+    if not abs(drift) >= EQUILIBRIUM_DRIFT:
+        return []
+    said = (
+        f"The control itself drifts by {number(drift, 2)} K/century below 2000 m over these years, more than the "
+        f"{EQUILIBRIUM_DRIFT:g} K/century that count as equilibrium: it is what the simulation had reached, not its end."
+    )
+    return [Text(said, "note")]
 
 
 def _line(start: str, many: bool) -> dict[str, Any]:
@@ -135,7 +151,7 @@ def _legend(figure: Figure, starts: Sequence[str], extra: Sequence[Line2D] = ())
     for start in starts:
         counts[kind_of(start)] = counts.get(kind_of(start), 0) + 1
     many = counts.get("generated", 0) > 3
-    words = {"rest": "start from rest", "control": "control (true equilibrium)"}
+    words = {"rest": "start from rest"}
     handles = [
         Line2D([], [], **_line(kind, many), label=words.get(kind, kind) + (f" ({n})" if n > 1 else ""))
         for kind, n in counts.items()
@@ -283,10 +299,7 @@ def _table(table: pd.DataFrame) -> list[Table]:
 
 def _cell(value: float, note: str) -> Any:
     """A value, marked where it is a bound."""
+    bound = re.match(r">=? ([\d.e+]+)", note)
     if not np.isfinite(value):
-        return (
-            Markup("&gt;\N{NO-BREAK SPACE}{}").format(note.split(":")[0].removeprefix("> "))
-            if note.startswith("> ")
-            else ABSENT
-        )
-    return ("≥ " if note.startswith("> ") else "") + exactly(value, 3, trim=True)
+        return f">\N{NO-BREAK SPACE}{bound[1]}" if bound else ABSENT
+    return ("≥\N{NO-BREAK SPACE}" if bound else "") + exactly(value, 3, trim=True)
