@@ -45,6 +45,7 @@ class Target:
     unit : where `spread` comes from, for readers.
     own : distances of its snapshots, each from the mean of the others [1].
     spinup : years and distances of the snapshots on the way there; empty arrays if there are none.
+    of_run : whether its snapshots are those of the run called ``control`` itself.
     """
 
     mean: xr.Dataset
@@ -52,6 +53,7 @@ class Target:
     unit: str
     own: np.ndarray
     spinup: tuple[np.ndarray, np.ndarray]
+    of_run: bool = False
 
 
 def compare(
@@ -172,7 +174,7 @@ def _union(
 def _threshold(ds: xr.Dataset, target: Target) -> dict[str, Any]:
     """Distance within which a state counts as equilibrium, and from how many snapshots it was taken."""
     own = target.own
-    if CONTROL in ds["start"].values:
+    if CONTROL in ds["start"].values and not target.of_run:
         run = ds["distance"].sel(start=CONTROL).where(ds["snapshot_year"] >= 1.0, drop=True).values
         own = np.concatenate([own, run[np.isfinite(run)]])
     return {"distance_threshold": equilibrium.threshold(own), "distance_threshold_snapshots": int(own.size)}
@@ -363,6 +365,8 @@ def _spinup_row(one: xr.Dataset) -> dict[str, Any]:
 def _error(one: xr.Dataset, metric: str) -> str:
     """Standard error and span of a drift; nothing for other metrics."""
     if f"{metric}_error" not in one:
+        if not np.isfinite(float(one[metric])):
+            return "not computed: no record of both this start and the control in the first 30 days"
         return "largest relative deviation from the control in 30 days"
     if not np.isfinite(float(one[metric])):
         return "not computed: fewer than three rows in the last ten years"

@@ -56,6 +56,10 @@ def verify(
     folder: str | Path | None = None,
     overwrite: bool = False,
     progress: bool | None = None,
+    engine: str = "veros",
+    run: str | None = None,
+    template: str | Path | None = None,
+    mesh: str | Path | None = None,
 ) -> tuple[xr.Dataset, pd.DataFrame]:
     """Run the engine from restarts, from the true equilibrium and from rest, and compare.
 
@@ -80,6 +84,9 @@ def verify(
     folder : where the runs go, kept for continuing; by default beside `output`, ending in ``_runs``.
     overwrite : whether existing outputs may be replaced.
     progress : whether to show a progress bar.
+    engine : ``"veros"``, or ``"nemo"``, for which see :func:`warmstart.verify_nemo.verify_nemo`: `restarts` may then be a
+        folder of finished runs.
+    run, template, mesh : for NEMO, the command, the run folder to take everything else from, and ``mesh_mask.nc``.
 
     Returns
     -------
@@ -96,6 +103,15 @@ def verify(
     --------
     >>> ds, table = verify("restarts", "verify.nc", control="control.nc")  # doctest: +SKIP
     """
+    if engine == "nemo":
+        from warmstart.verify_nemo import verify_nemo
+
+        return verify_nemo(
+            restarts, output, years=years, control=control, rest=rest, run=run, template=template, grid=mesh, folder=folder,
+            overwrite=overwrite,
+            spread=None if reference is None else lambda grid: _reference_spread(Path(reference), grid),
+        )  # fmt: skip
+    _refuse_engine(engine, run=run, template=template, mesh=mesh)
     output = Path(output)
     outputs = (output, output.with_suffix(".csv"))
     for path in outputs:
@@ -107,6 +123,8 @@ def verify(
     if not output.parent.is_dir():
         raise UserError(f"cannot write {output}: the folder {output.parent} does not exist; make it first")
     manifest = read_manifest(restarts)
+    if manifest.engine != "veros":
+        raise UserError(f"{restarts} holds restarts of {manifest.engine}; add --engine {manifest.engine}")
     values = _common_parameters(manifest, str(restarts))
     grid = dino.grid(manifest.configuration.resolution, manifest.configuration.levels)
     target = _target(control, reference, values, grid) if control is not None else None
@@ -125,6 +143,15 @@ def verify(
     with files.replacing(outputs[1], overwrite) as temporary:
         table.to_csv(temporary, index=False)
     return results, table
+
+
+def _refuse_engine(engine: str, **options: Any) -> None:
+    """Refuse an unknown engine, and what only NEMO takes."""
+    if engine != "veros":
+        raise UserError(f"unknown engine '{engine}'; expected 'veros' or 'nemo'")
+    given = [name for name, value in options.items() if value is not None]
+    if given:
+        raise UserError(f"{', '.join(given)}: for the engine 'nemo' only; leave it out or give --engine nemo")
 
 
 def _common_parameters(manifest: Manifest, where: str) -> dict[str, float]:

@@ -1,0 +1,354 @@
+"""Runs of NEMO: prepared from a user's run folder, started with the user's command, and read when they are finished."""
+
+from __future__ import annotations
+
+import logging
+import re
+import shlex
+import shutil
+import subprocess
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from warmstart import files
+from warmstart.engine.nemo.start import patch_namelist, read_namelist
+from warmstart.engine.nemo.state import open_state
+from warmstart.engine.veros.diagnose import series_dataset, series_row
+from warmstart.engine.veros.restart import vertical_velocity
+from warmstart.errors import UserError
+from warmstart.grid import Grid
+from warmstart.variables import VARIABLES
+
+log = logging.getLogger(__name__)
+
+DAY = 86400.0
+LONGEST = 69  #: years that NEMO can count in 32-bit seconds of one job
+LOG = "warmstart.log"
+#: What a run leaves behind; none of it is taken over from the template.
+_LEFT = re.compile(
+    r".*_restart(_\d+)?\.nc|.*_grid_?[TUVW].*\.nc|.*_W\.nc|output\..*|ocean\.output.*|run\.stat.*|time\.step|"
+    r"timing\.output.*|layout\.dat|communication_report\.txt|date\.file|.*\.log|mesh_mask.*\.nc"
+)
+_RESTART = re.compile(r".*restart.*\.nc(\.gz)?$")
+_OUTPUT = re.compile(r"(?P<stem>.*)_(grid_?)?(?P<point>[TUV])(?P<end>(_\d{4,6})?\.nc(\.gz)?)$")
+
+
+def prepare(
+    template: Path, folder: Path, restarts: list[Path], entries: Mapping[str, Any], years: int
+) -> None:
+    """Make a run folder: the template's files as links, the restart, and the namelist with its entries set.
+
+    Parameters
+    ----------
+    template : a run folder of the user, with ``namelist_cfg``, ``namelist_ref`` and everything else that the command needs.
+    folder : the folder to make.
+    restarts : the restart, or its pieces; none for a start from rest.
+    entries : of ``&namrun``, as :func:`warmstart.engine.nemo.start.start_entries`.
+    years : how long to run; a restart is written at the end of each.
+
+    Raises
+    ------
+    UserError
+        If the template has no namelist, no time step can be found, or the run is longer than NEMO can count.
+
+    Examples
+    --------
+    >>> prepare(Path("RUN"), Path("verify_runs/control"), [Path("restart_in.nc")], entries, 20)  # doctest: +SKIP
+    """
+    if years > LONGEST:
+        raise UserError(
+            f"{years} years: NEMO counts at most {LONGEST} years of seconds in one job; ask for fewer"
+        )
+    steps = _steps_per_year(template)
+    folder.mkdir(parents=True)
+    for path in sorted(template.iterdir()):
+        if path.name != "namelist_cfg" and not _LEFT.fullmatch(path.name):
+            (folder / path.name).symlink_to(path.resolve())
+    for path in restarts:
+        link = folder / path.name
+        link.unlink(missing_ok=True)
+        link.symlink_to(path.resolve())
+    wanted = {**entries, "nn_itend": steps * years, "nn_stock": steps}
+    patch_namelist(template / "namelist_cfg", folder / "namelist_cfg", wanted)
+
+
+def _steps_per_year(folder: Path) -> int:
+    """Time steps of a year, from the namelists."""
+    groups = [read_namelist(folder / "namelist_cfg")]
+    if (folder / "namelist_ref").is_file():
+        groups.append(read_namelist(folder / "namelist_ref"))
+    step = _entry(groups, "namdom", "rn_dt", "rn_rdt")
+    if step is None:
+        raise UserError(
+            f"{folder}/namelist_cfg: no rn_Dt (or rn_rdt) in &namdom, nor in namelist_ref; set it"
+        )
+    days = 360 if int(_entry(groups, "namrun", "nn_leapy") or 0) == 30 else 365
+    return round(days * DAY / float(step))
+
+
+def _entry(groups: list[dict[str, Any]], group: str, *names: str) -> Any:
+    return next((g[group][n] for g in groups if group in g for n in names if n in g[group]), None)
+
+
+def execute(command: str, folder: Path) -> float:
+    """Run the user's command in a run folder; its output goes to ``warmstart.log`` there.
+
+    Parameters
+    ----------
+    command : as typed, for example ``mpirun -np 36 ./nemo``; no shell looks at it.
+    folder : the run folder.
+
+    Returns
+    -------
+    Wall time [s].
+
+    Raises
+    ------
+    UserError
+        If the command is not there or fails without NEMO having said why it stopped.
+
+    Examples
+    --------
+    >>> execute("./nemo", Path("verify_runs/control"))  # doctest: +SKIP
+    """
+    started = time.monotonic()
+    with (folder / LOG).open("w") as stream:
+        try:
+            process = subprocess.Popen(
+                shlex.split(command), cwd=folder, stdout=stream, stderr=subprocess.STDOUT
+            )
+        except (OSError, ValueError, IndexError) as error:
+            raise UserError(f"cannot run '{command}' in {folder}: {error}") from error
+        try:
+            code = process.wait()
+        except BaseException:
+            process.terminate()
+            process.wait()
+            raise
+    if code != 0 and not stopped(folder):
+        raise UserError(
+            f"'{command}' failed with exit code {code}; see {folder / LOG} and {folder / 'ocean.output'}"
+        )
+    return time.monotonic() - started
+
+
+def stopped(folder: Path) -> str | None:
+    """Say why NEMO stopped a run before its end; None if it did not.
+
+    Parameters
+    ----------
+    folder : the run folder.
+
+    Returns
+    -------
+    The first line of the error in ``ocean.output``, or that ``output.abort`` is there.
+
+    Examples
+    --------
+    >>> stopped(Path("no-such-folder")) is None
+    True
+    """
+    output = folder / "ocean.output"
+    if output.is_file():
+        lines = output.read_text(errors="replace").splitlines()
+        for number, line in enumerate(lines):
+            if "E R R O R" in line:
+                return next(
+                    (text.strip() for text in lines[number + 1 :] if text.strip(" *=>-")), line.strip()
+                )
+    abort = sorted(folder.glob("output.abort*.nc")) if folder.is_dir() else []
+    return f"{abort[0].name} was written" if abort else None
+
+
+def is_run(folder: Path) -> bool:
+    """Whether a folder holds fields that NEMO wrote."""
+    return folder.is_dir() and any(_RESTART.match(p.name) or _OUTPUT.match(p.name) for p in folder.iterdir())
+
+
+def gather(folder: Path, grid: Grid, target: Path) -> dict[str, Any]:
+    """Read a finished run: the series, and states to measure distances with.
+
+    Parameters
+    ----------
+    folder : the run folder: restarts (the one it started from too) and output on the grids of T, U and V.
+    grid : its mesh.
+    target : where ``series.nc`` and ``states.nc`` (temperature and salinity, at most one a year besides the first month)
+        are written.
+
+    Returns
+    -------
+    The status: state, years, blow-ups.
+
+    Raises
+    ------
+    UserError
+        If there is nothing to read, or a file is of another grid or cut off.
+
+    Examples
+    --------
+    >>> gather(Path("verify_runs/control"), grid, Path("work/control"))  # doctest: +SKIP
+    """
+    rows, states, last = [], [], -np.inf
+    for state in records(folder, grid):
+        fields = {n: np.nan_to_num(state[n].values.astype("float64")) for n in VARIABLES if n in state}
+        if not any(n in state for n in ("thetao", "so")):
+            continue
+        day = float(state["day"])
+        rows.append({**row(fields, grid), "day": day})
+        if {"thetao", "so"} <= set(fields) and (day <= 31.0 or day >= last + 359.0):
+            last = day if day > 31.0 else last
+            states.append(state[["thetao", "so"]].load())
+    if not rows:
+        raise UserError(
+            f"{folder}: no temperature or salinity in what NEMO wrote there; expected output or restarts"
+        )
+    target.mkdir(parents=True, exist_ok=True)
+    series = series_dataset(rows)
+    files.write_dataset(target / "series.nc", series, overwrite=True)
+    if states:
+        stacked = xr.concat([s.drop_vars(list(s.coords)).expand_dims("time") for s in states], "time")
+        stacked = stacked.assign_coords(year=("time", [float(s["year"]) for s in states]))
+        files.write_dataset(target / "states.nc", stacked, overwrite=True)
+    why = stopped(folder)
+    years = rows[-1]["day"] / 360.0
+    return {
+        "state": "failed" if why else "finished",
+        "years": years,
+        "blow_ups": [{"year": years, "reason": why}] if why else [],
+        "reason": why,
+    }
+
+
+def row(fields: Mapping[str, np.ndarray], grid: Grid) -> dict[str, float]:
+    """Reduce a state to the numbers that every engine's series has; NaN for what it does not hold.
+
+    Parameters
+    ----------
+    fields : ``thetao so uo vo``, dims ``(z, y, x)``, zero on land; any may be missing.
+    grid : the mesh.
+
+    Returns
+    -------
+    As :func:`warmstart.engine.veros.diagnose.series_row`; the overturning is that of the given velocity.
+
+    Examples
+    --------
+    >>> from warmstart.testing import basin
+    >>> state, grid = basin(nx=6, ny=8, nz=4)
+    >>> round(row({n: np.nan_to_num(v.values) for n, v in state.items()}, grid)["so_mean"])
+    35
+    """
+    zero = np.zeros(grid.shape)
+    u, v = fields.get("uo", zero), fields.get("vo", zero)
+    given = {"temp": fields.get("thetao", zero), "salt": fields.get("so", zero), "u": u, "v": v, "B1_gm": zero,
+             "w": vertical_velocity(u, v, grid)}  # fmt: skip
+    needs = {"thetao": ("thetao", "surface_temperature"), "so": ("so_",),
+             "uo": ("channel", "kinetic", "vertical", "speed"), "vo": ("overturning", "kinetic", "vertical", "speed")}  # fmt: skip
+    lacking = tuple(prefix for name, prefixes in needs.items() if name not in fields for prefix in prefixes)
+    return {
+        name: float("nan") if lacking and name.startswith(lacking) else value
+        for name, value in series_row(given, grid).items()
+    }
+
+
+def records(folder: Path, grid: Grid) -> Iterator[xr.Dataset]:
+    """Give all states of a run in order of time, with ``day`` and ``year`` since its start.
+
+    Parameters
+    ----------
+    folder : the run folder.
+    grid : its mesh.
+
+    Yields
+    ------
+    Single states, lazily; instants from restarts, means from output.
+
+    Examples
+    --------
+    >>> [float(state["day"]) for state in records(Path("RUN"), grid)]  # doctest: +SKIP
+    [0.0, 15.0, 45.0]
+    """
+    sources, begin = _sources(folder, grid), _starting_restart(folder)
+    opened = [(path, ds) for path, ds in sources if "thetao" in ds or "so" in ds]
+    origin = _origin(folder, opened)
+    found: dict[float, xr.Dataset] = {}
+    for path, ds in opened:
+        for i in range(ds.sizes["time"]):
+            year = float(ds["year"][i]) - origin
+            if begin is not None and path.name.startswith(begin):
+                year = 0.0
+            if not np.isfinite(
+                year
+            ):  # only a restart that a tool made has no date: what the run started from
+                year = 0.0
+            day = round(year * 360.0, 6)
+            one = ds.isel(time=i).drop_vars(["time"], errors="ignore")
+            found.setdefault(day, one.assign_coords(day=day, year=day / 360.0))
+    for day in sorted(d for d in found if d >= 0):
+        yield found[day]
+    for _, ds in sources:
+        ds.close()
+
+
+def _sources(folder: Path, grid: Grid) -> list[tuple[Path, xr.Dataset]]:
+    """Everything readable: each restart, and the output of the three grids together."""
+    out: list[tuple[Path, xr.Dataset]] = []
+    outputs: dict[str, list[Path]] = {}
+    seen: set[str] = set()
+    begin = _starting_restart(folder)
+    for path in sorted(folder.iterdir()):
+        match = _OUTPUT.match(path.name)
+        if path.name.startswith("output."):
+            continue
+        if match:
+            outputs.setdefault(match["stem"], []).append(path)
+        elif _RESTART.match(path.name) or (begin and path.name.startswith(begin) and path.suffix == ".nc"):
+            stem = re.sub(r"_\d{4,6}(\.nc(\.gz)?)$", r"\1", path.name)
+            if stem not in seen:  # the sisters of a piece come with it
+                seen.add(stem)
+                out.append((path, open_state(path, grid)))
+    return out + [(paths[0], open_state(paths, grid)) for paths in outputs.values()]
+
+
+def _starting_restart(folder: Path) -> str | None:
+    """Name of the restart that the run started from, without its ending."""
+    if not (folder / "namelist_cfg").is_file():
+        return None
+    run = read_namelist(folder / "namelist_cfg").get("namrun", {})
+    return str(run["cn_ocerst_in"]) if run.get("ln_rstart") and run.get("cn_ocerst_in") else None
+
+
+def _origin(folder: Path, opened: list[tuple[Path, xr.Dataset]]) -> float:
+    """Model year at which the run began: from the namelist, else from the days that a restart counts."""
+    if (folder / "namelist_cfg").is_file():
+        run = read_namelist(folder / "namelist_cfg").get("namrun", {})
+        if "nn_date0" in run and int(run.get("nn_rstctl", 0)) == 0:
+            date = int(run["nn_date0"])
+            return date // 10000 - 1 + ((date // 100 % 100 - 1) * 30 + date % 100 - 1) / 360.0
+    begins = []
+    for path, ds in opened:
+        elapsed = _elapsed_days(path)
+        if elapsed is not None and np.isfinite(float(ds["year"][0])):
+            begins.append(float(ds["year"][0]) - elapsed / 360.0)
+    if begins:
+        return min(begins)
+    years = [float(ds["year"][0]) for _, ds in opened if np.isfinite(float(ds["year"][0]))]
+    return float(np.floor(min(years))) if years else 0.0
+
+
+def _elapsed_days(path: Path) -> float | None:
+    """``adatrj`` of a restart."""
+    from warmstart.engine.nemo.pieces import open_file
+
+    with open_file(path) as ds:
+        return float(ds["adatrj"]) if "adatrj" in ds.variables else None
+
+
+def clear(folder: Path) -> None:
+    """Remove a run folder that was only begun; links are removed, not what they point to."""
+    shutil.rmtree(folder, ignore_errors=True)
