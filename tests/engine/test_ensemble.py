@@ -22,7 +22,7 @@ from warmstart.errors import UserError
 SIMULATE = "import json, sys; from warmstart.engine.ensemble import simulate; simulate(json.loads(sys.argv[1]), sys.argv[2], workers=1)"
 
 
-def until(condition, seconds=120.0):
+def until(condition, seconds=300.0):
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "waited in vain"
