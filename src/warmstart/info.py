@@ -111,7 +111,7 @@ def _variable(da: xr.DataArray) -> str:
     """One line: name, dims, units, range, share of missing values."""
     text = f"  {da.name!s:<32} {'(' + ', '.join(map(str, da.dims)) + ')':<20} {da.attrs.get('units', ''):<10}"
     if da.dtype.kind not in "fiu" or da.size == 0:
-        values = np.unique(da.values.astype(object).astype(str)) if da.size <= 10**6 else []
+        values: Any = np.unique(da.values.astype(object).astype(str)) if da.size <= 10**6 else []
         return text + " " + ", ".join(values[:6]) + (" …" if len(values) > 6 else "")
     if da.nbytes > LARGEST_RANGE:
         return text
