@@ -216,7 +216,8 @@ def levels(fields: Sequence[xr.DataArray], symmetric: bool = False, count: int =
     values = values[np.isfinite(values)]
     steps = [1, 2, 2.5, 4, 5, 10]
     if symmetric:
-        limit = float(np.percentile(np.abs(values), 99.5)) if values.size else 0.0
+        # a little more, so that a uniform field lies in the last class and not beyond it
+        limit = float(np.percentile(np.abs(values), 99.5)) * (1 + 1e-6) if values.size else 0.0
         half = np.asarray(
             MaxNLocator(max(count // 2, 1), steps=steps).tick_values(0.0, limit if limit > 0 else 1.0)
         )
