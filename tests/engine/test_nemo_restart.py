@@ -1,0 +1,351 @@
+"""Restarts for NEMO: what is not asked for stays bit for bit, what is written obeys every rule that NEMO's runs taught."""
+
+import filecmp
+import subprocess
+
+import netCDF4
+import numpy as np
+import pytest
+import xarray as xr
+
+import warmstart as ws
+from nemo_files import (
+    BEFORE,
+    CONTENT,
+    DATA,
+    broken_rules,
+    differing,
+    read,
+    state_of,
+    structure,
+    write_mesh,
+    write_template,
+)
+from warmstart import files
+from warmstart.engine.nemo.mesh import open_grid
+from warmstart.engine.nemo.restart import write_restart
+from warmstart.errors import UserError
+from warmstart.manifest import read_manifest
+from warmstart.regrid import regrid
+from warmstart.restart import restart
+from warmstart.testing import basin
+
+STATE, GRID = basin(nx=8, ny=12, nz=5)
+REAL = {  # restart, mesh
+    "v42_4deg_leapfrog/DINO_00005760_restart.nc": "v42_4deg_leapfrog/mesh_mask.nc",
+    "v50_4deg_leapfrog/DINO_00017280_restart.nc": "v50_4deg_leapfrog/mesh_mask.nc",
+    "v50_4deg_leapfrog/DINO_00023040_restart.nc": "v50_4deg_leapfrog/mesh_mask.nc",
+    "v50_4deg_rk3/DINO_00020160_restart.nc": "v50_4deg_rk3/mesh_mask.nc",
+    "v50_4deg_rk3_altered/DINO_00002880_restart_alt.nc": "v50_4deg_rk3/mesh_mask.nc",
+    "v50_4deg_rk3_altered/DINO_00002880_restart_ctl.nc": "v50_4deg_rk3/mesh_mask.nc",
+    "v50_4deg_rk3_altered/restart_in_alt.nc": "v50_4deg_rk3/mesh_mask.nc",
+    "v50_1deg_rk3/DINO_00000960_restart.nc": "v50_1deg_rk3/mesh_mask.nc",
+    "v50_4deg_leapfrog_2proc/DINO_00023072_restart_0000.nc": "v50_4deg_leapfrog_2proc/mesh_mask_0000.nc",
+}
+real_files = pytest.mark.skipif(
+    not DATA.is_dir(), reason="the real NEMO files are not here (../shared/data/nemo_dino)"
+)
+
+
+def pieces_of(path):
+    return (
+        sorted(path.parent.glob(path.name.replace("_0000.nc", "_*.nc"))) if "_0000" in path.name else [path]
+    )
+
+
+def everything_else(state):
+    return state.assign(
+        thetao=state.thetao + 0.5,
+        so=state.so + 0.1,
+        uo=1.1 * state.uo,
+        vo=0.9 * state.vo,
+        zos=state.zos + 0.5,
+    )
+
+
+@real_files
+@pytest.mark.parametrize("name", REAL)
+def test_a_real_restart_written_unchanged_is_the_same_file(name, tmp_path):
+    grid = open_grid(DATA / REAL[name])
+    written = write_restart(
+        state_of(DATA / name, grid), tmp_path / "same.nc", template=DATA / name, grid=grid
+    )
+    for old, new in zip(pieces_of(DATA / name), written.paths, strict=True):
+        assert filecmp.cmp(old, new, shallow=False)
+    assert written.replaced == written.recomputed == ()
+    assert "ln_1st_euler    = .false." in written.namelist
+
+
+@real_files
+@pytest.mark.parametrize("name", REAL)
+def test_reading_what_was_written_gives_the_state_back(name, tmp_path):
+    grid = open_grid(DATA / REAL[name])
+    state = everything_else(state_of(DATA / name, grid))
+    written = write_restart(state, tmp_path / "new.nc", template=DATA / name, grid=grid)
+    back = state_of(written.paths[0], grid)
+    for variable in ("thetao", "so", "uo", "vo"):
+        assert np.array_equal(back[variable], state[variable], equal_nan=True)
+    assert np.nanmax(np.abs(back.zos - state.zos + 0.5)) < 1e-12
+    for old, new in zip(pieces_of(DATA / name), written.paths, strict=True):
+        assert structure(old) == structure(new)
+        assert differing(old, new) <= {*written.replaced, *written.recomputed}
+    assert set(written.kept) & {*written.replaced, *written.recomputed} == set()
+
+
+@real_files
+@pytest.mark.parametrize("name", REAL)
+def test_warmer_water_changes_temperature_and_what_depends_on_it_only(name, tmp_path):
+    grid = open_grid(DATA / REAL[name])
+    state = state_of(DATA / name, grid)
+    written = write_restart(
+        state.assign(thetao=state.thetao + 1), tmp_path / "warm.nc", template=DATA / name, grid=grid
+    )
+    changed = set().union(*(differing(*p) for p in zip(pieces_of(DATA / name), written.paths, strict=True)))
+    assert changed == {"tn"} | ({"tb", "rhop"} & {*read(written.paths[0])})
+
+
+@real_files
+def test_density_by_the_package_is_that_of_nemo_within_the_step_that_nemo_lags(tmp_path):
+    # NEMO writes the density of the step before: the Asselin-filtered tb is nearer to it than tn
+    name = "v42_4deg_leapfrog/DINO_00005760_restart.nc"
+    grid, old = open_grid(DATA / REAL[name]), read(DATA / name)
+    state = state_of(DATA / name, grid)
+    written = write_restart(
+        state.assign(so=state.so + 1e-9), tmp_path / "a.nc", template=DATA / name, grid=grid
+    )
+    misfit = read(written.paths[0])["rhop"] - old["rhop"]
+    assert np.abs(misfit).max() < 3e-3 and np.sqrt((misfit**2).mean()) < 1e-4
+
+
+@pytest.fixture(params=CONTENT)
+def template(request, tmp_path):
+    return write_template(tmp_path / "template.nc", GRID, request.param)
+
+
+def test_a_version_s_restart_is_kept_bit_for_bit_where_nothing_is_asked(template, tmp_path):
+    written = write_restart(state_of(template, GRID), tmp_path / "same.nc", template=template, grid=GRID)
+    assert filecmp.cmp(template, written.paths[0], shallow=False)
+    assert written.kept == tuple(read(template))
+
+
+def test_a_new_state_obeys_every_rule_and_keeps_the_structure(template, tmp_path):
+    written = write_restart(STATE, tmp_path / "new.nc", template=template, grid=GRID)
+    assert structure(template) == structure(written.paths[0])
+    assert broken_rules(written.paths[0], GRID) == []
+    assert differing(template, written.paths[0]) == {*written.replaced, *written.recomputed}
+    assert {*written.replaced, *written.recomputed, *written.kept} == set(read(template))
+
+
+def test_the_rules_are_able_to_fail(template, tmp_path):
+    path = write_restart(STATE, tmp_path / "new.nc", template=template, grid=GRID).paths[0]
+    with netCDF4.Dataset(path, "r+") as ds:
+        ds.set_auto_maskandscale(False)
+        ds["un"][0, 0][GRID.umask.values[0] == 0] = 5.0
+        ds["sshn"][0] = ds["sshn"][0] + 0.5
+    broken = broken_rules(path, GRID)
+    assert {"land is zero, velocities with their own masks", "the mean sea level is zero"} <= set(broken)
+    assert len(broken) > 2
+
+
+def test_without_a_template_the_five_fields_are_enough(tmp_path):
+    written = write_restart(STATE, tmp_path / "bare.nc", grid=GRID)
+    assert list(read(written.paths[0])) == ["tn", "sn", "un", "vn", "sshn"]
+    assert broken_rules(written.paths[0], GRID) == []
+    with netCDF4.Dataset(written.paths[0]) as ds:
+        assert ds.data_model == "NETCDF3_64BIT_OFFSET"
+        assert ds["tn"].dimensions == ("time_counter", "nav_lev", "y", "x")
+        assert ds.dimensions["time_counter"].isunlimited() and len(ds.dimensions["time_counter"]) == 1
+
+
+def test_velocities_that_a_state_lacks_are_the_template_s_or_zero(template, tmp_path):
+    still = STATE[["thetao", "so"]]
+    written = write_restart(still, tmp_path / "kept.nc", template=template, grid=GRID)
+    assert not {"un", "vn", "sshn", "ub", "uu_n"} & differing(template, written.paths[0])
+    bare = write_restart(still, tmp_path / "bare.nc", grid=GRID)
+    assert bare.zeroed == ("un", "vn", "sshn")
+    assert not np.any(read(bare.paths[0])["un"])
+
+
+def test_single_precision_in_the_template_becomes_double_and_nothing_else_changes(tmp_path):
+    old = write_template(tmp_path / "old.nc", GRID, "5.0 RK3", single=("tn", "en"), form="NETCDF4")
+    new = write_restart(STATE, tmp_path / "new.nc", template=old, grid=GRID).paths[0]
+    assert broken_rules(new, GRID) == []
+    before, after = structure(old), structure(new)
+    assert before["dims"] == after["dims"] and before["attrs"] == after["attrs"]
+    types = {v[0]: v[1] for v in after["variables"]}
+    assert types["tn"] == "float64" and types["en"] == "float32"
+    assert [v for v in before["variables"] if v[0] != "tn"] == [v for v in after["variables"] if v[0] != "tn"]
+    assert "en" not in differing(old, new)
+
+
+def test_a_template_whose_time_is_not_unlimited_is_repaired(tmp_path):
+    old = write_template(tmp_path / "old.nc", GRID, "5.0 MLF", unlimited=False)
+    new = write_restart(STATE, tmp_path / "new.nc", template=old, grid=GRID).paths[0]
+    assert broken_rules(new, GRID) == []
+    assert "avt_k" not in differing(old, new)
+
+
+def test_mean_surface_fields_are_those_of_the_state_over_the_steps_that_nemo_has_summed(tmp_path):
+    names = ("ssu_m", "ssv_m", "sst_m", "sss_m", "ssh_m", "e3t_m")
+    old = write_template(tmp_path / "old.nc", GRID, "5.0 MLF", extra=names)
+    with netCDF4.Dataset(old, "a") as ds:
+        ds.createVariable("nn_fsbc", "f8", ())[...] = 5.0
+    new = read(write_restart(STATE, tmp_path / "new.nc", template=old, grid=GRID).paths[0])
+    for mean, now in (("ssu_m", "un"), ("ssv_m", "vn"), ("sst_m", "tn"), ("sss_m", "sn")):
+        assert np.array_equal(new[mean][0], 4.0 * new[now][0, 0])
+    assert np.array_equal(new["ssh_m"], 4.0 * new["sshn"])
+    wet = GRID.tmask.values[0] > 0
+    thickness = GRID.e3t_0.values[0] * (1 + new["sshn"][0] / np.maximum(GRID.bathymetry.values, 1e-9))
+    assert np.allclose(new["e3t_m"][0][wet], 4 * thickness[wet], rtol=1e-14)
+
+
+def test_a_density_by_another_equation_of_state_is_left_to_nemo(tmp_path):
+    old = write_template(tmp_path / "old.nc", GRID, "4.2 MLF")
+    with netCDF4.Dataset(old, "r+") as ds:
+        ds["rhop"][:] = ds["rhop"][:] * 1.001
+    written = write_restart(STATE, tmp_path / "new.nc", template=old, grid=GRID)
+    assert written.dropped == ("rhop",) and "rhop" not in read(written.paths[0])
+    assert broken_rules(written.paths[0], GRID) == []
+
+
+def test_pieces_are_split_as_the_template_s_and_put_together_they_are_the_whole(tmp_path):
+    for number, rows in enumerate((slice(0, 7), slice(7, 12))):
+        write_template(tmp_path / f"old_{number:04d}.nc", GRID, "5.0 MLF", rows=rows)
+    whole = write_template(tmp_path / "whole.nc", GRID, "5.0 MLF")
+    written = write_restart(STATE, tmp_path / "new.nc", template=tmp_path / "old_0001.nc", grid=GRID)
+    assert [path.name for path in written.paths] == ["new_0000.nc", "new_0001.nc"]
+    expected = read(write_restart(STATE, tmp_path / "one.nc", template=whole, grid=GRID).paths[0])
+    parts = [read(path) for path in written.paths]
+    for name in ("tn", "un", "vb", "sshn"):
+        assert np.array_equal(np.concatenate([part[name] for part in parts], axis=-2), expected[name])
+    for old, new in zip(("old_0000.nc", "old_0001.nc"), written.paths, strict=True):
+        assert structure(tmp_path / old) == structure(new)
+    assert 'cn_ocerst_in    = "new"' in written.namelist
+
+
+def refused(tmp_path, match, state=STATE, grid=GRID, **options):
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(UserError, match=match):
+        write_restart(state, tmp_path / "never.nc", grid=grid, **options)
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_state_that_nemo_would_stop_on_is_refused_and_nothing_is_left(tmp_path):
+    j, i = np.argwhere(GRID.umask.values[0] > 0)[3]
+    old = write_template(tmp_path / "old.nc", GRID, "5.0 MLF")
+    for name, value, match in (
+        ("thetao", np.nan, "not finite at 1"), ("so", 0.0, "NEMO would stop"), ("uo", 11.0, "beyond -10 to 10"),
+    ):  # fmt: skip
+        state = STATE.copy(deep=True)
+        state[name].values[0, j, i] = value
+        refused(tmp_path, match, state, template=old)
+        refused(tmp_path, match, state)
+    refused(tmp_path, "convert its units", STATE.assign(thetao=STATE.thetao + 273.15), template=old)
+    refused(tmp_path, "no so", STATE.drop_vars("so"), template=old)
+    refused(tmp_path, "both velocities", STATE.drop_vars("vo"), template=old)
+    refused(tmp_path, "select one", xr.concat([STATE, STATE], "sample"), template=old)
+
+
+def test_templates_that_do_not_belong_are_refused_and_nothing_is_left(tmp_path):
+    old = write_template(tmp_path / "old.nc", GRID, "5.0 MLF")
+    larger, shifted = basin(nx=9, ny=12, nz=5)[1], GRID.ds.copy(deep=True)
+    refused(tmp_path, "another grid", basin(nx=9, ny=12, nz=5)[0], larger, template=old)
+    for name in ("tmask", "umask", "vmask", "fmask"):
+        shifted[name] = shifted[name].roll(y=1)
+    moved = STATE.fillna(1.0)
+    refused(tmp_path, "another sea", moved, ws.Grid(shifted), template=old)
+    (tmp_path / "short.nc").write_bytes(old.read_bytes()[:-4000])
+    refused(tmp_path, "cut off", template=tmp_path / "short.nc")
+    write_template(tmp_path / "piece_0000.nc", GRID, "5.0 MLF", rows=slice(0, 7))
+    refused(tmp_path, "missing", template=tmp_path / "piece_0000.nc")
+    refused(tmp_path, "no restart of NEMO", template=write_mesh(tmp_path / "mesh_mask.nc", GRID))
+    refused(tmp_path, "does not exist", template=tmp_path / "nothing.nc")
+    refused(tmp_path, "no mesh", grid=None)
+
+
+def test_an_existing_restart_is_kept_unless_asked(tmp_path):
+    write_restart(STATE, tmp_path / "new.nc", grid=GRID)
+    with pytest.raises(UserError, match="--overwrite"):
+        write_restart(STATE, tmp_path / "new.nc", grid=GRID)
+    write_restart(STATE, tmp_path / "new.nc", grid=GRID, overwrite=True)
+
+
+def test_the_verb_writes_every_sample_through_the_template_and_says_what_it_did(tmp_path):
+    states = files.write_dataset(tmp_path / "states.nc", xr.concat([STATE, STATE + 0.1], "sample"), GRID)
+    old, mesh = (
+        write_template(tmp_path / "old.nc", GRID, "5.0 RK3"),
+        write_mesh(tmp_path / "mesh_mask.nc", GRID),
+    )
+    paths = restart(states, tmp_path / "restarts", engine="nemo", template=old, grid=mesh)
+    assert [path.name for path in paths] == ["restart_000.nc", "restart_001.nc"]
+    manifest = read_manifest(tmp_path / "restarts")
+    assert manifest.engine == "nemo" and len(manifest.samples) == 2
+    assert manifest.fields.derived == ("uu_n", "vv_n", "ssha") and "en" in manifest.fields.kept
+    for path in paths:
+        assert broken_rules(path, GRID) == []
+        assert 'cn_ocerst_in    = "restart_00' in path.with_suffix(".namelist").read_text()
+
+
+def test_the_verb_moves_states_between_grids_only_when_told_to(tiny_runs, tmp_path):
+    states = tiny_runs / "member_000" / "states.nc"
+    grid = basin(nx=14, ny=26, nz=9)[1]
+    old, mesh = (
+        write_template(tmp_path / "old.nc", grid, "4.2 MLF"),
+        write_mesh(tmp_path / "mesh_mask.nc", grid),
+    )
+    with pytest.raises(UserError, match="--regrid"):
+        restart(states, tmp_path / "restarts", engine="nemo", template=old, grid=mesh)
+    assert not (tmp_path / "restarts").exists()
+    paths = restart(states, tmp_path / "restarts", engine="nemo", template=old, grid=mesh, regrid=True)
+    assert len(paths) == files.open_dataset(states).sizes["time"]
+    for path in paths[-2:]:
+        assert broken_rules(path, grid) == []
+        assert structure(path) == structure(old)
+
+
+@real_files
+@pytest.mark.parametrize("name", [n for n in REAL if "altered" not in n])
+def test_a_veros_state_for_a_real_run_obeys_every_rule(name, tiny_runs, tmp_path):
+    grid = open_grid(DATA / REAL[name])
+    with files.open_dataset(tiny_runs / "member_000" / "states.nc") as ds:
+        state = ds.isel(time=-1).load()
+    moved = regrid(state, files.open_grid(tiny_runs / "member_000" / "states.nc"), grid)
+    written = write_restart(moved, tmp_path / "veros.nc", template=DATA / name, grid=grid)
+    if len(written.paths) == 1:
+        assert broken_rules(written.paths[0], grid) == []
+        assert structure(written.paths[0]) == structure(DATA / name)
+    assert "nn_date0        = 00010101" in written.namelist
+
+
+@real_files
+def test_a_restart_of_4_2_is_refused_for_a_run_of_5_0(tmp_path):
+    # the channel lies one row apart: NEMO would blow up at the first step
+    old, grid = (
+        DATA / "v42_4deg_leapfrog/DINO_00005760_restart.nc",
+        open_grid(DATA / "v50_4deg_leapfrog/mesh_mask.nc"),
+    )
+    refused(tmp_path, "another sea", regrid(*basin(nx=8, ny=12, nz=5), grid), grid, template=old)
+
+
+@pytest.mark.parametrize(
+    "tool", [["ncdump", "-h"], ["ncks", "-m"], ["cdo", "-s", "sinfon"]], ids=lambda t: t[0]
+)
+def test_other_tools_open_what_was_written(tool, tmp_path):
+    import shutil
+
+    if shutil.which(tool[0]) is None:
+        pytest.skip(f"{tool[0]} is not installed")
+    for kind in ("5.0 RK3", None):
+        old = write_template(tmp_path / "old.nc", GRID, kind) if kind else None
+        path = write_restart(STATE, tmp_path / f"{kind}.nc".replace(" ", "_"), template=old, grid=GRID).paths[
+            0
+        ]
+        assert subprocess.run([*tool, path], capture_output=True, timeout=60).returncode == 0
+
+
+def test_before_fields_follow_only_the_field_that_changed(tmp_path):
+    old = write_template(tmp_path / "old.nc", GRID, "5.0 MLF")
+    state = state_of(old, GRID)
+    written = write_restart(state.assign(uo=2 * state.uo), tmp_path / "new.nc", template=old, grid=GRID)
+    assert (written.replaced, written.recomputed) == (("un",), ("ub",))
+    assert set(BEFORE) - {"ub"} <= set(written.kept)
