@@ -1,4 +1,4 @@
-"""Put a trained generator into the package: with what is normal (reference.csv) and a held-out truth (control.nc).
+"""Put a trained generator into the package: with what is normal (reference.csv) and a held-out truth and its spin-up (control.nc).
 
 python experiments/dino-4deg/ship.py states.zarr generator src/warmstart/pretrained/dino-4deg
 """
@@ -17,11 +17,11 @@ HELD_OUT = 7  #: the test member whose parameters the demo asks for
 
 
 def main(store: Path, generator: Path, output: Path) -> None:
-    """Copy the generator, measure the training members, and store the equilibrium of the held-out one."""
+    """Copy the generator, measure the training members, and store the states of the held-out one, spin-up included."""
     ds, grid = open_dataset(store), open_grid(store)
     equilibrium = ds.phase == "equilibrium"
     training = ds.isel(sample=(equilibrium & (ds.split == "train")).values).load()
-    truth = ds.isel(sample=(equilibrium & (ds.member == HELD_OUT)).values).load()
+    truth = ds.isel(sample=(ds.member == HELD_OUT).values).load()
     with replacing(output, overwrite=True) as folder:
         folder.mkdir()
         for name in ("weights.safetensors", "config.yaml", "normalizer.nc", "README.md"):
