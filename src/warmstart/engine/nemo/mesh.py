@@ -214,10 +214,11 @@ def _nearest(values: np.ndarray, hole: np.ndarray) -> np.ndarray:
     for axis in (-1, -2):
         frame = np.moveaxis(np.where(hole, np.nan, values), axis, -1)
         flat = frame.reshape(-1, frame.shape[-1]).copy()
-        for row in flat[np.isnan(flat).any(axis=1) & ~np.isnan(flat).all(axis=1)]:
-            good = np.flatnonzero(~np.isnan(row))
-            place = np.abs(np.arange(row.size)[:, None] - good[None]).argmin(axis=1)
-            row[:] = row[good[place]]
+        empty = np.isnan(flat)
+        for number in np.flatnonzero(empty.any(axis=1) & ~empty.all(axis=1)):
+            good = np.flatnonzero(~empty[number])
+            place = np.abs(np.arange(flat.shape[1])[:, None] - good[None]).argmin(axis=1)
+            flat[number] = flat[number, good[place]]
         values = np.moveaxis(flat.reshape(frame.shape), -1, axis)
         hole = np.isnan(values)
     return values
