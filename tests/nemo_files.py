@@ -79,7 +79,16 @@ def differing(a, b):
 
 
 def write_template(
-    path, grid, kind, seed=0, rows=None, extra=(), unlimited=True, form="NETCDF3_64BIT_OFFSET", single=()
+    path,
+    grid,
+    kind,
+    seed=0,
+    rows=None,
+    extra=(),
+    unlimited=True,
+    form="NETCDF3_64BIT_OFFSET",
+    single=(),
+    scalars=None,
 ):
     """A restart with the structure that a version writes and noise for content; `rows` writes one piece of it."""
     rng = np.random.default_rng(seed)
@@ -96,7 +105,7 @@ def write_template(
             ds.createVariable(name, "f4", ("y", "x"))[:] = grid.ds[source].values[rows]
         ds.createVariable("nav_lev", "f4", ("nav_lev",))[:] = grid.gdept_1d.values
         ds.createVariable("time_counter", "f4", ("time_counter",))[0:1] = SCALARS["kt"]
-        for name, value in SCALARS.items():
+        for name, value in {**SCALARS, **(scalars or {})}.items():
             ds.createVariable(name, "f8", ())[...] = value
         for name in (*CONTENT[kind], *extra):
             noise = rng.normal(size=grid.shape)

@@ -29,6 +29,7 @@ log = logging.getLogger(__name__)
 DAY = 86400.0
 LONGEST = 69  #: years that NEMO can count in 32-bit seconds of one job
 LOG = "warmstart.log"
+LARGE = 64 * 2**20  #: files of the template beyond this are linked, not copied [bytes]
 #: What a run leaves behind; none of it is taken over from the template.
 _LEFT = re.compile(
     r".*_restart(_\d+)?\.nc|.*_grid_?[TUVW].*\.nc|.*_W\.nc|output\..*|ocean\.output.*|run\.stat.*|time\.step|"
@@ -41,7 +42,7 @@ _OUTPUT = re.compile(r"(?P<stem>.*)_(grid_?)?(?P<point>[TUV])(?P<end>(_\d{4,6})?
 def prepare(
     template: Path, folder: Path, restarts: list[Path], entries: Mapping[str, Any], years: int
 ) -> None:
-    """Make a run folder: the template's files as links, the restart, and the namelist with its entries set.
+    """Make a run folder: the template's files (large ones and folders as links), the restart, and the namelist with its entries set.
 
     Parameters
     ----------
@@ -68,13 +69,21 @@ def prepare(
     folder.mkdir(parents=True)
     for path in sorted(template.iterdir()):
         if path.name != "namelist_cfg" and not _LEFT.fullmatch(path.name):
-            (folder / path.name).symlink_to(path.resolve())
+            _bring(path, folder / path.name)
     for path in restarts:
         link = folder / path.name
         link.unlink(missing_ok=True)
         link.symlink_to(path.resolve())
     wanted = {**entries, "nn_itend": steps * years, "nn_stock": steps}
     patch_namelist(template / "namelist_cfg", folder / "namelist_cfg", wanted)
+
+
+def _bring(path: Path, target: Path) -> None:
+    """Copy what a run might write to; link what is too large for that."""
+    if path.is_file() and path.stat().st_size <= LARGE:
+        shutil.copy2(path, target)
+    else:
+        target.symlink_to(path.resolve())
 
 
 def _steps_per_year(folder: Path) -> int:

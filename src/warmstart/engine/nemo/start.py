@@ -193,7 +193,7 @@ def read_namelist(namelist: str | Path) -> dict[str, Any]:
     try:
         import f90nml
     except ModuleNotFoundError as error:
-        raise UserError("namelists need f90nml; install warmstart[nemo] or f90nml") from error
+        raise UserError("reading namelists needs f90nml; install it") from error
     try:
         if not re.search(r"^\s*&\w+", namelist.read_text(errors="replace"), re.MULTILINE):
             raise UserError(f"{namelist} is no namelist: it has no &group; give the namelist_cfg of the run")

@@ -1,0 +1,196 @@
+"""Verification on NEMO: finished runs are read, commands are run; no test pretends to be the ocean model."""
+
+import shutil
+import sys
+
+import numpy as np
+import pytest
+
+from nemo_files import DATA, differing, write_mesh, write_template
+from warmstart import files
+from warmstart.engine.nemo.restart import write_restart
+from warmstart.engine.nemo.start import read_namelist
+from warmstart.errors import UserError
+from warmstart.restart import restart
+from warmstart.testing import basin
+from warmstart.verify import verify
+
+STATE, GRID = basin(nx=8, ny=12, nz=5)
+CONFIGURATION = """&namrun ! of the user
+   cn_exp = "DINO"
+   nn_it000 = 1
+   nn_itend = 99
+   nn_leapy = 30
+/
+&namdom
+   rn_Dt = 10800.0
+/
+"""
+
+
+def value(table, start, metric):
+    return float(table.query("start == @start and metric == @metric")["value"].iloc[0])
+
+
+def finished_run(folder, state, years, warming):
+    """A run folder with a restart at the end of each year, so much warmer every year."""
+    folder.mkdir(parents=True)
+    for year in years:
+        date = {"kt": 2880.0 * year, "ndastp": 10000.0 * year + 1230.0, "adatrj": 360.0 * year}
+        old = write_template(folder / "template", GRID, "5.0 RK3", scalars=date)
+        warm = state.assign(thetao=state.thetao + warming * year)
+        write_restart(warm, folder / f"DINO_{2880 * year:08d}_restart.nc", template=old, grid=GRID)
+        old.unlink()
+
+
+def test_finished_runs_become_the_same_tables(tmp_path):
+    finished_run(tmp_path / "runs" / "control", STATE, (1, 2, 3, 4), 0.0)
+    finished_run(tmp_path / "runs" / "generated", STATE + 0.2, (1, 2, 3, 4), 0.01)
+    mesh = write_mesh(tmp_path / "mesh_mask.nc", GRID)
+    ds, table = verify(tmp_path / "runs", tmp_path / "verify.nc", engine="nemo", mesh=mesh)
+    assert ds["start"].values.tolist() == ["control", "generated"]
+    assert ds["day"].values.tolist() == [360.0, 720.0, 1080.0, 1440.0]
+    assert value(table, "generated", "drift_thetao_mean") == pytest.approx(1.0, rel=1e-6)
+    assert value(table, "control", "drift_thetao_mean") == pytest.approx(0.0, abs=1e-9)
+    assert value(table, "control", "distance_final") == 0.0 < value(table, "generated", "distance_final")
+    assert (ds["finished"] == 1).all() and np.isnan(value(table, "generated", "shock_kinetic_energy"))
+    with files.open_dataset(tmp_path / "verify.nc") as back:
+        assert back.attrs["engine"] == "nemo"
+
+
+def test_a_run_that_nemo_stopped_is_a_result_and_says_why(tmp_path):
+    finished_run(tmp_path / "runs" / "control", STATE, (1, 2), 0.0)
+    finished_run(tmp_path / "runs" / "noisy", STATE, (1,), 0.0)
+    (tmp_path / "runs" / "noisy" / "ocean.output").write_text(
+        "  ===>>> : E R R O R\n\n  stp_ctl: |ssh| > 20 m\n"
+    )
+    ds, table = verify(
+        tmp_path / "runs", tmp_path / "v.nc", engine="nemo", mesh=write_mesh(tmp_path / "m.nc", GRID)
+    )
+    assert ds["finished"].sel(start="noisy") == 0 and ds["blow_up_day"].sel(start="noisy") == 360.0
+    note = table.query("start == 'noisy' and metric == 'finished'")["note"].iloc[0]
+    assert "blew up by day 360" in note
+
+
+@pytest.fixture
+def prepared(tmp_path):
+    """Restarts, a run folder to take as a template, and a program in it that only copies files."""
+    template = tmp_path / "EXP"
+    template.mkdir()
+    (template / "namelist_cfg").write_text(CONFIGURATION)
+    (template / "old_restart.nc").write_text("of another run")
+    write_mesh(template / "mesh_mask.nc", GRID)
+    old = write_template(tmp_path / "old.nc", GRID, "5.0 RK3")
+    (template / "copy.py").write_text(
+        "import pathlib, shutil, sys\n"
+        f"shutil.copy({str(old)!r}, 'DINO_00002880_restart.nc')\n"
+        "pathlib.Path('ran').write_text(' '.join(sys.argv[1:]))\n"
+    )
+    states = files.write_dataset(tmp_path / "states.nc", STATE, GRID)
+    restart(states, tmp_path / "restarts", engine="nemo", template=old, grid=template / "mesh_mask.nc")
+    return tmp_path
+
+
+def run(prepared, command, **options):
+    return verify(
+        prepared / "restarts", prepared / "verify.nc", years=1, engine="nemo", run=command, template=prepared / "EXP",
+        rest=False, **options,
+    )  # fmt: skip
+
+
+def test_the_command_runs_in_a_folder_of_its_own_and_the_template_stays_as_it_is(prepared):
+    before = {path.name: path.read_bytes() for path in (prepared / "EXP").iterdir()}
+    ds, _ = run(prepared, f"{sys.executable} copy.py 'two words'", control=prepared / "old.nc")
+    assert ds["start"].values.tolist() == ["state 0", "control"]
+    assert {path.name: path.read_bytes() for path in (prepared / "EXP").iterdir()} == before
+    place = prepared / "verify_runs" / "state_0"
+    assert (place / "ran").read_text() == "two words"
+    assert differing(place / "restart_000.nc", prepared / "restarts" / "restart_000.nc") == set()
+    assert not (place / "old_restart.nc").exists()
+    entries = read_namelist(place / "namelist_cfg")["namrun"]
+    assert entries["cn_exp"] == "DINO" and entries["cn_ocerst_in"] == "restart_000"
+    assert entries["ln_rstart"] is True and entries["nn_rstctl"] == 0 and entries["ln_1st_euler"] is True
+    assert (entries["nn_itend"], entries["nn_stock"], entries["nn_date0"]) == (
+        2880,
+        2880,
+        20101,
+    )  # the day after the template
+    assert "! of the user" in (place / "namelist_cfg").read_text()
+    assert ds["day"].values.tolist() == [0.0, 360.0]
+    assert (
+        read_namelist(prepared / "verify_runs" / "control" / "namelist_cfg")["namrun"]["cn_ocerst_in"]
+        == "old"
+    )
+
+
+def test_the_same_command_runs_nothing_twice(prepared):
+    command = f"{sys.executable} copy.py"
+    run(prepared, command)
+    (prepared / "EXP" / "copy.py").write_text("raise SystemExit(1)")
+    run(prepared, command, overwrite=True)
+    with pytest.raises(UserError, match="another run"):
+        run(prepared, command + " otherwise", overwrite=True)
+
+
+def test_a_command_that_fails_says_where_to_look_and_leaves_no_result(prepared):
+    for command, match in (
+        (f"{sys.executable} -c 'raise SystemExit(3)'", "exit code 3"), ("no-such-program", "cannot run"),
+    ):  # fmt: skip
+        with pytest.raises(UserError, match=match):
+            run(prepared, command)
+        assert not (prepared / "verify.nc").exists() and not (prepared / "verify.csv").exists()
+
+
+def test_inputs_that_do_not_fit_are_refused_before_anything_runs(prepared, tmp_path):
+    with pytest.raises(UserError, match="give --run"):
+        verify(
+            prepared / "restarts", prepared / "v.nc", engine="nemo", mesh=prepared / "EXP" / "mesh_mask.nc"
+        )
+    with pytest.raises(UserError, match="--engine nemo"):
+        verify(prepared / "restarts", prepared / "v.nc")
+    with pytest.raises(UserError, match="at most 69 years"):
+        verify(
+            prepared / "restarts",
+            prepared / "v.nc",
+            years=70,
+            engine="nemo",
+            run="true",
+            template=prepared / "EXP",
+        )
+    (prepared / "empty").mkdir()
+    with pytest.raises(UserError, match="neither"):
+        verify(prepared / "empty", prepared / "v.nc", engine="nemo", mesh=prepared / "EXP" / "mesh_mask.nc")
+    with pytest.raises(UserError, match=r"no mesh_mask\.nc"):
+        finished_run(prepared / "other" / "a", STATE, (1,), 0.0)
+        verify(prepared / "other", prepared / "v.nc", engine="nemo")
+    with pytest.raises(UserError, match="unknown engine"):
+        verify(prepared / "restarts", prepared / "v.nc", engine="mom6")
+    with pytest.raises(UserError, match="for the engine 'nemo' only"):
+        verify(prepared / "restarts", prepared / "v.nc", run="./nemo")
+
+
+def test_a_namelist_without_a_time_step_is_refused(prepared):
+    (prepared / "EXP" / "namelist_cfg").write_text("&namrun\n/\n")
+    with pytest.raises(UserError, match="rn_Dt"):
+        run(prepared, "true")
+
+
+@pytest.mark.skipif(not DATA.is_dir(), reason="the real NEMO runs are not here (../shared/data/nemo_dino)")
+def test_a_real_altered_run_against_its_control_after_a_year(tmp_path):
+    source = DATA / "v50_4deg_rk3_altered"
+    for name, held in {
+        "altered": ("restart_in_alt.nc", "DINO_00002880_restart_alt.nc"), "control": ("DINO_00002880_restart_ctl.nc",),
+    }.items():  # fmt: skip
+        (tmp_path / "runs" / name).mkdir(parents=True)
+        for file in held:
+            shutil.copy(source / file, tmp_path / "runs" / name)
+    mesh = DATA / "v50_4deg_rk3" / "mesh_mask.nc"
+    ds, table = verify(tmp_path / "runs", tmp_path / "verify.nc", engine="nemo", mesh=mesh)
+    altered, control = ds.sel(start="altered"), ds.sel(start="control")
+    assert ds["day"].values.tolist() == [0.0, 360.0]
+    # the offset a year later and the start without motion, as the runs were documented
+    assert float(altered["thetao_mean"][1] - control["thetao_mean"][1]) == pytest.approx(0.103, abs=0.01)
+    assert float(altered["kinetic_energy"][0]) == 0.0
+    assert float(altered["kinetic_energy"][1] / control["kinetic_energy"][1]) == pytest.approx(1.06, abs=0.04)
+    assert 60 < float(control["channel_transport"][1]) < 100
+    assert value(table, "altered", "distance_final") < 0.5 * value(table, "altered", "distance_initial")
