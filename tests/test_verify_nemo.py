@@ -81,9 +81,12 @@ def prepared(tmp_path):
     (template / "old_restart.nc").write_text("of another run")
     write_mesh(template / "mesh_mask.nc", GRID)
     old = write_template(tmp_path / "old.nc", GRID, "5.0 RK3")
+    later = write_template(
+        tmp_path / "later.nc", GRID, "5.0 RK3", scalars={"ndastp": 21230.0, "adatrj": 720.0}
+    )
     (template / "copy.py").write_text(
         "import pathlib, shutil, sys\n"
-        f"shutil.copy({str(old)!r}, 'DINO_00002880_restart.nc')\n"
+        f"shutil.copy({str(later)!r}, 'DINO_00002880_restart.nc')\n"
         "pathlib.Path('ran').write_text(' '.join(sys.argv[1:]))\n"
     )
     states = files.write_dataset(tmp_path / "states.nc", STATE, GRID)
@@ -110,11 +113,12 @@ def test_the_command_runs_in_a_folder_of_its_own_and_the_template_stays_as_it_is
     entries = read_namelist(place / "namelist_cfg")["namrun"]
     assert entries["cn_exp"] == "DINO" and entries["cn_ocerst_in"] == "restart_000"
     assert entries["ln_rstart"] is True and entries["nn_rstctl"] == 0 and entries["ln_1st_euler"] is True
+    # the first step is on the day after the template, where the states say no date
     assert (entries["nn_itend"], entries["nn_stock"], entries["nn_date0"]) == (
         2880,
         2880,
         20101,
-    )  # the day after the template
+    )
     assert "! of the user" in (place / "namelist_cfg").read_text()
     assert ds["day"].values.tolist() == [0.0, 360.0]
     assert (
