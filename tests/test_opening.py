@@ -1,0 +1,135 @@
+"""One door for every file: what it is shows in its content."""
+
+import resource
+import subprocess
+import sys
+
+import pytest
+
+import warmstart as ws
+from nemo_layouts import (
+    REAL,
+    mesh_variables,
+    needs_real_files,
+    ocean,
+    restart_variables,
+    write,
+    write_pieces,
+)
+from warmstart.engine.nemo.kind import recognise
+from warmstart.files import write_dataset
+from warmstart.info import describe
+
+STATE, GRID = ocean()
+
+
+@pytest.fixture
+def run(tmp_path):
+    """A folder with a mesh and a restart."""
+    write(tmp_path / "mesh_mask.nc", mesh_variables(GRID))
+    write(tmp_path / "DINO_00005760_restart.nc", restart_variables(STATE))
+    return tmp_path
+
+
+def test_own_states_and_restarts_of_nemo_come_through_the_same_door(run):
+    own = write_dataset(run / "own_states.nc", STATE, GRID)
+    for path in (own, run / "DINO_00005760_restart.nc"):
+        assert ws.open_grid(path).fingerprint == GRID.fingerprint
+        state = ws.open_state(path)
+        assert state.thetao.max().item() == STATE.thetao.max().item()
+    assert ws.open_grid(run).fingerprint == GRID.fingerprint
+    assert ws.open_state(run / "DINO_00005760_restart.nc", run / "mesh_mask.nc").sizes["time"] == 1
+    store = run / "own.zarr"
+    STATE.to_zarr(store, consolidated=False)
+    GRID.ds.to_zarr(store, group="grid", mode="a", consolidated=False)
+    assert ws.open_grid(store).fingerprint == GRID.fingerprint
+    assert ws.open_state(store).thetao.dims == ("z", "y", "x")
+
+
+def test_any_piece_opens_with_the_mesh_in_pieces_beside_it(tmp_path):
+    write_pieces(tmp_path, "mesh_mask", mesh_variables(GRID), (2, 2))
+    paths = write_pieces(tmp_path, "DINO_00005760_restart", restart_variables(STATE), (2, 2))
+    assert ws.open_state(paths[3]).thetao.max().item() == STATE.thetao.max().item()
+
+
+def test_what_is_missing_or_wrong_is_said(run):
+    with pytest.raises(ws.UserError, match=r"is a mesh .* no state"):
+        ws.open_state(run / "mesh_mask.nc")
+    (run / "mesh_mask.nc").unlink()
+    with pytest.raises(ws.UserError, match=r"restart.nc needs its mesh, and .* holds no mesh_mask.nc"):
+        ws.open_state(run / "DINO_00005760_restart.nc")
+    with pytest.raises(ws.UserError, match="no file given"):
+        ws.open_state([])
+    (run / "text.nc").write_text("no NetCDF")
+    with pytest.raises(ws.UserError, match="no NetCDF file"):
+        ws.open_state(run / "text.nc")
+
+
+def test_check_looks_at_a_restart_of_nemo_as_at_any_state(run):
+    table = ws.check(run / "DINO_00005760_restart.nc", only=["thetao_mean"])
+    assert table.value.item() == pytest.approx(float(GRID.mean(STATE.thetao)), rel=1e-12)
+    assert (
+        ws.check(
+            run / "DINO_00005760_restart.nc", grid=run / "mesh_mask.nc", only=["thetao_mean"]
+        ).value.item()
+        == table.value.item()
+    )
+
+
+def test_info_names_kind_version_and_pieces(run):
+    assert "NEMO restart (version: 5.0), leapfrog time stepping" in describe(run / "DINO_00005760_restart.nc")
+    assert "NEMO mesh_mask (version: 5.0)" in describe(run / "mesh_mask.nc")
+    assert f"{int(GRID.tmask.sum())} wet cells" in describe(run / "mesh_mask.nc")
+    (run / "namelist_cfg").write_text("&namusr_def rn_trp = -40. /")
+    text = describe(run)
+    assert "1 run of NEMO" in text and "heat_restoring" in text and "&namusr_def lacks rn_srp" in text
+    piece = write_pieces(run, "cut_restart", restart_variables(STATE), (2, 1))[1]
+    assert "piece 1 of 2" in describe(piece)
+
+
+#: What every real file is: kind and version as far as the file shows it.
+REAL_KINDS = {
+    "nemo_dino/v42_4deg_leapfrog/DINO_00005760_restart.nc": "NEMO restart (version: 4.2.0), leapfrog",
+    "nemo_dino/v50_4deg_leapfrog/DINO_00023040_restart.nc": "NEMO restart (version: 5.0), leapfrog",
+    "nemo_dino/v50_4deg_rk3/DINO_00020160_restart.nc": "NEMO restart (version: 5.0), Runge-Kutta",
+    "nemo_dino/v50_4deg_rk3_altered/restart_in_alt.nc": "NEMO restart (version: the file does not show it), 5 prognostic",
+    "nemo_dino/v42_1deg/mesh_mask.nc.gz": "NEMO mesh_mask (version: 4.2.0)",
+    "nemo_dino/v50_4deg_leapfrog/output.init.nc": "NEMO snapshot",
+    "nemo_gyre/3.6/mesh_mask.nc": "NEMO mesh_mask (version: 3.6)",
+    "nemo_gyre/4.0/domain_cfg_out.nc": "NEMO domain_cfg (version: 4.0)",
+    "nemo_gyre/3.6/GYRE_1y_00010101_00011230_grid_T.nc": "NEMO XIOS output (version: 3.6), means",
+    "nemo_gyre/5.0/GYRE_1y_00010101_00011230_grid_U.nc": "NEMO XIOS output (version: 5.0), means",
+}
+
+
+@needs_real_files
+@pytest.mark.parametrize("name", REAL_KINDS)
+def test_real_files_are_recognised(name):
+    assert str(recognise(REAL / name)).startswith(REAL_KINDS[name])
+
+
+@needs_real_files
+def test_every_real_file_opens_as_what_it_is():
+    for path in sorted(REAL.glob("nemo_*/*/*.nc*")):
+        kind = recognise(path)
+        assert kind.name not in ("other", "warmstart"), path
+        if kind.name in ("mesh_mask", "domain_cfg"):
+            assert ws.open_grid(path).tmask.values.any(), path
+        elif "surface" not in path.name and "grid_W" not in path.name:
+            mesh = REAL / "nemo_dino" / "v50_4deg_rk3" if "altered" in str(path) else path.parent
+            with ws.open_state(
+                path, ws.open_grid(mesh / "mesh_mask.nc") if (mesh / "mesh_mask.nc").exists() else None
+            ) as state:
+                assert state.sizes["time"] >= 1, path
+
+
+def test_info_loads_neither_torch_nor_jax(run):
+    program = (
+        "import sys; from warmstart.info import describe; "
+        f"describe({str(run / 'DINO_00005760_restart.nc')!r}); "
+        "print([m for m in ('torch', 'jax', 'veros') if m in sys.modules])"
+    )
+    begin = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime
+    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert result.stdout.strip() == "[]"
+    assert resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime - begin < 2
