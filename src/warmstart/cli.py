@@ -95,7 +95,8 @@ def generate(
         ),
     ] = None,
     parameters: Annotated[
-        Path | None, typer.Option(help="YAML file of parameters; --set goes before it.")
+        Path | None,
+        typer.Option(help="YAML file of parameters, or a namelist_cfg of NEMO; --set goes before it."),
     ] = None,
     n: Annotated[int, typer.Option("-n", min=1, help="Number of samples.")] = 1,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the first sample; sample i has seed + i.")] = 0,
@@ -323,17 +324,29 @@ _EXTRAS = {
 
 
 def _parameters(sets: list[str] | None, path: Path | None) -> dict[str, Any]:
-    """Parameters from a YAML file, then from ``--set``."""
-    from warmstart.config import read_yaml
+    """Parameters from a YAML file or a namelist of NEMO, then from ``--set``."""
     from warmstart.parameters import parse
 
-    wanted = read_yaml(path) if path else {}
+    wanted = _read_parameters(path) if path else {}
     for item in sets or []:
         name, equals, value = item.partition("=")
         if not equals:
             raise UserError(f"--set {item}: expected NAME=VALUE, for example --set wind_stress_south=0.3Pa")
         wanted[name.strip()] = value
     return {name: parse(value, name) for name, value in wanted.items()}
+
+
+def _read_parameters(path: Path) -> dict[str, Any]:
+    """Parameters that a YAML file holds, or that a NEMO run was made with."""
+    from warmstart.config import read_yaml
+    from warmstart.engine.nemo.namelist import parameters
+
+    if not path.is_dir() and not path.name.startswith("namelist") and path.suffix != ".nml":
+        return read_yaml(path)
+    values, unknown = parameters(path)
+    for name, why in unknown.items():
+        _say(f"{name}: default, {why}")
+    return dict(values)
 
 
 def _say(message: str) -> None:

@@ -16,6 +16,7 @@ from warmstart.engine.veros.restart import restart_from_state
 from warmstart.errors import UserError
 from warmstart.grid import Grid
 from warmstart.manifest import MANIFEST, Configuration, Fields, Manifest, Sample, Source, content_hash
+from warmstart.opening import open_grid, open_state
 from warmstart.variables import VARIABLES
 
 logger = logging.getLogger(__name__)
@@ -86,8 +87,8 @@ def restart(
     if engine == "nemo":
         return _restart_nemo(states, output, template, grid, namelist, regrid, date, overwrite)
     _refuse_engine(engine, template, grid=grid, namelist=namelist, regrid=regrid or None, date=date)
-    with files.open_dataset(states) as ds:
-        mesh = files.open_grid(states)
+    with open_state(states) as ds:
+        mesh = open_grid(states)
         configuration = _configuration(mesh, str(states))
         dim = _state_dim(ds, str(states))
         # everything is looked at before anything is written
@@ -127,13 +128,13 @@ def _restart_nemo(
     overwrite: bool,
 ) -> list[Path]:
     """A restart of NEMO for every state, through the same template."""
-    from warmstart.engine.nemo.mesh import open_grid
-    from warmstart.engine.nemo.restart import open_states, write_restart
+    from warmstart.engine.nemo.restart import write_restart
 
-    mesh = files.open_grid(states) if grid is None else open_grid(grid)
-    with open_states(states, mesh) as ds:
+    mesh = open_grid(states if grid is None else grid)
+    own = _mesh_of(states, mesh)
+    with open_state(states, own) as ds:
         dim = _state_dim(ds, str(states))
-        ds = _on_mesh(ds, states, mesh, regrid)
+        ds = _on_mesh(ds, states, own, mesh, regrid)
         samples, paths = [], []
         with files.replacing(output, overwrite) as folder:
             folder.mkdir()
@@ -154,12 +155,28 @@ def _restart_nemo(
     return paths
 
 
-def _on_mesh(ds: xr.Dataset, states: Path, mesh: Grid, allowed: bool) -> xr.Dataset:
-    """The states on the mesh of the run, moved there if that is allowed."""
+def _mesh_of(states: Path, mesh: Grid) -> Grid:
+    """The mesh that the states carry or that lies beside them; without one they have to fit the run's."""
     try:
-        source = files.open_grid(states)
+        return open_grid(states)
     except UserError:
-        return ds  # without a mesh of its own it has to fit, which is checked when it is written
+        return mesh
+
+
+def _own_mesh(states: Path) -> Grid | None:
+    """The mesh that states carry, or that lies beside them; None if there is none, and they have to fit."""
+    from warmstart.opening import open_grid
+
+    try:
+        return open_grid(states)
+    except UserError:
+        if not states.exists():
+            raise
+        return None
+
+
+def _on_mesh(ds: xr.Dataset, states: Path, source: Grid, mesh: Grid, allowed: bool) -> xr.Dataset:
+    """The states on the mesh of the run, moved there if that is allowed."""
     if source.shape == mesh.shape and source.fingerprint == mesh.fingerprint:
         return ds
     if not allowed:

@@ -15,9 +15,12 @@ import xarray as xr
 from warmstart import parameters
 from warmstart.check import read_metrics
 from warmstart.config import read_yaml
+from warmstart.engine.nemo.folders import STATES
+from warmstart.engine.nemo.kind import recognise
 from warmstart.errors import UserError
-from warmstart.files import open_dataset, open_grid
+from warmstart.files import open_dataset
 from warmstart.grid import Grid
+from warmstart.opening import open_grid, open_state
 from warmstart.variables import STATE_VARIABLES
 
 #: Columns of the table that ``verify`` writes beside its NetCDF file.
@@ -197,6 +200,8 @@ def _recognise(path: Path, quiet: bool = False) -> tuple[str, Any] | None:
         quiet and path.suffix not in (".nc", ".zarr")
     ):
         return None
+    if path.is_file() and recognise(path).name in STATES:
+        return "states", _states(path)
     ds = open_dataset(path)
     if "start" in ds.dims:
         return "verify", ds.load()
@@ -217,7 +222,7 @@ def _table(path: Path) -> pd.DataFrame | None:
 
 
 def _states(path: Path) -> States:
-    ds = open_dataset(path)
+    ds = open_state(path)
     if "thetao" not in ds and "so" not in ds:
         raise UserError(f"{path} holds no state: expected variables {', '.join(STATE_VARIABLES)}")
     lead = [d for d in ds[[n for n in STATE_VARIABLES if n in ds]].dims if d not in ("z", "y", "x")]
