@@ -5,6 +5,26 @@ overturning, heat) · ``balance`` (divergence, walls, masks, bounds). Every func
 ensemble, in memory or lazily; variables stay at their own C-grid points.
 """
 
-from warmstart.physics import balance, budgets, column, transport
+from warmstart.physics import (
+    balance,
+    budgets,
+    census,
+    column,
+    density,
+    geostrophy,
+    overturning,
+    published,
+    transport,
+)
 
-__all__ = ["balance", "budgets", "column", "transport"]
+__all__ = [
+    "balance",
+    "budgets",
+    "census",
+    "column",
+    "density",
+    "geostrophy",
+    "overturning",
+    "published",
+    "transport",
+]

@@ -63,6 +63,97 @@ def largest_divergence(state: xr.Dataset, grid: Grid) -> xr.DataArray:
     return labelled(value, "divergence", "m s-1", "largest divergence of the depth-integrated flow")
 
 
+def continuity_residual(state: xr.Dataset, grid: Grid) -> xr.DataArray:
+    """Volume that each cell gains: convergence of all three components of the flow, over its area.
+
+    Parameters
+    ----------
+    state : ``uo`` at U points, ``vo`` at V points and ``wo`` at the top face of each cell, positive up,
+        ``(..., z, y, x)`` [m s-1].
+    grid : its mesh.
+
+    Returns
+    -------
+    ``(..., z, y, x)`` at T points [m s-1], NaN on land: outflow through the six faces over the area; no flow through the
+    sea floor. 0 under a rigid lid; under a free surface what the thickness of the cells loses.
+
+    Notes
+    -----
+    NEMO manual 4.2, section 5.1 (``sshwzv``).
+
+    Examples
+    --------
+    >>> from warmstart.testing import basin
+    >>> state, grid = basin(nx=6, ny=8, nz=4)
+    >>> float(largest_continuity_residual(state.assign(wo=vertical_velocity(state, grid)), grid)) < 1e-18
+    True
+    """
+    wet = grid.mask("T")
+    w = state.wo.astype("float64").where(wet, 0.0)
+    result = (_outflow(state, grid) + w - w.shift(z=-1, fill_value=0.0)).where(wet)
+    return labelled(result, "continuity_residual", "m s-1", "volume lost by each cell, over its area")
+
+
+def largest_continuity_residual(state: xr.Dataset, grid: Grid) -> xr.DataArray:
+    """Largest magnitude of the :func:`continuity_residual`; arguments as there.
+
+    Returns
+    -------
+    ``(...)`` [m s-1].
+
+    Notes
+    -----
+    As :func:`continuity_residual`.
+
+    Examples
+    --------
+    >>> from warmstart.testing import basin
+    >>> state, grid = basin(nx=6, ny=8, nz=4)
+    >>> still = (state * 0.0).assign(wo=state.thetao * 0.0)
+    >>> float(largest_continuity_residual(still, grid))
+    0.0
+    """
+    value = extreme(abs(continuity_residual(state, grid)), grid.mask("T"), "max")
+    return labelled(value, "continuity_residual", "m s-1", "largest residual of the continuity equation")
+
+
+def vertical_velocity(state: xr.Dataset, grid: Grid) -> xr.DataArray:
+    """Vertical velocity that continuity demands, integrated from the sea floor up.
+
+    Parameters
+    ----------
+    state : ``uo`` at U points and ``vo`` at V points, ``(..., z, y, x)`` [m s-1].
+    grid : its mesh.
+
+    Returns
+    -------
+    ``(..., z, y, x)`` at the top face of each cell, positive up [m s-1], NaN on land; at the surface the rate at which
+    the flow raises the sea level.
+
+    Notes
+    -----
+    As :func:`continuity_residual`.
+
+    Examples
+    --------
+    >>> from warmstart.testing import basin
+    >>> state, grid = basin(nx=6, ny=8, nz=4)
+    >>> vertical_velocity(state, grid).dims
+    ('z', 'y', 'x')
+    """
+    reverse = {"z": slice(None, None, -1)}
+    gained = _outflow(state, grid).where(grid.mask("T"), 0.0).isel(reverse)
+    wo = (-gained.cumsum("z", skipna=False)).isel(reverse).where(grid.mask("T"))
+    return labelled(wo, "wo", "m s-1", "vertical velocity from continuity")
+
+
+def _outflow(state: xr.Dataset, grid: Grid) -> xr.DataArray:
+    """Outflow through the four side faces of each cell over its area, ``(..., z, y, x)`` [m s-1]."""
+    east, north = east_transport(state, grid), north_transport(state, grid)
+    outflow = east - at_west(east, grid) + north - at_south(north)
+    return (outflow / (grid.e1t * grid.e2t)).transpose(*east.dims)
+
+
 def flow_through_walls(state: xr.Dataset, grid: Grid) -> xr.DataArray:
     """Largest speed on closed faces.
 
@@ -109,11 +200,44 @@ def kinetic_energy(state: xr.Dataset, grid: Grid) -> xr.DataArray:
     >>> bool(kinetic_energy(state, grid) > 0)
     True
     """
+    twice = _twice_energy(state, grid, ("z", "y", "x"))
+    return labelled(0.5 * twice / grid.volume.sum(), "kinetic_energy", "m2 s-2", "volume-mean kinetic energy")
+
+
+def kinetic_energy_by_level(state: xr.Dataset, grid: Grid) -> xr.DataArray:
+    """Mean of the kinetic energy of the horizontal flow over each level, per mass.
+
+    Parameters
+    ----------
+    state : ``uo`` at U points and ``vo`` at V points, ``(..., z, y, x)`` [m s-1].
+    grid : its mesh.
+
+    Returns
+    -------
+    ``(..., z)`` [m2 s-2], NaN where a level is all land. The mean weighted with the levels' volumes is
+    :func:`kinetic_energy`.
+
+    Notes
+    -----
+    As :func:`kinetic_energy`.
+
+    Examples
+    --------
+    >>> from warmstart.testing import basin
+    >>> state, grid = basin(nx=6, ny=8, nz=4)
+    >>> kinetic_energy_by_level(state, grid).dims
+    ('z',)
+    """
+    volume = grid.volume.sum(("y", "x"))
+    value = 0.5 * _twice_energy(state, grid, ("y", "x")) / volume.where(volume > 0)
+    return labelled(value, "kinetic_energy", "m2 s-2", "kinetic energy of each level")
+
+
+def _twice_energy(state: xr.Dataset, grid: Grid, dims: tuple[str, ...]) -> xr.DataArray:
+    """Sum of the squares of both components times the volume around each."""
     east = state.uo.astype("float64") ** 2 * grid.e1u * grid.e2u * grid.e3u_0
     north = state.vo.astype("float64") ** 2 * grid.e1v * grid.e2v * grid.e3v_0
-    dims = ("z", "y", "x")
-    twice = total(east.where(grid.mask("U"), 0.0), dims) + total(north.where(grid.mask("V"), 0.0), dims)
-    return labelled(0.5 * twice / grid.volume.sum(), "kinetic_energy", "m2 s-2", "volume-mean kinetic energy")
+    return total(east.where(grid.mask("U"), 0.0), dims) + total(north.where(grid.mask("V"), 0.0), dims)
 
 
 def missing_values(state: xr.Dataset, grid: Grid) -> xr.DataArray:

@@ -82,6 +82,95 @@ def salt_content(
     return labelled(salt, "salt_content", "kg", "mass of salt" + _where(lat, depth))
 
 
+def sea_volume(state: xr.Dataset, grid: Grid) -> xr.DataArray:
+    """Volume of the sea, that above the level of rest included.
+
+    Parameters
+    ----------
+    state : ``zos(..., y, x)`` [m].
+    grid : its mesh.
+
+    Returns
+    -------
+    ``(...)`` [m3]: the volume of the mesh plus the integral of the sea level.
+
+    Notes
+    -----
+    Conserved by a Boussinesq ocean without surface freshwater flux.
+
+    Examples
+    --------
+    >>> from warmstart.testing import basin
+    >>> state, grid = basin(nx=6, ny=8, nz=4)
+    >>> bool(sea_volume(state * 0.0, grid) == grid.volume.sum())
+    True
+    """
+    above = total(state.zos.astype("float64").where(grid.area > 0, 0.0) * grid.area, ("y", "x"))
+    return labelled(above + grid.volume.sum(), "sea_volume", "m3", "volume of the sea")
+
+
+def drift(series: xr.DataArray, years: xr.DataArray, dim: str = "time") -> xr.DataArray:
+    """Linear trend of a series, per century.
+
+    Parameters
+    ----------
+    series : ``(..., time)``, any of the metrics of this package.
+    years : time of each value, ``(time,)`` [years].
+    dim : the dimension along which time runs.
+
+    Returns
+    -------
+    ``(...)`` [units of the series per century]; K for temperatures. Least squares.
+
+    Raises
+    ------
+    UserError
+        If there are fewer than two times.
+
+    Examples
+    --------
+    >>> years = xr.DataArray([0.0, 10.0], dims="time")
+    >>> float(drift(xr.DataArray([4.0, 4.1], dims="time", attrs={"units": "degC"}), years).round(6))
+    1.0
+    """
+    away = years - years.mean(dim)
+    spread = float((away**2).sum())
+    if not spread > 0:
+        raise UserError("a drift needs at least two times; give more snapshots")
+    slope = total((series - series.mean(dim)) * away, [dim]) / spread * 100.0
+    units = {"degC": "K"}.get(series.attrs.get("units", "1"), series.attrs.get("units", "1"))
+    text = f"trend of {series.attrs.get('long_name', series.name)}"
+    return labelled(slope, "drift", f"{units} century-1", text)
+
+
+def heat_uptake(state: xr.Dataset, grid: Grid, years: xr.DataArray, dim: str = "time") -> xr.DataArray:
+    """Drift of the heat content as a flux through the surface of the sea.
+
+    Parameters
+    ----------
+    state : ``thetao(time, ..., z, y, x)`` [degC].
+    grid : its mesh.
+    years : time of each state, ``(time,)`` [years of 360 days].
+    dim : the dimension along which time runs.
+
+    Returns
+    -------
+    ``(...)`` [W m-2], positive where the ocean warms.
+
+    Examples
+    --------
+    >>> from warmstart.testing import basin
+    >>> state, grid = basin(nx=6, ny=8, nz=4)
+    >>> both = xr.concat([state, state + 0.1], "time")
+    >>> bool(heat_uptake(both, grid, xr.DataArray([0.0, 1.0], dims="time")) > 0)
+    True
+    """
+    joules = drift(heat_content(state, grid), years, dim) / (100.0 * 360.0 * 86400.0)
+    return labelled(
+        joules / grid.area.sum(), "heat_uptake", "W m-2", "drift of the heat content per area of the sea"
+    )
+
+
 def volume_mean(
     state: xr.Dataset, grid: Grid, variable: str, lat: Range = EVERYWHERE, depth: Range = WHOLE_DEPTH
 ) -> xr.DataArray:

@@ -11,6 +11,7 @@ from collections.abc import Collection, Hashable
 import numpy as np
 import xarray as xr
 
+from warmstart.errors import UserError
 from warmstart.grid import Grid
 
 SVERDRUP = 1e6  #: [m3 s-1]
@@ -52,17 +53,58 @@ def at_north_face(field: xr.DataArray) -> xr.DataArray:
     return 0.5 * (field + field.shift(y=-1))
 
 
-def east_transport(state: xr.Dataset, grid: Grid) -> xr.DataArray:
+def stretching(state: xr.Dataset, grid: Grid, point: str) -> xr.DataArray:
+    """Thickness of the faces under the free surface, relative to that of the mesh: 1 + zos / H.
+
+    Parameters
+    ----------
+    state : ``zos(..., y, x)`` at T points [m].
+    grid : its mesh.
+    point : ``"U"`` or ``"V"``.
+
+    Returns
+    -------
+    ``(..., y, x)`` [1] at open faces, 1 elsewhere. The sea level of a face is the area mean of its two cells, H the
+    depth of the face.
+
+    Raises
+    ------
+    UserError
+        If the state has no sea level.
+
+    Notes
+    -----
+    z* coordinate, as NEMO's ``key_qco`` (NEMO manual 4.2, section 3.1).
+
+    Examples
+    --------
+    >>> from warmstart.testing import basin
+    >>> state, grid = basin(nx=6, ny=8, nz=4)
+    >>> float(stretching(state * 0.0, grid, "U").max())
+    1.0
+    """
+    if "zos" not in state:
+        raise UserError("the thickness under a free surface needs zos; give states that hold it")
+    thickness, along = {"U": (grid.e3u_0, "x"), "V": (grid.e3v_0, "y")}[point]
+    area = grid.e1t * grid.e2t
+    volume = state.zos.astype("float64") * area
+    level = (volume + volume.roll({along: -1})) / (area + area.roll({along: -1}))
+    depth = thickness.where(grid.mask(point), 0.0).sum("z")
+    return (1.0 + level / depth).where(depth > 0, 1.0)
+
+
+def east_transport(state: xr.Dataset, grid: Grid, free_surface: bool = False) -> xr.DataArray:
     """Volume transport through the east face of each T cell, 0 on closed faces.
 
     Parameters
     ----------
     state : with ``uo(..., z, y, x)`` at U points [m s-1].
     grid : its mesh.
+    free_surface : whether the thickness follows ``zos`` (:func:`stretching`) or is that of the mesh, ``e3u_0``.
 
     Returns
     -------
-    ``(..., z, y, x)`` [m3 s-1]. The thickness is that of the mesh (``e3u_0``), without the sea level.
+    ``(..., z, y, x)`` [m3 s-1].
 
     Examples
     --------
@@ -72,10 +114,12 @@ def east_transport(state: xr.Dataset, grid: Grid) -> xr.DataArray:
     'm3 s-1'
     """
     transport = (state.uo.astype("float64") * grid.e2u * grid.e3u_0).where(grid.mask("U"), 0.0)
+    if free_surface:
+        transport = (transport * stretching(state, grid, "U")).transpose(*state.uo.dims)
     return labelled(transport, "east_transport", "m3 s-1", "volume transport through the east face")
 
 
-def north_transport(state: xr.Dataset, grid: Grid) -> xr.DataArray:
+def north_transport(state: xr.Dataset, grid: Grid, free_surface: bool = False) -> xr.DataArray:
     """Volume transport through the north face of each T cell; as :func:`east_transport`, with ``vo`` at V points.
 
     Examples
@@ -86,4 +130,6 @@ def north_transport(state: xr.Dataset, grid: Grid) -> xr.DataArray:
     0.0
     """
     transport = (state.vo.astype("float64") * grid.e1v * grid.e3v_0).where(grid.mask("V"), 0.0)
+    if free_surface:
+        transport = (transport * stretching(state, grid, "V")).transpose(*state.vo.dims)
     return labelled(transport, "north_transport", "m3 s-1", "volume transport through the north face")

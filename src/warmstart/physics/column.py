@@ -7,12 +7,16 @@ would call stable water unstable far from it, because the thermal expansion of t
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import xarray as xr
 
 from warmstart import eos
+from warmstart.errors import UserError
 from warmstart.grid import Grid
 from warmstart.physics.cgrid import extreme, labelled, total
+from warmstart.physics.density import equation_of_state
 
 
 def wet_pairs(grid: Grid) -> xr.DataArray:
@@ -37,13 +41,18 @@ def wet_pairs(grid: Grid) -> xr.DataArray:
     return wet & wet.shift(z=1, fill_value=False)
 
 
-def density_step(state: xr.Dataset, grid: Grid) -> xr.DataArray:
+def density_step(
+    state: xr.Dataset, grid: Grid, reference: str | float = "local", equation: str = "seos"
+) -> xr.DataArray:
     """Density of the lower minus that of the upper of two neighbouring cells, both at the depth of their common face.
 
     Parameters
     ----------
     state : ``thetao`` [degC] and ``so`` [1e-3], ``(..., z, y, x)``.
     grid : its mesh.
+    reference : where the two are compared: ``"local"`` at their common face, a depth [m] for potential density, or
+        ``"in situ"`` for each at its own depth, which the compression of water makes stable almost everywhere.
+    equation : equation of state, ``"seos"`` or ``"teos10"``.
 
     Returns
     -------
@@ -62,21 +71,32 @@ def density_step(state: xr.Dataset, grid: Grid) -> xr.DataArray:
     True
     """
     thetao, so = state.thetao.astype("float64"), state.so.astype("float64")
-    lower = eos.density_anomaly(thetao, so, grid.gdepw_0)
-    upper = eos.density_anomaly(thetao.shift(z=1), so.shift(z=1), grid.gdepw_0)
-    step = (lower - upper).where(wet_pairs(grid)).transpose(*state.thetao.dims)
-    return labelled(
-        step, "density_step", "kg m-3", "density of the lower minus the upper cell at their common face"
-    )
+    density = equation_of_state(equation)
+    if isinstance(reference, str):
+        if reference not in ("local", "in situ"):
+            raise UserError(f"no reference {reference}; expected local, in situ or a depth in m")
+        below, above = (
+            (grid.gdept_0, grid.gdept_0.shift(z=1)) if reference == "in situ" else (grid.gdepw_0,) * 2
+        )
+    else:
+        below = above = xr.DataArray(float(reference))
+    step = density(thetao, so, below) - density(thetao.shift(z=1), so.shift(z=1), above)
+    step = step.where(wet_pairs(grid)).transpose(*state.thetao.dims)
+    where = {"local": "at their common face", "in situ": "each where it is"}
+    text = where[reference] if isinstance(reference, str) else f"at {reference:g} m"
+    return labelled(step, "density_step", "kg m-3", f"density of the lower minus the upper cell, {text}")
 
 
-def n2(state: xr.Dataset, grid: Grid) -> xr.DataArray:
+def n2(
+    state: xr.Dataset, grid: Grid, reference: str | float = "local", equation: str = "seos"
+) -> xr.DataArray:
     """Square of the buoyancy frequency, N2 = g / RHO0 * (rho_lower - rho_upper) / e3w at the faces between cells.
 
     Parameters
     ----------
     state : ``thetao`` [degC] and ``so`` [1e-3], ``(..., z, y, x)``.
     grid : its mesh.
+    reference, equation : as in :func:`density_step`.
 
     Returns
     -------
@@ -94,11 +114,17 @@ def n2(state: xr.Dataset, grid: Grid) -> xr.DataArray:
     >>> n2(state, grid).attrs["units"]
     's-2'
     """
-    frequency = eos.G / eos.RHO0 * density_step(state, grid) / grid.e3w_0
+    frequency = eos.G / eos.RHO0 * density_step(state, grid, reference, equation) / grid.e3w_0
     return labelled(frequency, "n2", "s-2", "square of the buoyancy frequency")
 
 
-def inversions(state: xr.Dataset, grid: Grid, threshold: float = 0.0) -> xr.DataArray:
+def inversions(
+    state: xr.Dataset,
+    grid: Grid,
+    threshold: float = 0.0,
+    reference: str | float = "local",
+    equation: str = "seos",
+) -> xr.DataArray:
     """Fraction of the wet vertical pairs in which the upper cell is denser than the lower one.
 
     Parameters
@@ -106,6 +132,7 @@ def inversions(state: xr.Dataset, grid: Grid, threshold: float = 0.0) -> xr.Data
     state : ``thetao`` [degC] and ``so`` [1e-3], ``(..., z, y, x)``.
     grid : its mesh.
     threshold : how much denser before it counts [kg m-3]. nemo-spinup-evaluation takes 1e-5.
+    reference, equation : as in :func:`density_step`.
 
     Returns
     -------
@@ -118,13 +145,19 @@ def inversions(state: xr.Dataset, grid: Grid, threshold: float = 0.0) -> xr.Data
     >>> float(inversions(state, grid))
     0.0
     """
-    inverted = _inverted(state, grid, threshold)
+    inverted = _inverted(density_step(state, grid, reference, equation), grid, threshold)
     text = "fraction of wet vertical pairs with denser water above" + _beyond(threshold)
     pairs = wet_pairs(grid).sum()
     return labelled(total(inverted, ("z", "y", "x")) / pairs.where(pairs > 0), "inversions", "1", text)
 
 
-def inversions_volume(state: xr.Dataset, grid: Grid, threshold: float = 0.0) -> xr.DataArray:
+def inversions_volume(
+    state: xr.Dataset,
+    grid: Grid,
+    threshold: float = 0.0,
+    reference: str | float = "local",
+    equation: str = "seos",
+) -> xr.DataArray:
     """Fraction of the volume between cell centres that lies in inverted pairs.
 
     Parameters
@@ -132,6 +165,7 @@ def inversions_volume(state: xr.Dataset, grid: Grid, threshold: float = 0.0) -> 
     state : ``thetao`` [degC] and ``so`` [1e-3], ``(..., z, y, x)``.
     grid : its mesh.
     threshold : as in :func:`inversions` [kg m-3].
+    reference, equation : as in :func:`density_step`.
 
     Returns
     -------
@@ -145,15 +179,122 @@ def inversions_volume(state: xr.Dataset, grid: Grid, threshold: float = 0.0) -> 
     0.0
     """
     volume = (grid.e3w_0 * grid.e1t * grid.e2t).where(wet_pairs(grid), 0.0)
-    inverted = total(_inverted(state, grid, threshold) * volume, ("z", "y", "x"))
+    step = density_step(state, grid, reference, equation)
+    inverted = total(_inverted(step, grid, threshold) * volume, ("z", "y", "x"))
     text = "fraction of the volume with denser water above" + _beyond(threshold)
     sea = volume.sum()
     return labelled(inverted / sea.where(sea > 0), "inversions_volume", "1", text)
 
 
-def _inverted(state: xr.Dataset, grid: Grid, threshold: float) -> xr.DataArray:
+def inversions_curve(state: xr.Dataset, grid: Grid, thresholds: Sequence[float]) -> xr.DataArray:
+    """Fraction of inverted wet pairs as a function of the threshold; see :func:`inversions`.
+
+    Parameters
+    ----------
+    state : ``thetao`` [degC] and ``so`` [1e-3], ``(..., z, y, x)``.
+    grid : its mesh.
+    thresholds : how much denser the upper cell must be, increasing [kg m-3].
+
+    Returns
+    -------
+    ``(threshold, ...)`` [1], with the coordinate ``threshold`` [kg m-3]; never increases.
+
+    Examples
+    --------
+    >>> from warmstart.testing import basin
+    >>> state, grid = basin(nx=6, ny=8, nz=4)
+    >>> inversions_curve(state, grid, [0.0, 1e-5, 1e-2]).values
+    array([0., 0., 0.])
+    """
+    step, pairs = density_step(state, grid), wet_pairs(grid).sum()
+    counts = [total(_inverted(step, grid, t), ("z", "y", "x")) for t in thresholds]
+    axis = xr.DataArray(np.asarray(thresholds, float), dims="threshold", attrs={"units": "kg m-3"})
+    curve = xr.concat(counts, "threshold").assign_coords(threshold=axis) / pairs.where(pairs > 0)
+    return labelled(curve, "inversions", "1", "fraction of wet vertical pairs with denser water above")
+
+
+def convective_energy(state: xr.Dataset, grid: Grid) -> xr.DataArray:
+    """Potential energy that overturning would release: that of the column minus that of its water sorted by density.
+
+    Parameters
+    ----------
+    state : ``thetao`` [degC] and ``so`` [1e-3], ``(..., z, y, x)``.
+    grid : its mesh.
+
+    Returns
+    -------
+    ``(..., y, x)`` [J m-2], 0 in a stable column, NaN on land: g times the sum over cells of density, thickness and the
+    depth by which sorting moves it down. Mixing the same water instead of sorting it releases less.
+
+    Notes
+    -----
+    Reference state of Winters et al. (1995, doi:10.1017/S002211209500125X) for each column alone. Density is the sum of
+    the locally referenced steps of :func:`density_step` from the surface down, so that pressure alone never counts as
+    an inversion.
+
+    Examples
+    --------
+    >>> from warmstart.testing import basin
+    >>> state, grid = basin(nx=6, ny=8, nz=4)
+    >>> float(convective_energy(state, grid).max())
+    0.0
+    """
+    step = density_step(state, grid)
+    known = (step.notnull() | ~wet_pairs(grid)).all("z") & state.thetao.isel(z=0).notnull()
+    density = step.fillna(0.0).cumsum("z")
+    thickness = grid.e3t_0.where(grid.mask("T"), 0.0)
+    if density.chunks is not None:
+        density = density.chunk(z=-1)
+    energy = xr.apply_ufunc(
+        _sorting_energy, density, thickness, input_core_dims=[["z"], ["z"]], dask="parallelized",
+        output_dtypes=["float64"],
+    )  # fmt: skip
+    energy = energy.where(known & (grid.area > 0)).transpose(*(d for d in state.thetao.dims if d != "z"))
+    return labelled(
+        energy, "convective_energy", "J m-2", "potential energy released by sorting the column by density"
+    )
+
+
+def _sorting_energy(density: np.ndarray, thickness: np.ndarray) -> np.ndarray:
+    """Energy released by sorting columns along the last axis, rounding not counted."""
+    thickness = np.broadcast_to(thickness, density.shape)
+    # land has no thickness: where it is sorted to does not matter
+    order = np.argsort(density, axis=-1, kind="stable")
+    sorted_thickness = np.take_along_axis(thickness, order, -1)
+    depth = np.cumsum(thickness, -1) - 0.5 * thickness
+    sorted_depth = np.cumsum(sorted_thickness, -1) - 0.5 * sorted_thickness
+    new_depth = np.empty_like(depth)
+    np.put_along_axis(new_depth, order, sorted_depth, -1)
+    moved = np.where(order == np.arange(order.shape[-1]), 0.0, 1.0).any(-1)
+    return np.asarray(eos.G * (density * thickness * (new_depth - depth)).sum(-1) * moved)
+
+
+def convective_energy_mean(state: xr.Dataset, grid: Grid) -> xr.DataArray:
+    """Area mean of the :func:`convective_energy`; arguments as there.
+
+    Returns
+    -------
+    ``(...)`` [J m-2].
+
+    Notes
+    -----
+    As :func:`convective_energy`.
+
+    Examples
+    --------
+    >>> from warmstart.testing import basin
+    >>> state, grid = basin(nx=6, ny=8, nz=4)
+    >>> float(convective_energy_mean(state, grid))
+    0.0
+    """
+    energy = convective_energy(state, grid).where(grid.area > 0, 0.0)
+    mean = total(energy * grid.area, ("y", "x")) / grid.area.sum()
+    return labelled(mean, "convective_energy", "J m-2", "potential energy that convection would release")
+
+
+def _inverted(step: xr.DataArray, grid: Grid, threshold: float) -> xr.DataArray:
     """1 where a wet pair is inverted beyond the threshold, 0 elsewhere, NaN where the sea holds NaN."""
-    step, pairs = density_step(state, grid), wet_pairs(grid)
+    pairs = wet_pairs(grid)
     return (step < -threshold).astype("float64").where(step.notnull() | ~pairs)
 
 

@@ -2,7 +2,7 @@
 
 All follow from the volume transports through the faces of the C-grid, so that they agree with one another: the
 streamfunctions' differences are those transports, and the throughflow is the streamfunction's value on the southern wall.
-The thickness of the faces is that of the mesh, without the sea level.
+The thickness of the faces is that of the mesh unless ``free_surface`` is asked for; then it follows the sea level.
 """
 
 from __future__ import annotations
@@ -28,7 +28,9 @@ Range: TypeAlias = tuple[float, float]
 CHANNEL: Range = (-65.0, -45.0)  #: latitudes of DINO's re-entrant channel [degrees_north]
 
 
-def channel_transport(state: xr.Dataset, grid: Grid, lat: Range = CHANNEL) -> xr.DataArray:
+def channel_transport(
+    state: xr.Dataset, grid: Grid, lat: Range = CHANNEL, free_surface: bool = False
+) -> xr.DataArray:
     """Zonal transport between the latitudes of the channel, mean over longitude.
 
     Parameters
@@ -36,6 +38,7 @@ def channel_transport(state: xr.Dataset, grid: Grid, lat: Range = CHANNEL) -> xr
     state : ``uo(..., z, y, x)`` at U points [m s-1].
     grid : its mesh.
     lat : southern and northern bound of the rows [degrees_north].
+    free_surface : whether the thickness of the faces follows ``zos``, or is that of the mesh.
 
     Returns
     -------
@@ -50,18 +53,19 @@ def channel_transport(state: xr.Dataset, grid: Grid, lat: Range = CHANNEL) -> xr
     True
     """
     rows = (grid.gphiu > lat[0]) & (grid.gphiu < lat[1])
-    section = total(east_transport(state, grid).where(rows, 0.0), ("z", "y")) / SVERDRUP
+    section = total(east_transport(state, grid, free_surface).where(rows, 0.0), ("z", "y")) / SVERDRUP
     text = f"zonal transport, {abs(lat[0]):g}S-{abs(lat[1]):g}S, zonal mean"
     return labelled(section.mean("x", skipna=False), "channel_transport", "Sv", text)
 
 
-def section_transport(state: xr.Dataset, grid: Grid) -> xr.DataArray:
+def section_transport(state: xr.Dataset, grid: Grid, free_surface: bool = False) -> xr.DataArray:
     """Zonal transport through every meridional section, from the southern to the northern wall.
 
     Parameters
     ----------
     state : ``uo(..., z, y, x)`` at U points [m s-1].
     grid : its mesh.
+    free_surface : as in :func:`channel_transport`.
 
     Returns
     -------
@@ -74,17 +78,18 @@ def section_transport(state: xr.Dataset, grid: Grid) -> xr.DataArray:
     >>> section_transport(state, grid).dims
     ('x',)
     """
-    section = total(east_transport(state, grid), ("z", "y")) / SVERDRUP
+    section = total(east_transport(state, grid, free_surface), ("z", "y")) / SVERDRUP
     return labelled(section, "section_transport", "Sv", "zonal transport through a meridional section")
 
 
-def throughflow(state: xr.Dataset, grid: Grid) -> xr.DataArray:
+def throughflow(state: xr.Dataset, grid: Grid, free_surface: bool = False) -> xr.DataArray:
     """Transport round the channel: zonal transport through whole meridional sections, mean over longitude.
 
     Parameters
     ----------
     state : ``uo(..., z, y, x)`` at U points [m s-1].
     grid : its mesh.
+    free_surface : as in :func:`channel_transport`.
 
     Returns
     -------
@@ -102,7 +107,7 @@ def throughflow(state: xr.Dataset, grid: Grid) -> xr.DataArray:
     >>> throughflow(state, grid).attrs["units"]
     'Sv'
     """
-    mean = section_transport(state, grid).mean("x", skipna=False)
+    mean = section_transport(state, grid, free_surface).mean("x", skipna=False)
     return labelled(mean, "throughflow", "Sv", "transport round the channel, mean over meridional sections")
 
 
@@ -271,6 +276,56 @@ def heat_transport(state: xr.Dataset, grid: Grid) -> xr.DataArray:
     flux = total(north_transport(state, grid) * face, ("z", "x"))
     text = "northward heat transport of the resolved flow"
     return labelled(eos.RHO0 * eos.CP * flux, "heat_transport", "W", text)
+
+
+def salt_transport(state: xr.Dataset, grid: Grid) -> xr.DataArray:
+    """Northward transport of salt by the resolved flow, RHO0 sum(v S e1v e3v) / 1000.
+
+    Parameters
+    ----------
+    state : ``so`` [1e-3] and ``vo`` [m s-1], ``(..., z, y, x)``.
+    grid : its mesh.
+
+    Returns
+    -------
+    ``(..., y)`` at V rows [kg s-1]. S at a face is the mean of its two cells.
+
+    Notes
+    -----
+    As :func:`heat_transport`; without the parts of eddy parametrisations and diffusion.
+
+    Examples
+    --------
+    >>> from warmstart.testing import basin
+    >>> state, grid = basin(nx=6, ny=8, nz=4)
+    >>> salt_transport(state, grid).attrs["units"]
+    'kg s-1'
+    """
+    face = at_north_face(state.so.astype("float64")).where(grid.mask("V"), 0.0)
+    flux = total(north_transport(state, grid) * face, ("z", "x"))
+    return labelled(1e-3 * eos.RHO0 * flux, "salt_transport", "kg s-1", "northward salt transport")
+
+
+def salt_transport_largest(state: xr.Dataset, grid: Grid) -> xr.DataArray:
+    """Largest magnitude of the :func:`salt_transport` among the rows; arguments as there.
+
+    Returns
+    -------
+    ``(...)`` [kg s-1]: small in equilibrium, where only the surface freshwater flux balances it.
+
+    Notes
+    -----
+    As :func:`salt_transport`.
+
+    Examples
+    --------
+    >>> from warmstart.testing import basin
+    >>> state, grid = basin(nx=6, ny=8, nz=4)
+    >>> salt_transport_largest(state, grid).attrs["units"]
+    'kg s-1'
+    """
+    value = abs(salt_transport(state, grid)).max("y", skipna=False)
+    return labelled(value, "salt_transport", "kg s-1", "largest meridional transport of salt")
 
 
 def heat_transport_peak(state: xr.Dataset, grid: Grid, hemisphere: str) -> xr.DataArray:

@@ -1,0 +1,162 @@
+"""Overturning in density space, and the residual circulation where the engine gives the bolus part.
+
+In depth space the circulations of water masses cancel where isopycnals slope; in density space they do not.
+"""
+
+from __future__ import annotations
+
+from typing import Any, TypeAlias
+
+import numpy as np
+import xarray as xr
+
+from warmstart.errors import UserError
+from warmstart.grid import Grid
+from warmstart.physics.cgrid import SVERDRUP, at_north_face, extreme, labelled, north_transport
+from warmstart.physics.density import potential_density
+
+Range: TypeAlias = tuple[float, float]
+
+#: Reference depth of sigma-2 [m].
+SIGMA2 = 2000.0
+#: Names of the bolus velocities, at the same points as ``uo`` and ``vo`` [m s-1].
+BOLUS = {"uo": "uo_bolus", "vo": "vo_bolus"}
+#: Edges of the sigma-2 classes [kg m-3]: fine where the abyss is, coarse in the warm water.
+EDGES = np.concatenate([np.arange(25.0, 33.0, 0.5), np.arange(33.0, 36.0, 0.1), np.arange(36.0, 39.0, 0.05)])
+
+
+def residual_flow(state: xr.Dataset) -> xr.Dataset:
+    """Add the bolus velocities of the eddy parametrisation to the resolved flow.
+
+    Parameters
+    ----------
+    state : ``uo vo`` and ``uo_bolus vo_bolus`` (one of the pairs is enough), ``(..., z, y, x)`` [m s-1].
+
+    Returns
+    -------
+    The state with ``uo`` and ``vo`` of the residual circulation, which is what carries tracers.
+
+    Raises
+    ------
+    UserError
+        If the state holds no bolus velocity.
+
+    Notes
+    -----
+    Gent and McWilliams (1990); NEMO writes the part as ``uoce_eiv voce_eiv``.
+
+    Examples
+    --------
+    >>> from warmstart.testing import basin
+    >>> state, grid = basin(nx=6, ny=8, nz=4)
+    >>> float((residual_flow(state.assign(vo_bolus=-state.vo)).vo).max())
+    0.0
+    """
+    parts = {name: bolus for name, bolus in BOLUS.items() if name in state and bolus in state}
+    if not parts:
+        raise UserError("the state holds no bolus velocity; expected uo_bolus or vo_bolus beside uo and vo")
+    return state.assign({name: state[name] + state[bolus].fillna(0.0) for name, bolus in parts.items()})
+
+
+def overturning_density(
+    state: xr.Dataset, grid: Grid, edges: Any = EDGES, reference: float = SIGMA2, equation: str = "seos"
+) -> xr.DataArray:
+    """Meridional overturning streamfunction in density classes.
+
+    Parameters
+    ----------
+    state : ``thetao`` [degC], ``so`` [1e-3] and ``vo`` [m s-1], ``(..., z, y, x)``.
+    grid : its mesh.
+    edges : increasing edges of the classes [kg m-3, minus 1000]; water beyond the outermost is counted in the nearest.
+    reference : reference depth of the density [m].
+    equation : equation of state, ``"seos"`` or ``"teos10"``.
+
+    Returns
+    -------
+    ``(..., sigma, y)`` at the light edge of each class of the V rows [Sv], coordinate ``sigma``: minus the northward
+    transport of water denser than that, so that the sign is that of :func:`warmstart.physics.transport.overturning`.
+    0 at the lightest edge where no net transport crosses the row.
+
+    Notes
+    -----
+    Doos and Webb (1994, doi:10.1175/1520-0485(1994)024<0429:TDCATO>2.0.CO;2). Density at a face is the mean of its two
+    cells.
+
+    Examples
+    --------
+    >>> from warmstart.testing import basin
+    >>> state, grid = basin(nx=6, ny=8, nz=4)
+    >>> overturning_density(state, grid).dims
+    ('sigma', 'y')
+    """
+    edges = np.asarray(edges, float)
+    if edges.size < 2 or not (np.diff(edges) > 0).all():
+        raise UserError("edges of density classes must increase; expected at least two")
+    sigma = at_north_face(potential_density(state, grid, reference, equation))
+    sigma = sigma.where(grid.mask("V"), 0.0)
+    flow = north_transport(state, grid).transpose(*sigma.dims)
+    if flow.chunks is not None or sigma.chunks is not None:
+        whole = {"z": -1, "y": -1, "x": -1}
+        flow, sigma = flow.chunk(whole), sigma.chunk(whole)
+    classes = xr.apply_ufunc(
+        _by_class, sigma, flow, kwargs={"edges": edges}, input_core_dims=[["z", "y", "x"]] * 2,
+        output_core_dims=[["sigma", "y"]], vectorize=True, dask="parallelized", output_dtypes=["float64"],
+        dask_gufunc_kwargs={"output_sizes": {"sigma": edges.size - 1}},
+    )  # fmt: skip
+    reverse = {"sigma": slice(None, None, -1)}
+    denser = classes.isel(reverse).cumsum("sigma", skipna=False).isel(reverse)
+    axis = xr.DataArray(
+        edges[:-1], dims="sigma", attrs={"units": "kg m-3", "long_name": f"sigma at {reference:g} m"}
+    )
+    result = (-denser / SVERDRUP).assign_coords(sigma=axis)
+    return labelled(
+        result, "overturning_density", "Sv", "meridional overturning streamfunction, density classes"
+    )
+
+
+def _by_class(sigma: np.ndarray, flow: np.ndarray, edges: np.ndarray) -> np.ndarray:
+    """Transport of each class through each row; NaN in the rows where the flow or the density of the sea is unknown."""
+    rows, classes = sigma.shape[1], edges.size - 1
+    unknown = (np.isnan(sigma) | np.isnan(flow)).any(axis=(0, 2))
+    index = np.clip(np.searchsorted(edges, np.nan_to_num(sigma), side="right") - 1, 0, classes - 1)
+    index = index * rows + np.arange(rows)[None, :, None]
+    binned = np.bincount(index.ravel(), np.nan_to_num(flow).ravel(), minlength=classes * rows)
+    result = binned.reshape(classes, rows)
+    result[:, unknown] = np.nan
+    return result
+
+
+def overturning_density_cell(
+    state: xr.Dataset, grid: Grid, lat: Range, rotation: str, lightest: float = -np.inf
+) -> xr.DataArray:
+    """Strongest overturning in sigma-2 classes between two latitudes.
+
+    Parameters
+    ----------
+    state, grid : as in :func:`overturning_density`.
+    lat : southern and northern bound of the V rows, both excluded [degrees_north].
+    rotation : ``"northern"`` takes the maximum (sinking in the north), ``"abyssal"`` the minimum (sinking in the south).
+    lightest : sigma-2 of the lightest water that counts [kg m-3].
+
+    Returns
+    -------
+    ``(...)`` [Sv]; NaN if the mesh has nothing there.
+
+    Notes
+    -----
+    As :func:`overturning_density`.
+
+    Examples
+    --------
+    >>> from warmstart.testing import basin
+    >>> state, grid = basin(nx=6, ny=8, nz=4)
+    >>> overturning_density_cell(state, grid, (10.0, 65.0), "northern").attrs["units"]
+    'Sv'
+    """
+    psi = overturning_density(state, grid).rename(sigma="z")
+    rows = grid.gphiv.mean("x")
+    inside = (rows > lat[0]) & (rows < lat[1]) & (psi.z >= lightest)
+    kind = {"northern": "max", "abyssal": "min"}[rotation]
+    value = extreme(psi.drop_vars("z"), inside.drop_vars("z"), kind)
+    text = f"{kind}imum overturning in sigma-2 classes, {lat[0]:g} to {lat[1]:g} degrees north"
+    return labelled(value, "overturning_density_cell", "Sv", text)
