@@ -34,7 +34,10 @@ def imported(tmp_path, code):
 
 
 def test_importing_the_package_loads_nothing_heavy(tmp_path):
-    assert imported(tmp_path, "import warmstart, warmstart.engine.base, warmstart.engine.dino, warmstart.check") == []
+    assert (
+        imported(tmp_path, "import warmstart, warmstart.engine.base, warmstart.engine.dino, warmstart.check")
+        == []
+    )
 
 
 def test_help_and_info_load_nothing_heavy_and_help_not_even_xarray(tmp_path):
@@ -48,13 +51,39 @@ def test_help_and_info_load_nothing_heavy_and_help_not_even_xarray(tmp_path):
 
 def test_help_lists_the_verbs_in_the_order_of_the_way_of_the_data(monkeypatch, capsys):
     code, out, _ = run(monkeypatch, capsys, "--help")
-    verbs = ["simulate", "dataset", "train", "generate", "check", "restart", "verify", "report", "info", "plan", "demo"]
-    listed = [line.split()[1] for line in out.splitlines() if len(line.split()) > 2 and line.split()[1] in verbs]
+    verbs = [
+        "simulate",
+        "dataset",
+        "train",
+        "generate",
+        "check",
+        "restart",
+        "verify",
+        "report",
+        "info",
+        "plan",
+        "demo",
+    ]
+    listed = [
+        line.split()[1] for line in out.splitlines() if len(line.split()) > 2 and line.split()[1] in verbs
+    ]
     assert code == 0 and listed == verbs
 
 
 def test_every_verb_explains_itself(monkeypatch, capsys):
-    for verb in ("simulate", "dataset", "train", "generate", "check", "restart", "verify", "report", "info", "plan", "demo"):
+    for verb in (
+        "simulate",
+        "dataset",
+        "train",
+        "generate",
+        "check",
+        "restart",
+        "verify",
+        "report",
+        "info",
+        "plan",
+        "demo",
+    ):
         code, out, _ = run(monkeypatch, capsys, verb, "--help")
         assert code == 0 and "Usage" in out and verb in out
 
@@ -77,7 +106,9 @@ def place(tmp_path, monkeypatch):
     write_dataset(tmp_path / "other.nc", other_state.expand_dims("sample"), other_grid)
     (tmp_path / "cut.nc").write_bytes(path.read_bytes()[:3000])
     (tmp_path / "exists.nc").write_text("precious")
-    (tmp_path / "plan.yaml").write_text("configuration: {resolution: 10, levels: 6}\nmembres: 2\nseed: 1\nyears: 1\n")
+    (tmp_path / "plan.yaml").write_text(
+        "configuration: {resolution: 10, levels: 6}\nmembres: 2\nseed: 1\nyears: 1\n"
+    )
     (tmp_path / "train.yaml").write_text("stepz: 2\n")
     (tmp_path / "good.yaml").write_text("seed: 1\n")
     monkeypatch.chdir(tmp_path)
@@ -111,7 +142,9 @@ MISTAKES = {
 
 
 @pytest.mark.parametrize("mistake", MISTAKES, ids=lambda m: m.replace(" ", "-"))
-def test_a_mistake_is_answered_with_a_message_exit_code_2_and_nothing_written(place, monkeypatch, capsys, mistake):
+def test_a_mistake_is_answered_with_a_message_exit_code_2_and_nothing_written(
+    place, monkeypatch, capsys, mistake
+):
     args, words = MISTAKES[mistake]
     before = sorted(os.listdir(place))
     code, out, err = run(monkeypatch, capsys, *args)
@@ -131,7 +164,9 @@ def test_an_uninstalled_extra_is_named(monkeypatch, capsys, tmp_path):
 
 
 def test_the_module_runs_as_a_command():
-    done = subprocess.run([sys.executable, "-m", "warmstart", "--help"], capture_output=True, text=True, timeout=60)
+    done = subprocess.run(
+        [sys.executable, "-m", "warmstart", "--help"], capture_output=True, text=True, timeout=60
+    )
     assert done.returncode == 0 and "simulate" in done.stdout
 
 
