@@ -349,3 +349,22 @@ def test_before_fields_follow_only_the_field_that_changed(tmp_path):
     written = write_restart(state.assign(uo=2 * state.uo), tmp_path / "new.nc", template=old, grid=GRID)
     assert (written.replaced, written.recomputed) == (("un",), ("ub",))
     assert set(BEFORE) - {"ub"} <= set(written.kept)
+
+
+@real_files
+@pytest.mark.parametrize(
+    ("states", "name"),
+    [
+        ("v42_4deg_leapfrog/DINO_00005760_restart.nc", "v50_4deg_rk3/DINO_00020160_restart.nc"),
+        ("v50_1deg_rk3/DINO_00000960_restart.nc", "v42_4deg_leapfrog/DINO_00005760_restart.nc"),
+        ("v50_4deg_leapfrog/DINO_00023040_restart.nc", "v50_1deg_rk3/DINO_00000960_restart.nc"),
+    ],
+    ids=["4.2 to 5.0", "1 degree to 4", "4 degrees to 1"],
+)
+def test_a_restart_of_one_run_of_nemo_starts_another(states, name, tmp_path):
+    options = {"engine": "nemo", "template": DATA / name, "grid": DATA / REAL[name]}
+    with pytest.raises(UserError, match="--regrid"):
+        restart(DATA / states, tmp_path / "restarts", **options)
+    path = restart(DATA / states, tmp_path / "restarts", regrid=True, **options)[0]
+    assert broken_rules(path, open_grid(DATA / REAL[name])) == []
+    assert structure(path) == structure(DATA / name)
