@@ -160,19 +160,9 @@ def _mesh_of(states: Path, mesh: Grid) -> Grid:
     try:
         return open_grid(states)
     except UserError:
-        return mesh
-
-
-def _own_mesh(states: Path) -> Grid | None:
-    """The mesh that states carry, or that lies beside them; None if there is none, and they have to fit."""
-    from warmstart.opening import open_grid
-
-    try:
-        return open_grid(states)
-    except UserError:
         if not states.exists():
             raise
-        return None
+        return mesh
 
 
 def _on_mesh(ds: xr.Dataset, states: Path, source: Grid, mesh: Grid, allowed: bool) -> xr.Dataset:
