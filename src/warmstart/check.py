@@ -6,9 +6,8 @@ default (soft, inside the reference's range) is one line of ``thresholds.yaml``.
 
 from __future__ import annotations
 
-import json
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,18 +18,17 @@ import xarray as xr
 
 from warmstart import thresholds as rulebook
 from warmstart.errors import UserError
-from warmstart.files import provenance, refuse_existing, replacing
+from warmstart.files import open_dataset, provenance, refuse_existing
 from warmstart.grid import Grid
+from warmstart.metric_files import COLUMNS, read_metrics, write_metrics, write_published
 from warmstart.opening import open_grid, open_state
-from warmstart.physics import balance, budgets, column, transport
-from warmstart.variables import VARIABLES
+from warmstart.physics import balance, budgets, column, geostrophy, overturning, published, spectra, transport
+from warmstart.variables import DIAGNOSTICS, VARIABLES
+
+__all__ = ["COLUMNS", "METRICS", "PUBLISHED", "check", "read_metrics", "summary", "violations"]
 
 logger = logging.getLogger(__name__)
 
-#: Columns of the table, one row a sample and metric.
-COLUMNS = (
-    "sample", "metric", "value", "unit", "reference_low", "reference_high", "verdict", "hard", "description",
-)  # fmt: skip
 #: Verdicts from good to bad; ``-`` where there is nothing to compare with.
 VERDICTS = ("-", "PASS", "WARN", "FAIL")
 #: Other spellings of the units of the variables table.
@@ -40,6 +38,10 @@ SPELLINGS = {
     "m s-1": {"m/s", "m.s-1", "m s**-1"},
     "m": {"meter", "metre", "meters", "metres"},
 }
+#: What the median over the sea can be [units of the variables table], and what it is in if it is not.
+LIKELY = {"thetao": (-3.0, 34.0, "K or degF"), "so": (2.0, 60.0, "kg/kg")}
+#: Every variable that a metric may ask for.
+KNOWN = VARIABLES | DIAGNOSTICS
 #: Memory that one batch of samples may take [bytes].
 BATCH = 128 * 2**20
 
@@ -51,9 +53,10 @@ class Metric(NamedTuple):
     needs: tuple[str, ...] = ()
 
 
-T, S, TS, U, V, UV, TV = (
-    ("thetao",), ("so",), ("thetao", "so"), ("uo",), ("vo",), ("uo", "vo"), ("thetao", "vo"),
-)  # fmt: skip
+T, S, U, V, SSH = ("thetao",), ("so",), ("uo",), ("vo",), ("zos",)
+TS, UV = T + S, U + V
+#: What the states of an engine seldom hold; metrics that need it are left out without a warning where it is missing.
+SELDOM = tuple(DIAGNOSTICS)
 
 #: Every metric of ``check``: one line each, in the order of the table. Unit and description come with the result.
 METRICS: dict[str, Metric] = {
@@ -67,10 +70,13 @@ METRICS: dict[str, Metric] = {
     "inversions_1e-5": Metric(partial(column.inversions, threshold=1e-5), TS),
     "inversions_1e-2": Metric(partial(column.inversions, threshold=1e-2), TS),
     "inversions_volume": Metric(column.inversions_volume, TS),
+    "inversions_in_situ": Metric(partial(column.inversions, reference="in situ"), TS),
+    "convective_energy": Metric(column.convective_energy_mean, TS),
     "mixed_layer_mean": Metric(column.mixed_layer_mean, TS),
     "mixed_layer_deepest": Metric(column.mixed_layer_deepest, TS),
     "heat_content": Metric(budgets.heat_content, T),
     "salt_content": Metric(budgets.salt_content, S),
+    "sea_volume": Metric(budgets.sea_volume, SSH),
     "thetao_mean": Metric(partial(budgets.volume_mean, variable="thetao"), T),
     "so_mean": Metric(partial(budgets.volume_mean, variable="so"), S),
     "thetao_deep": Metric(partial(budgets.volume_mean, variable="thetao", depth=budgets.DEEP), T),
@@ -83,6 +89,7 @@ METRICS: dict[str, Metric] = {
     "salinity_deep_water": Metric(partial(budgets.deep_water_mean, variable="so"), S),
     "channel_transport": Metric(transport.channel_transport, U),
     "throughflow": Metric(transport.throughflow, U),
+    "throughflow_free_surface": Metric(partial(transport.throughflow, free_surface=True), U + SSH),
     "throughflow_spread": Metric(transport.throughflow_spread, U),
     "gyre_north": Metric(partial(transport.gyre, lat=(0.0, 45.0), rotation="clockwise"), U),
     "gyre_subpolar": Metric(partial(transport.gyre, lat=(45.0, 70.0), rotation="anticlockwise"), U),
@@ -93,33 +100,86 @@ METRICS: dict[str, Metric] = {
     "overturning_abyssal": Metric(
         partial(transport.overturning_cell, lat=(-60.0, 90.0), below=1500.0, rotation="abyssal"), V
     ),
-    "heat_transport_north": Metric(partial(transport.heat_transport_peak, hemisphere="north"), TV),
-    "heat_transport_south": Metric(partial(transport.heat_transport_peak, hemisphere="south"), TV),
+    "overturning_density_north": Metric(
+        partial(overturning.overturning_density_cell, lat=(10.0, 65.0), rotation="northern"), TS + V
+    ),
+    "overturning_density_abyssal": Metric(
+        partial(overturning.overturning_density_cell, lat=(-60.0, 90.0), rotation="abyssal", lightest=27.0),
+        TS + V,
+    ),
+    "overturning_residual_north": Metric(
+        partial(overturning.residual_cell, lat=(10.0, 65.0), below=500.0, rotation="northern"),
+        (*V, "vo_bolus"),
+    ),
+    "overturning_residual_abyssal": Metric(
+        partial(overturning.residual_cell, lat=(-60.0, 90.0), below=1500.0, rotation="abyssal"),
+        (*V, "vo_bolus"),
+    ),
+    "heat_transport_north": Metric(partial(transport.heat_transport_peak, hemisphere="north"), T + V),
+    "heat_transport_south": Metric(partial(transport.heat_transport_peak, hemisphere="south"), T + V),
+    "salt_transport": Metric(transport.salt_transport_largest, S + V),
+    "continuity_residual": Metric(balance.largest_continuity_residual, (*UV, "wo")),
+    "thermal_wind_residual": Metric(geostrophy.thermal_wind_residual, TS + UV),
+    "geostrophic_residual": Metric(geostrophy.geostrophic_residual, TS + UV + SSH),
+    "sea_level_residual": Metric(geostrophy.sea_level_residual, TS + SSH),
     "kinetic_energy": Metric(balance.kinetic_energy, UV),
+    "small_scale_zos": Metric(partial(spectra.small_scale_share, variable="zos"), SSH),
+    "small_scale_thetao": Metric(partial(spectra.small_scale_share, variable="thetao"), T),
+    "small_scale_thetao_deep": Metric(partial(spectra.small_scale_share, variable="thetao", depth=2000.0), T),
+    "small_scale_kinetic_energy": Metric(partial(spectra.small_scale_share, variable="kinetic_energy"), UV),
 }
+
+#: The definitions of others, as published; computed when asked for.
+PUBLISHED: dict[str, Metric] = {
+    function.__name__: Metric(function, needs)
+    for function, needs in (
+        (published.nemo_spinup_evaluation_check_density_from_file, ("rhop",)),
+        (published.nemo_spinup_evaluation_check_density_computed, TS),
+        (published.nemo_spinup_evaluation_temperature_500m_30NS, T),
+        (published.nemo_spinup_evaluation_temperature_BWbox, T),
+        (published.nemo_spinup_evaluation_temperature_DWbox, T),
+        (published.nemo_spinup_evaluation_ACC_Drake, U),
+        (published.nemo_spinup_evaluation_ACC_Drake_2, U + SSH),
+        (published.nemo_spinup_evaluation_NASTG_BSF_max, V + SSH),
+        (published.dino_fusion_density_errors, TS),
+    )
+} | {
+    f"dino_fusion_{box}_{variable}{'_by_index' * by_index}": Metric(
+        partial(function, variable=variable, by_index=by_index), (variable,)
+    )
+    for box, function in (("BWbox", published.dino_fusion_BWbox), ("DWbox", published.dino_fusion_DWbox))
+    for variable in TS
+    for by_index in (False, True)
+}
+#: Everything that can be asked for by name.
+ALL = METRICS | PUBLISHED
 
 
 def check(
-    states: str | Path | xr.Dataset,
+    states: str | Path | Sequence[str | Path] | xr.Dataset,
     grid: str | Path | Grid | None = None,
-    reference: str | Path | xr.Dataset | pd.DataFrame | None = None,
+    reference: str | Path | Sequence[str | Path] | xr.Dataset | pd.DataFrame | None = None,
     output: str | Path | None = None,
     thresholds: str | Path | Mapping[str, Any] | rulebook.Thresholds | None = None,
     only: Iterable[str] | None = None,
     overwrite: bool = False,
+    published: bool = False,
 ) -> pd.DataFrame:
     """Look at the physics of states: metrics, and verdicts against a reference.
 
     Parameters
     ----------
-    states : states file, ``states.zarr``, or a Dataset ``([sample|time,] z, y, x)``. NaN or 0 on land.
+    states : states file, ``states.zarr``, restart or output of NEMO (several files of one run as a list), or a Dataset
+        ``([sample|time,] z, y, x)``. NaN or 0 on land.
     grid : mesh or a file that carries one; None takes the one in `states`.
     reference : what is normal: ``states.zarr`` or a states file (its training split and its equilibrium snapshots, where
         it says which they are), or the metrics of an earlier call, as table or CSV. None judges only what needs none.
-    output : CSV file to write; None writes none.
+    output : file to write: NetCDF if it ends in ``.nc``, else CSV; None writes none.
     thresholds : rules instead of the package's ``thresholds.yaml``, as file or mapping of the same form.
     only : names of the metrics to compute; None takes all of :data:`METRICS`.
     overwrite : whether an existing `output` may be replaced.
+    published : compute :data:`PUBLISHED` instead, the definitions of nemo-spinup-evaluation and DINO-Fusion; a CSV then
+        has the columns and the format of nemo-spinup-evaluation.
 
     Returns
     -------
@@ -144,9 +204,10 @@ def check(
     """
     if output is not None:
         refuse_existing(output, overwrite)
-    rules = rulebook.load(thresholds, METRICS)
-    names = list(METRICS) if only is None else list(dict.fromkeys([only] if isinstance(only, str) else only))
-    rulebook.require_known(names, METRICS)
+    rules = rulebook.load(thresholds, ALL)
+    chosen = PUBLISHED if published else METRICS
+    names = list(chosen) if only is None else list(dict.fromkeys([only] if isinstance(only, str) else only))
+    rulebook.require_known(names, ALL)
     ds, mesh = _open(states, grid)
     usable, skipped = _split_by_needs(names, ds)
     limits = _limits(reference, mesh, usable)
@@ -164,8 +225,18 @@ def check(
     table.attrs.update(
         states=_name(states), reference=_name(reference), grid=mesh.fingerprint, skipped=skipped
     )
-    if output is not None:
-        _write(table, Path(output), overwrite)
+    if output is None:
+        return table
+    if published and Path(output).suffix != ".nc":
+        other = reference if isinstance(reference, pd.DataFrame) or reference is None else check(
+            reference, mesh if isinstance(reference, xr.Dataset) else grid, only=only, published=True
+        )  # fmt: skip
+        header = _sources(states, grid)
+        write_published(
+            table, Path(output), _labels(states, mesh), header, other, "Output Files" not in header, overwrite
+        )
+    else:
+        write_metrics(table, Path(output), overwrite)
     return table
 
 
@@ -209,71 +280,19 @@ def summary(table: pd.DataFrame) -> pd.DataFrame:
     return result.reset_index()
 
 
-def read_metrics(path: str | Path) -> pd.DataFrame:
-    """Read a CSV that :func:`check` wrote.
-
-    Parameters
-    ----------
-    path : the file.
-
-    Returns
-    -------
-    The table, values bit for bit, with its header in ``table.attrs``.
-
-    Raises
-    ------
-    UserError
-        If the file is missing, is no metrics table or is cut off.
-
-    Examples
-    --------
-    >>> read_metrics("no-such-file.csv")
-    Traceback (most recent call last):
-    ...
-    warmstart.errors.UserError: no-such-file.csv does not exist; give a metrics CSV that check wrote
-    """
-    path = Path(path)
-    if not path.is_file():
-        raise UserError(f"{path} does not exist; give a metrics CSV that check wrote")
-    try:
-        with path.open(encoding="utf-8") as file:
-            header = [line[1:].partition(":") for line in file if line.startswith("#")]
-        attrs = {key.strip(): json.loads(value) for key, _, value in header}
-        table = pd.read_csv(path, skiprows=len(header), dtype=str)
-    except (ValueError, pd.errors.ParserError) as error:
-        raise UserError(f"{path} is no metrics CSV ({error}); expected a file that check wrote") from error
-    if tuple(table.columns) != COLUMNS or attrs.get("rows") != len(table):
-        raise UserError(
-            f"{path} is no whole metrics CSV: expected the columns {', '.join(COLUMNS)} and all its rows"
-        )
-    attrs.pop("rows")
-    table.attrs.update(attrs)
-    for name in ("value", "reference_low", "reference_high"):
-        table[name] = table[name].map(float).astype("float64")
-    return table.assign(sample=table["sample"].astype("int64"), hard=table["hard"] == "True")
-
-
-def _write(table: pd.DataFrame, path: Path, overwrite: bool) -> None:
-    with replacing(path, overwrite) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
-        for key, value in {**table.attrs, "rows": len(table)}.items():
-            file.write(f"# {key}: {json.dumps(value)}\n")
-        table.to_csv(file, index=False, lineterminator="\n")
-
-
-def _open(source: str | Path | xr.Dataset, grid: str | Path | Grid | None) -> tuple[xr.Dataset, Grid]:
+def _open(
+    source: str | Path | Sequence[str | Path] | xr.Dataset, grid: str | Path | Grid | None
+) -> tuple[xr.Dataset, Grid]:
     """States and mesh, states with the one leading dim ``sample``; refuses what does not fit together."""
-    if isinstance(source, xr.Dataset):
-        if grid is None:
-            raise UserError("a Dataset carries no mesh; hand over grid as well")
-        ds, mesh = source, grid if isinstance(grid, Grid) else open_grid(grid)
-    else:
-        mesh = _mesh(Path(source), grid)
-        ds = open_state(source, mesh)
-    names = [name for name in VARIABLES if name in ds]
-    if not names:
+    ds, mesh = _opened(source, grid)
+    if not any(name in ds for name in VARIABLES):
         raise UserError(f"{_name(source)} holds no state: expected variables among {', '.join(VARIABLES)}")
+    names = [name for name in KNOWN if name in ds]
     for name in names:
         _require_fit(ds[name], mesh)
+    _require_one_time(ds[names])
+    for name in names:
+        _require_likely(ds[name], mesh)
     labels = [c for c in ("split", "phase") if c in ds]
     lead = [d for d in ds[names].dims if d not in ("z", "y", "x")]
     flat = ds[names + labels].reset_coords(labels).drop_vars([c for c in ds.coords if c not in labels])
@@ -282,6 +301,48 @@ def _open(source: str | Path | xr.Dataset, grid: str | Path | Grid | None) -> tu
     if len(lead) > 1:
         return flat.stack(row=lead, create_index=False).rename(row="sample").transpose("sample", ...), mesh
     return flat if lead == ["sample"] else flat.rename({lead[0]: "sample"}), mesh
+
+
+def _opened(
+    source: str | Path | Sequence[str | Path] | xr.Dataset, grid: str | Path | Grid | None
+) -> tuple[xr.Dataset, Grid]:
+    if isinstance(source, xr.Dataset):
+        if grid is None:
+            raise UserError("a Dataset carries no mesh; hand over grid as well")
+        return source, grid if isinstance(grid, Grid) else open_grid(grid)
+    paths = _paths(source)
+    mesh = _mesh(paths[0], grid)
+    return open_state(paths if len(paths) > 1 else paths[0], mesh, diagnostics=True), mesh
+
+
+def _paths(source: str | Path | Sequence[str | Path]) -> list[Path]:
+    paths = [Path(source)] if isinstance(source, str | Path) else [Path(p) for p in source]
+    if not paths:
+        raise UserError("no file given; give at least one states file")
+    return paths
+
+
+def _labels(source: str | Path | Sequence[str | Path] | xr.Dataset, mesh: Grid) -> list[str]:
+    """When each state is: its date, else its year, else its number."""
+    ds, _ = _opened(source, mesh)
+    lead = [d for d in ds.dims if d not in ("z", "y", "x")]
+    for name in ("time", "year"):
+        if len(lead) == 1 and name in ds.coords and ds[name].dims == (lead[0],):
+            return [str(value).replace("T", " ").split(".000")[0] for value in ds[name].values]
+    return [str(i) for i in range(int(np.prod([ds.sizes[d] for d in lead], dtype=int)))]
+
+
+def _sources(
+    source: str | Path | Sequence[str | Path] | xr.Dataset, grid: str | Path | Grid | None
+) -> dict[str, list[str]]:
+    """Header of a published CSV."""
+    if isinstance(source, xr.Dataset):
+        return {"Restart File": [_name(source)]}
+    paths = _paths(source)
+    mesh = [str(grid)] if isinstance(grid, str | Path) else [str(paths[0])]
+    base = {"Base Directory": [str(paths[0].parent)], "Mesh Mask": mesh}
+    output = len(paths) > 1 or open_state(paths[0], grid).sizes.get("time", 1) > 1
+    return base | {"Output Files" if output else "Restart File": [str(p) for p in paths]}
 
 
 def _mesh(path: Path, grid: str | Path | Grid | None) -> Grid:
@@ -299,7 +360,7 @@ def _mesh(path: Path, grid: str | Path | Grid | None) -> Grid:
 
 def _require_fit(da: xr.DataArray, grid: Grid) -> None:
     """Refuse a variable of other dims, sizes or units than table and mesh say."""
-    table, sizes = VARIABLES[str(da.name)], dict(zip("zyx", grid.shape, strict=True))
+    table, sizes = KNOWN[str(da.name)], dict(zip("zyx", grid.shape, strict=True))
     expected = {d: sizes[d] for d in table.dims}
     found = {str(d): n for d, n in da.sizes.items() if d in sizes}
     if found != expected:
@@ -307,41 +368,72 @@ def _require_fit(da: xr.DataArray, grid: Grid) -> None:
             f"{da.name} has sizes {found} but the mesh {expected}; give states and mesh of one grid"
         )
     units = da.attrs.get("units", table.units)
-    if units != table.units and units not in SPELLINGS[table.units]:
+    if units != table.units and units not in SPELLINGS.get(table.units, ()):
         raise UserError(
             f"{da.name} is in {units}; expected {table.units}: convert it, or correct its units attribute"
         )
 
 
+def _require_one_time(ds: xr.Dataset) -> None:
+    """Refuse variables that lie along different times."""
+    leads = {str(n): tuple(d for d in da.dims if d not in ("z", "y", "x")) for n, da in ds.data_vars.items()}
+    if len(set(leads.values())) > 1:
+        found = ", ".join(
+            f"{n} ({', '.join(f'{d}: {ds.sizes[d]}' for d in lead)})" for n, lead in leads.items()
+        )
+        raise UserError(f"time axes differ: {found}; give all variables at the same times")
+
+
+def _require_likely(da: xr.DataArray, grid: Grid) -> None:
+    """Refuse a temperature or salinity whose numbers are those of another unit than it says."""
+    name = str(da.name)
+    if name not in LIKELY or not da.size:
+        return
+    first = da.isel({d: 0 for d in da.dims if d not in ("z", "y", "x")})
+    values = first.values[grid.mask("T").transpose(*first.dims).values]
+    values = values[np.isfinite(values)]
+    middle = float(np.median(values)) if values.size else np.nan
+    low, high, other = LIKELY[name]
+    if values.size and not low <= middle <= high:
+        units = VARIABLES[name].units
+        raise UserError(
+            f"{name} says {units} but half of the sea is {'above' if middle > high else 'below'} {middle:.4g}: "
+            f"it looks like {other}; convert it to {units}"
+        )
+
+
 def _split_by_needs(names: list[str], ds: xr.Dataset) -> tuple[list[str], dict[str, str]]:
     """Metrics that the state has the variables for, and what each of the others lacks."""
-    lacks = {name: [n for n in METRICS[name].needs if n not in ds] for name in names}
+    lacks = {name: [n for n in ALL[name].needs if n not in ds] for name in names}
     skipped = {name: "needs " + ", ".join(missing) for name, missing in lacks.items() if missing}
-    if skipped:
-        logger.warning("skipped: %s", "; ".join(f"{name} ({why})" for name, why in skipped.items()))
+    said = [name for name in skipped if not set(lacks[name]) <= set(SELDOM)]
+    if said:
+        logger.warning("skipped: %s", "; ".join(f"{name} ({skipped[name]})" for name in said))
     return [name for name in names if name not in skipped], skipped
 
 
 def _measure(ds: xr.Dataset, grid: Grid, names: list[str]) -> dict[str, xr.DataArray]:
     """Every metric for every sample, dims ``(sample,)``; a batch of samples in memory at a time."""
-    variables = [name for name in VARIABLES if name in ds]
+    variables = [name for name in KNOWN if name in ds]
     count = ds.sizes["sample"]
     size = max(1, int(BATCH // max(ds[variables].nbytes / max(count, 1), 1)))
     parts: dict[str, list[xr.DataArray]] = {name: [] for name in names}
     for start in range(0, count, size):
         batch = ds[variables].isel(sample=slice(start, start + size)).load()
         for name in names:
-            parts[name].append(METRICS[name].function(batch, grid))
+            parts[name].append(ALL[name].function(batch, grid))
     return {name: xr.concat(p, "sample", combine_attrs="override") for name, p in parts.items()}
 
 
 def _limits(
-    reference: str | Path | xr.Dataset | pd.DataFrame | None, grid: Grid, names: list[str]
+    reference: str | Path | Sequence[str | Path] | xr.Dataset | pd.DataFrame | None,
+    grid: Grid,
+    names: list[str],
 ) -> dict[str, tuple[float, float]]:
     """Smallest and largest value of each metric in the reference; what it has no finite value of is left out."""
     if reference is None:
         return {}
-    if isinstance(reference, str | Path) and Path(reference).suffix == ".csv":
+    if isinstance(reference, str | Path) and _is_table(Path(reference)):
         reference = read_metrics(reference)
     if isinstance(reference, pd.DataFrame):
         if reference.attrs.get("grid", grid.fingerprint) != grid.fingerprint:
@@ -356,6 +448,16 @@ def _limits(
         values = {n: da.values for n, da in _measure(_normal(ds, _name(reference)), mesh, usable).items()}
     finite = {name: v[np.isfinite(v)] for name, v in values.items()}
     return {name: (float(v.min()), float(v.max())) for name, v in finite.items() if v.size}
+
+
+def _is_table(path: Path) -> bool:
+    """Whether a file holds metrics rather than states."""
+    if path.suffix == ".csv":
+        return True
+    if path.suffix != ".nc" or not path.is_file():
+        return False
+    with open_dataset(path) as ds:
+        return "metric" in ds.dims
 
 
 def _normal(ds: xr.Dataset, where: str) -> xr.Dataset:
@@ -373,4 +475,6 @@ def _name(source: object) -> str:
     """What to call a source in messages and headers."""
     if source is None:
         return "none"
+    if isinstance(source, list | tuple):
+        return ", ".join(str(p) for p in source)
     return str(source) if isinstance(source, str | Path) else f"a {type(source).__name__}"

@@ -124,9 +124,17 @@ def generate(
 
 @app.command()
 def check(
-    states: Annotated[Path, typer.Argument(help="States to look at: generated, simulated, or a store.")],
-    output: Annotated[Path | None, typer.Option("-o", "--output", help="CSV file for the metrics.")] = None,
-    grid: Annotated[Path | None, typer.Option(help="Mesh, where the states carry none.")] = None,
+    states: Annotated[
+        list[Path],
+        typer.Argument(help="States to look at: generated, simulated, a store, or NEMO's files of one run."),
+    ],
+    output: Annotated[
+        Path | None,
+        typer.Option("-o", "--output", help="File for the metrics: CSV, or NetCDF if it ends in .nc."),
+    ] = None,
+    grid: Annotated[
+        Path | None, typer.Option(help="Mesh, where the states carry none: mesh_mask.nc.")
+    ] = None,
     reference: Annotated[
         Path | None,
         typer.Option(help="What is normal: a store (its training members), states, or a metrics CSV."),
@@ -135,6 +143,12 @@ def check(
         Path | None, typer.Option(help="YAML of tolerances instead of the built-in one.")
     ] = None,
     only: Annotated[list[str] | None, typer.Option(help="Only this metric; repeatable.")] = None,
+    published: Annotated[
+        bool,
+        typer.Option(
+            "--published", help="Definitions of nemo-spinup-evaluation and DINO-Fusion; CSV as the former's."
+        ),
+    ] = False,
     overwrite: Overwrite = False,
 ) -> None:
     """Look at states: physical metrics against a reference; exit code 1 where a hard rule is broken."""
@@ -142,15 +156,16 @@ def check(
     from warmstart.check import summary, violations
 
     table = look(
-        states,
+        states[0] if len(states) == 1 else states,
         grid=grid,
         reference=reference,
         output=output,
         thresholds=thresholds,
         only=only,
         overwrite=overwrite,
+        published=published,
     )
-    _print_table(summary(table), f"{states}")
+    _print_table(summary(table), ", ".join(str(path) for path in states))
     if violations(table):
         raise typer.Exit(1)
 
@@ -319,7 +334,7 @@ def main() -> None:
 _EXTRAS = {
     "torch": "generator", "azula": "generator", "safetensors": "generator", "sklearn": "generator",
     "veros": "veros", "jax": "veros", "dask": "veros", "distributed": "veros",
-    "matplotlib": "report", "cmocean": "report", "jinja2": "report",
+    "gsw": "teos10", "matplotlib": "report", "cmocean": "report", "jinja2": "report",
 }  # fmt: skip
 
 

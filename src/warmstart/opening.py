@@ -54,6 +54,7 @@ def open_state(
     path: str | Path | Iterable[str | Path],
     grid: Grid | str | Path | None = None,
     chunks: Any = None,
+    diagnostics: bool = False,
 ) -> xr.Dataset:
     """Open states: generated, simulated, a store, NEMO's restarts and output of 3.6 to 5.0, CMIP6 files.
 
@@ -64,6 +65,7 @@ def open_state(
     path : a file or store; for NEMO also a per-process piece (the others are found) or the files of one state.
     grid : the mesh, or its file; needed for NEMO and CMIP6 where none lies in the same folder.
     chunks : as :meth:`xarray.Dataset.chunk`, for dask arrays.
+    diagnostics : whether to open also the potential density, vertical and bolus velocities that NEMO's files hold.
 
     Returns
     -------
@@ -95,7 +97,7 @@ def open_state(
         raise UserError(f"{first} is a mesh ({what}), no state; give a restart or output")
     if grid is None:
         grid = open_grid(mesh.find(first.parent, f"{first} needs its mesh"))
-    return state.open_state(paths, grid if isinstance(grid, Grid) else open_grid(grid), chunks)
+    return state.open_state(paths, grid if isinstance(grid, Grid) else open_grid(grid), chunks, diagnostics)
 
 
 def _is_zarr(path: Path) -> bool:

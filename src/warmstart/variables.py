@@ -83,3 +83,26 @@ VARIABLES: dict[str, Variable] = {
 
 #: The variables that make up a state, in the order of the generator's channels.
 STATE_VARIABLES: tuple[str, ...] = tuple(VARIABLES)
+
+#: What a file may hold beside the state, for metrics that need it.
+DIAGNOSTICS: dict[str, Variable] = {
+    v.name: v
+    for v in (
+        Variable(
+            "rhop", "sea_water_potential_density", "potential density", "kg m-3", "T", True,
+            (900.0, 1100.0), ("rhop",), None, "dense",
+        ),
+        Variable(
+            "wo", "upward_sea_water_velocity", "vertical velocity", "m s-1", "W", True,
+            (-1.0, 1.0), ("woce", "vovecrtz", "wo"), "w", "balance",
+        ),
+        Variable(
+            "uo_bolus", "bolus_sea_water_x_velocity", "zonal bolus velocity", "m s-1", "U", True,
+            (-5.0, 5.0), ("uoce_eiv", "vozoeivx", "uo_bolus"), None, "balance",
+        ),
+        Variable(
+            "vo_bolus", "bolus_sea_water_y_velocity", "meridional bolus velocity", "m s-1", "V", True,
+            (-5.0, 5.0), ("voce_eiv", "vomeeivy", "vo_bolus"), None, "balance",
+        ),
+    )
+}  # fmt: skip

@@ -1,8 +1,10 @@
 """Physical metrics: pure functions of a state and its grid, ``(Dataset, Grid) -> DataArray`` with units.
 
-``column`` (stability, mixed layer) · ``budgets`` (heat, salt, means of boxes) · ``transport`` (channel, gyres,
-overturning, heat) · ``balance`` (divergence, walls, masks, bounds). Every function works on one state, a time axis or an
-ensemble, in memory or lazily; variables stay at their own C-grid points.
+``density`` (equations of state) · ``column`` (stability, mixed layer) · ``census`` (T-S volumes) · ``budgets`` (heat, salt, volume,
+drift) · ``transport`` and ``overturning`` (channel, gyres, overturning in depth and density, heat, salt) · ``balance``
+(divergence, walls, masks, bounds) · ``geostrophy`` (thermal wind, steric height) · ``spectra`` · ``ensemble`` (scores)
+· ``distributions`` (distances, diversity, memorisation) · ``published`` (the definitions of others). Every function works on one state, a
+time axis or an ensemble, in memory or lazily; variables stay at their own C-grid points.
 """
 
 from warmstart.physics import (
@@ -11,9 +13,12 @@ from warmstart.physics import (
     census,
     column,
     density,
+    distributions,
+    ensemble,
     geostrophy,
     overturning,
     published,
+    spectra,
     transport,
 )
 
@@ -23,8 +28,11 @@ __all__ = [
     "census",
     "column",
     "density",
+    "distributions",
+    "ensemble",
     "geostrophy",
     "overturning",
     "published",
+    "spectra",
     "transport",
 ]

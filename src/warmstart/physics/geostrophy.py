@@ -14,6 +14,8 @@ from warmstart.grid import Grid
 from warmstart.physics.cgrid import labelled, total
 from warmstart.physics.density import in_situ_density
 
+#: Depth of the layer that the wind drives, where the flow is not geostrophic [m].
+EKMAN = 100.0
 #: Latitude on either side of the equator where f is too small for balance [degrees].
 EQUATOR = 5.0
 
@@ -123,7 +125,7 @@ def _off_equator(grid: Grid, point: str) -> xr.DataArray:
 
 
 def geostrophic_residual(state: xr.Dataset, grid: Grid) -> xr.DataArray:
-    """RMS difference between the flow and the :func:`geostrophic_flow`, away from the equator.
+    """RMS difference between the flow and the :func:`geostrophic_flow`, below the Ekman layer and away from the equator.
 
     Parameters
     ----------
@@ -132,7 +134,7 @@ def geostrophic_residual(state: xr.Dataset, grid: Grid) -> xr.DataArray:
 
     Returns
     -------
-    ``(...)`` [m s-1], volume-weighted. The Ekman layer, friction and the lateral boundaries leave a residual in every
+    ``(...)`` [m s-1], volume-weighted, below :data:`EKMAN`. Friction and the lateral boundaries leave a residual in every
     simulated ocean; what counts is how it compares with that of the engine's own states.
 
     Notes
@@ -148,7 +150,7 @@ def geostrophic_residual(state: xr.Dataset, grid: Grid) -> xr.DataArray:
     0.0
     """
     value = _rms(state, geostrophic_flow(state, grid), grid, shear=False)
-    text = f"RMS of the ageostrophic flow beyond {EQUATOR:g} degrees of the equator"
+    text = f"RMS of the ageostrophic flow below {EKMAN:g} m, beyond {EQUATOR:g} degrees of the equator"
     return labelled(value, "geostrophic_residual", "m s-1", text)
 
 
@@ -162,7 +164,7 @@ def thermal_wind_residual(state: xr.Dataset, grid: Grid) -> xr.DataArray:
 
     Returns
     -------
-    ``(...)`` [s-1], volume-weighted, away from the equator and where no wall ends between the two levels. Sea level and
+    ``(...)`` [s-1], volume-weighted, below :data:`EKMAN`, away from the equator, where no wall ends between the levels. Sea level and
     any flow that does not change with depth cancel.
 
     Notes
@@ -180,7 +182,7 @@ def thermal_wind_residual(state: xr.Dataset, grid: Grid) -> xr.DataArray:
     """
     balanced = geostrophic_flow(state.drop_vars("zos", errors="ignore"), grid)
     value = _rms(state, balanced, grid, shear=True)
-    text = f"RMS of the shear out of thermal-wind balance beyond {EQUATOR:g} degrees of the equator"
+    text = f"RMS of the shear out of thermal-wind balance below {EKMAN:g} m, beyond {EQUATOR:g} degrees"
     return labelled(value, "thermal_wind_residual", "s-1", text)
 
 
@@ -192,14 +194,13 @@ def _rms(state: xr.Dataset, balanced: xr.Dataset, grid: Grid, shear: bool) -> xr
         ("vo", "V", grid.e1v * grid.e2v * grid.e3v_0),
     ):
         axis = {"U": "x", "V": "y"}[point]
-        valid = grid.mask(point) & _off_equator(grid, point)
+        other = grid.mask({"U": "V", "V": "U"}[point]).astype("int8")
+        count = _four(other, {"U": "y", "V": "x"}[point], axis)
+        valid = grid.mask(point) & _off_equator(grid, point) & (count > 0) & (grid.gdept_0 > EKMAN)
         residual = state[name].astype("float64") - balanced[name]
         if shear:
             depth = 0.5 * (grid.gdept_0 + grid.gdept_0.roll({axis: -1}))
             # where the floor closes one of the four faces, the two levels do not average the same gradients
-            count = _four(
-                grid.mask({"U": "V", "V": "U"}[point]).astype("int8"), {"U": "y", "V": "x"}[point], axis
-            )
             valid = valid & valid.shift(z=1, fill_value=False) & (count == count.shift(z=1))
             residual = (residual.shift(z=1) - residual) / (depth - depth.shift(z=1))
         weight = size.where(valid, 0.0)

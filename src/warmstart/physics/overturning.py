@@ -14,6 +14,7 @@ from warmstart.errors import UserError
 from warmstart.grid import Grid
 from warmstart.physics.cgrid import SVERDRUP, at_north_face, extreme, labelled, north_transport
 from warmstart.physics.density import potential_density
+from warmstart.physics.transport import overturning_cell
 
 Range: TypeAlias = tuple[float, float]
 
@@ -21,8 +22,16 @@ Range: TypeAlias = tuple[float, float]
 SIGMA2 = 2000.0
 #: Names of the bolus velocities, at the same points as ``uo`` and ``vo`` [m s-1].
 BOLUS = {"uo": "uo_bolus", "vo": "vo_bolus"}
-#: Edges of the sigma-2 classes [kg m-3]: fine where the abyss is, coarse in the warm water.
-EDGES = np.concatenate([np.arange(25.0, 33.0, 0.5), np.arange(33.0, 36.0, 0.1), np.arange(36.0, 39.0, 0.05)])
+#: Edges of the sigma-2 classes [kg m-3], fine where the abyss is: the simplified equation of state leaves out the
+#: compression of water, so that its numbers are about 9 lower.
+EDGES = {
+    "seos": np.concatenate(
+        [np.arange(18.0, 25.0, 0.5), np.arange(25.0, 27.0, 0.1), np.arange(27.0, 30.01, 0.025)]
+    ),
+    "teos10": np.concatenate(
+        [np.arange(27.0, 34.0, 0.5), np.arange(34.0, 36.0, 0.1), np.arange(36.0, 39.01, 0.025)]
+    ),
+}
 
 
 def residual_flow(state: xr.Dataset) -> xr.Dataset:
@@ -59,7 +68,7 @@ def residual_flow(state: xr.Dataset) -> xr.Dataset:
 
 
 def overturning_density(
-    state: xr.Dataset, grid: Grid, edges: Any = EDGES, reference: float = SIGMA2, equation: str = "seos"
+    state: xr.Dataset, grid: Grid, edges: Any = None, reference: float = SIGMA2, equation: str = "seos"
 ) -> xr.DataArray:
     """Meridional overturning streamfunction in density classes.
 
@@ -67,7 +76,8 @@ def overturning_density(
     ----------
     state : ``thetao`` [degC], ``so`` [1e-3] and ``vo`` [m s-1], ``(..., z, y, x)``.
     grid : its mesh.
-    edges : increasing edges of the classes [kg m-3, minus 1000]; water beyond the outermost is counted in the nearest.
+    edges : increasing edges of the classes [kg m-3, minus 1000]; water beyond the outermost is counted in the nearest;
+        None takes :data:`EDGES`.
     reference : reference depth of the density [m].
     equation : equation of state, ``"seos"`` or ``"teos10"``.
 
@@ -89,7 +99,7 @@ def overturning_density(
     >>> overturning_density(state, grid).dims
     ('sigma', 'y')
     """
-    edges = np.asarray(edges, float)
+    edges = np.asarray(EDGES[equation] if edges is None else edges, float)
     if edges.size < 2 or not (np.diff(edges) > 0).all():
         raise UserError("edges of density classes must increase; expected at least two")
     sigma = at_north_face(potential_density(state, grid, reference, equation))
@@ -160,3 +170,37 @@ def overturning_density_cell(
     value = extreme(psi.drop_vars("z"), inside.drop_vars("z"), kind)
     text = f"{kind}imum overturning in sigma-2 classes, {lat[0]:g} to {lat[1]:g} degrees north"
     return labelled(value, "overturning_density_cell", "Sv", text)
+
+
+def residual_cell(state: xr.Dataset, grid: Grid, lat: Range, below: float, rotation: str) -> xr.DataArray:
+    """Strongest residual overturning in depth coordinates: that of resolved and bolus flow together.
+
+    Parameters
+    ----------
+    state : ``vo`` and ``vo_bolus``, ``(..., z, y, x)`` [m s-1].
+    grid, lat, below, rotation : as in :func:`warmstart.physics.transport.overturning_cell`.
+
+    Returns
+    -------
+    ``(...)`` [Sv].
+
+    Raises
+    ------
+    UserError
+        If the state holds no bolus velocity.
+
+    Notes
+    -----
+    As :func:`residual_flow`.
+
+    Examples
+    --------
+    >>> from warmstart.testing import basin
+    >>> state, grid = basin(nx=6, ny=8, nz=4)
+    >>> still = state.assign(vo_bolus=-state.vo)
+    >>> abs(float(residual_cell(still, grid, (10.0, 65.0), 500.0, "northern")))
+    0.0
+    """
+    value = overturning_cell(residual_flow(state), grid, lat, below, rotation)
+    text = value.attrs["long_name"].replace("Eulerian", "residual")
+    return labelled(value, "residual_cell", "Sv", text)

@@ -17,14 +17,14 @@ from warmstart.engine.nemo.pieces import Source, open_sources
 from warmstart.engine.nemo.times import Times, coordinate, read_times
 from warmstart.errors import UserError
 from warmstart.grid import Grid
-from warmstart.variables import STATE_VARIABLES, VARIABLES, Variable
+from warmstart.variables import DIAGNOSTICS, STATE_VARIABLES, VARIABLES, Variable
 
 log = logging.getLogger(__name__)
 
 #: Fields that XIOS writes as content, times the thickness of the cell.
 CONTENT = {"thetao": ("toce_e3t",), "so": ("soce_e3t",), "uo": ("uoce_e3u",), "vo": ("voce_e3v",)}
 #: Thickness of the cells at each point, as output of the same file.
-THICKNESS = {"T": ("vovvle3t", "e3t", "thkcello"), "U": ("e3u",), "V": ("e3v",)}
+THICKNESS = {"T": ("vovvle3t", "e3t", "thkcello"), "U": ("e3u",), "V": ("e3v",), "W": ()}
 KELVIN = ("K", "degK", "kelvin", "Kelvin")
 
 
@@ -57,7 +57,9 @@ class Series:
         return values + values.dtype.type(self.offset) if self.offset else values
 
 
-def open_state(path: str | Path | Iterable[str | Path], grid: Grid, chunks: Any = None) -> xr.Dataset:
+def open_state(
+    path: str | Path | Iterable[str | Path], grid: Grid, chunks: Any = None, diagnostics: bool = False
+) -> xr.Dataset:
     """Open NEMO's restarts or output, or CMIP6 files, as a state.
 
     Restarts give their *now* fields, whatever the time stepping. Output may be XIOS's (``toce soce uoce voce ssh``),
@@ -70,6 +72,7 @@ def open_state(path: str | Path | Iterable[str | Path], grid: Grid, chunks: Any 
     path : a file, one of its per-process pieces, or the files of one state (``grid_T grid_U grid_V``, several years).
     grid : its mesh.
     chunks : as :meth:`xarray.Dataset.chunk`, for dask arrays; None leaves the variables lazy without dask.
+    diagnostics : whether to open also what the files hold of ``variables.DIAGNOSTICS``.
 
     Returns
     -------
@@ -90,7 +93,8 @@ def open_state(path: str | Path | Iterable[str | Path], grid: Grid, chunks: Any 
     warmstart.errors.UserError: restart.nc does not exist; give an existing NetCDF file of NEMO
     """
     sources = open_sources(path)
-    found = {name: series for name in STATE_VARIABLES if (series := _find(VARIABLES[name], sources, grid))}
+    tables = {name: VARIABLES[name] for name in STATE_VARIABLES} | (DIAGNOSTICS if diagnostics else {})
+    found = {name: series for name, table in tables.items() if (series := _find(table, sources, grid))}
     if not found:
         held = ", ".join(sorted({str(n) for s in sources for n in s.first.data_vars})[:12])
         raise UserError(
@@ -100,7 +104,7 @@ def open_state(path: str | Path | Iterable[str | Path], grid: Grid, chunks: Any 
     records, leader = _align(found)
     ds = coordinate(*_labels(found[leader], records[leader]))
     for name, series in found.items():
-        ds[name] = _field(VARIABLES[name], series, records[name], grid)
+        ds[name] = _field(tables[name], series, records[name], grid)
     ds.attrs = _attrs(sources)
 
     def close() -> None:

@@ -1,0 +1,233 @@
+"""Tables of metrics in files: CSV and NetCDF of this package, CSV as nemo-spinup-evaluation writes it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from warmstart.errors import UserError
+from warmstart.files import open_dataset, replacing, write_dataset
+from warmstart.physics.published import NEMO_SPINUP_EVALUATION
+
+#: Columns of the table, one row a sample and metric.
+COLUMNS = (
+    "sample", "metric", "value", "unit", "reference_low", "reference_high", "verdict", "hard", "description",
+)  # fmt: skip
+#: Columns that differ from sample to sample; the others belong to the metric.
+PER_SAMPLE = ("value", "verdict")
+
+
+def read_metrics(path: str | Path) -> pd.DataFrame:
+    """Read a table that :func:`warmstart.check.check` wrote.
+
+    Parameters
+    ----------
+    path : CSV or NetCDF file.
+
+    Returns
+    -------
+    The table, values bit for bit, with its header in ``table.attrs``.
+
+    Raises
+    ------
+    UserError
+        If the file is missing, is no metrics table or is cut off.
+
+    Examples
+    --------
+    >>> read_metrics("no-such-file.csv")
+    Traceback (most recent call last):
+    ...
+    warmstart.errors.UserError: no-such-file.csv does not exist; give a metrics CSV that check wrote
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise UserError(f"{path} does not exist; give a metrics CSV that check wrote")
+    if path.suffix == ".nc":
+        return _from_dataset(path)
+    try:
+        with path.open(encoding="utf-8") as file:
+            header = [line[1:].partition(":") for line in file if line.startswith("#")]
+        attrs = {key.strip(): json.loads(value) for key, _, value in header}
+        table = pd.read_csv(path, skiprows=len(header), dtype=str)
+    except (ValueError, pd.errors.ParserError) as error:
+        raise UserError(f"{path} is no metrics CSV ({error}); expected a file that check wrote") from error
+    if tuple(table.columns) != COLUMNS or attrs.get("rows") != len(table):
+        raise UserError(
+            f"{path} is no whole metrics CSV: expected the columns {', '.join(COLUMNS)} and all its rows"
+        )
+    attrs.pop("rows")
+    table.attrs.update(attrs)
+    for name in ("value", "reference_low", "reference_high"):
+        table[name] = table[name].map(float).astype("float64")
+    return table.assign(sample=table["sample"].astype("int64"), hard=table["hard"] == "True")
+
+
+def write_metrics(table: pd.DataFrame, path: Path, overwrite: bool = False) -> None:
+    """Write a table of :func:`warmstart.check.check`.
+
+    Parameters
+    ----------
+    table : with the columns :data:`COLUMNS`.
+    path : NetCDF file if it ends in ``.nc``, else CSV.
+    overwrite : whether an existing file may be replaced.
+
+    Raises
+    ------
+    UserError
+        As :func:`warmstart.files.replacing`.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from warmstart.check import check
+    >>> from warmstart.testing import basin
+    >>> state, grid = basin(nx=6, ny=8, nz=4)
+    >>> path = Path(tempfile.mkdtemp()) / "metrics.nc"
+    >>> write_metrics(check(state, grid, only=["inversions"]), path)
+    >>> read_metrics(path).value.tolist()
+    [0.0]
+    """
+    if path.suffix == ".nc":
+        write_dataset(path, _to_dataset(table), overwrite=overwrite)
+        return
+    with replacing(path, overwrite) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+        for key, value in {**table.attrs, "rows": len(table)}.items():
+            file.write(f"# {key}: {json.dumps(value)}\n")
+        table.to_csv(file, index=False, lineterminator="\n")
+
+
+def _to_dataset(table: pd.DataFrame) -> xr.Dataset:
+    """Values and verdicts ``(sample, metric)``, the rest ``(metric,)``."""
+    metrics, samples = table["metric"].unique(), table["sample"].unique()
+    ds = xr.Dataset(coords={"metric": np.array(metrics, dtype=str), "sample": samples})
+    for name in COLUMNS[2:]:
+        wide = table.pivot(index="sample", columns="metric", values=name).loc[samples, metrics].to_numpy()
+        wide = wide if name in PER_SAMPLE else wide[0]
+        if name == "hard":
+            wide = wide.astype("int8")
+        elif wide.dtype == object or name in ("unit", "verdict", "description"):
+            wide = wide.astype(str)
+        ds[name] = (("sample", "metric") if name in PER_SAMPLE else ("metric",), wide)
+    ds.attrs = {k: v if isinstance(v, str | int | float) else json.dumps(v) for k, v in table.attrs.items()}
+    return ds
+
+
+def _from_dataset(path: Path) -> pd.DataFrame:
+    ds = open_dataset(path).load()
+    ds.close()
+    if missing := [name for name in COLUMNS if name not in ds.variables]:
+        raise UserError(
+            f"{path} is no table of metrics ({', '.join(missing)} missing); expected a file that check wrote"
+        )
+    frame = ds.to_dataframe(dim_order=["sample", "metric"]).reset_index()[list(COLUMNS)]
+    frame["hard"] = frame["hard"].astype(bool)
+    for name in ("metric", "unit", "verdict", "description"):
+        frame[name] = [v.decode() if isinstance(v, bytes) else str(v) for v in frame[name]]
+    frame.attrs = dict(ds.attrs)
+    frame.attrs["skipped"] = json.loads(str(ds.attrs.get("skipped", "{}")))
+    return frame
+
+
+def write_published(
+    table: pd.DataFrame,
+    path: Path,
+    labels: Sequence[str],
+    sources: Mapping[str, Sequence[str]],
+    reference: pd.DataFrame | None = None,
+    restart: bool = True,
+    overwrite: bool = False,
+) -> None:
+    """Write published metrics as nemo-spinup-evaluation does: one row a time, one column a metric.
+
+    Parameters
+    ----------
+    table : of :func:`warmstart.check.check` with ``published=True``.
+    path : CSV file; with a reference a second one, ``*_summary.csv``, is written beside it.
+    labels : timestamp of each sample.
+    sources : header: ``Base Directory``, ``Mesh Mask`` and ``Restart File`` or ``Output Files``.
+    reference : the same metrics of the reference, as many samples.
+    restart : whether the order of columns is that of restarts or that of output.
+    overwrite : whether existing files may be replaced.
+
+    Raises
+    ------
+    UserError
+        If the reference has another number of times, or a file exists.
+
+    Notes
+    -----
+    Columns, header and number format of nemo-spinup-evaluation 0.3.0; a metric that cannot be computed says ``Error: …``.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from warmstart.check import check
+    >>> from warmstart.testing import basin
+    >>> state, grid = basin(nx=6, ny=8, nz=4)
+    >>> path = Path(tempfile.mkdtemp()) / "metrics.csv"
+    >>> write_published(check(state, grid, published=True), path, ["0"], {})
+    >>> pd.read_csv(path, comment="#").columns[0]
+    'timestamp'
+    """
+    names = list(NEMO_SPINUP_EVALUATION)
+    if not restart:
+        names.remove("check_density_computed")
+        names.append("check_density_computed")
+    own = _columns(table, names)
+    columns = {"timestamp": list(labels)} | own
+    summary = []
+    if reference is not None:
+        other = _columns(reference, names)
+        columns |= {f"ref_{name}": values for name, values in other.items()}
+        for name in names:
+            if isinstance(own[name][0], str) or isinstance(other[name][0], str):
+                columns[f"diff_{name}"] = ["Error: expected values on both sides"] * len(labels)
+                continue
+            difference = np.asarray(own[name], float) - np.asarray(other[name], float)
+            columns[f"diff_{name}"] = list(difference)
+            summary.append((name, np.abs(difference).mean(), np.sqrt((difference**2).mean())))
+    if len({len(values) for values in columns.values()}) > 1:
+        raise UserError(
+            f"time axes differ: {len(labels)} states but {len(columns['ref_' + names[0]])} of the reference; "
+            "give as many of both"
+        )
+    header = (
+        "# Metric Evaluation\n" + "".join(_header(key, values) for key, values in sources.items()) + "#\n"
+    )
+    frames = {path: pd.DataFrame(columns)}
+    if reference is not None:
+        rows = sorted(summary, key=lambda row: row[0])
+        frames[path.with_name(f"{path.stem}_summary.csv")] = pd.DataFrame(
+            rows, columns=["metric", "mae", "rmse"]
+        )
+    for target, frame in frames.items():
+        with (
+            replacing(target, overwrite) as temporary,
+            temporary.open("w", encoding="utf-8", newline="") as file,
+        ):
+            file.write(header)
+            frame.to_csv(file, float_format="%.6f", index=False, lineterminator="\n")
+
+
+def _columns(table: pd.DataFrame, names: Sequence[str]) -> dict[str, list[float] | list[str]]:
+    """Values of each of the peer's columns; why there are none, where there are none."""
+    count = int(table["sample"].nunique())
+    columns: dict[str, list[float] | list[str]] = {}
+    for name in names:
+        own = NEMO_SPINUP_EVALUATION[name].__name__
+        values = table.loc[table["metric"] == own, "value"].tolist()
+        why = table.attrs.get("skipped", {}).get(own, "not asked for")
+        columns[name] = values or [f"Error: {why}"] * count
+    return columns
+
+
+def _header(key: str, values: Sequence[str]) -> str:
+    if key == "Output Files":
+        return f"# {key}:\n" + "".join(f"#   - {value}\n" for value in values)
+    return f"# {key}: {', '.join(values)}\n"

@@ -1,0 +1,238 @@
+"""Published definitions: the peers' formulas, written here in plain numpy, on real NEMO files; and their known flaws.
+
+The numbers of EXPECTED were obtained by running the peers' own functions (nemo-spinup-evaluation 0.3.0 and the tables of
+DINO-Fusion) on these restarts, apart from this package.
+"""
+
+import functools
+
+import numpy as np
+import pandas as pd
+import pytest
+import xarray as xr
+
+import warmstart.check as verb
+from nemo_files import NEMO, needs_nemo, read
+from warmstart.physics import column, published, transport
+from warmstart.testing import basin
+
+RESTARTS = {
+    "v42_4deg_leapfrog": "DINO_00005760_restart.nc",
+    "v50_4deg_leapfrog": "DINO_00023040_restart.nc",
+    "v50_1deg_rk3": "DINO_00000960_restart.nc",
+}
+EXPECTED = {
+    "v42_4deg_leapfrog": {
+        "nemo_spinup_evaluation_check_density_from_file": 0.001011516,
+        "nemo_spinup_evaluation_check_density_computed": 0.001167134,
+        "nemo_spinup_evaluation_temperature_500m_30NS": 11.522241067,
+        "nemo_spinup_evaluation_temperature_BWbox": 4.968349288,
+        "nemo_spinup_evaluation_temperature_DWbox": 5.451518437,
+        "nemo_spinup_evaluation_ACC_Drake": 61.201189670,
+        "nemo_spinup_evaluation_ACC_Drake_2": 61.201189670,
+        "nemo_spinup_evaluation_NASTG_BSF_max": 46.587203968,
+        "dino_fusion_density_errors": 2.214552089,
+        "dino_fusion_BWbox_thetao": 4.774932229,
+        "dino_fusion_DWbox_thetao": 7.330552947,
+        "dino_fusion_BWbox_thetao_by_index": 4.752521795,
+        "dino_fusion_DWbox_thetao_by_index": 6.708649103,
+        "dino_fusion_BWbox_so": 35.168836470,
+        "dino_fusion_DWbox_so": 35.275108665,
+        "dino_fusion_BWbox_so_by_index": 35.167962905,
+        "dino_fusion_DWbox_so_by_index": 35.250610212,
+    },
+    "v50_4deg_leapfrog": {
+        "nemo_spinup_evaluation_check_density_computed": 0.0,
+        "nemo_spinup_evaluation_temperature_500m_30NS": 10.927577565,
+        "nemo_spinup_evaluation_temperature_BWbox": 5.115406350,
+        "nemo_spinup_evaluation_temperature_DWbox": 5.311390940,
+        "nemo_spinup_evaluation_ACC_Drake": 75.651921944,
+        "nemo_spinup_evaluation_ACC_Drake_2": 75.651921944,
+        "nemo_spinup_evaluation_NASTG_BSF_max": 50.218126010,
+        "dino_fusion_density_errors": 2.428734176,
+        "dino_fusion_DWbox_thetao": 7.012348345,
+    },
+    "v50_1deg_rk3": {
+        "nemo_spinup_evaluation_check_density_computed": 0.004998282,
+        "nemo_spinup_evaluation_temperature_500m_30NS": 11.745164467,
+        "nemo_spinup_evaluation_temperature_BWbox": 4.842815927,
+        "nemo_spinup_evaluation_temperature_DWbox": 5.537105161,
+        "nemo_spinup_evaluation_ACC_Drake": 56.376815567,
+        "nemo_spinup_evaluation_ACC_Drake_2": 56.376815567,
+        "nemo_spinup_evaluation_NASTG_BSF_max": 37.881077966,
+        "dino_fusion_density_errors": 1.359571455,
+        "dino_fusion_BWbox_thetao_by_index": 5.831236578,
+        "dino_fusion_DWbox_thetao_by_index": 4.475065485,
+    },
+}
+
+
+@functools.cache
+def table(case):
+    folder = NEMO / case
+    result = verb.check(folder / RESTARTS[case], grid=folder / "mesh_mask.nc", published=True)
+    return result.set_index("metric").value
+
+
+@functools.cache
+def plain(case):
+    return read(NEMO / case / RESTARTS[case]), read(NEMO / case / "mesh_mask.nc")
+
+
+@needs_nemo
+@pytest.mark.parametrize("case", RESTARTS)
+def test_published_numbers_are_those_of_the_peers_own_functions(case):
+    values = table(case)
+    for name, expected in EXPECTED[case].items():
+        assert values[name] == pytest.approx(expected, rel=1e-6, abs=1e-9), name
+
+
+@needs_nemo
+@pytest.mark.parametrize("case", RESTARTS)
+def test_published_numbers_follow_from_the_formulas_in_plain_numpy(case):
+    f, m = plain(case)
+    values = table(case)
+    area, z = m.e1t * m.e2t, f.nav_lev.astype(float)
+    volume = area * m.e3t_0 * m.tmask
+    tropics = np.abs(m.gphit) < 30
+    k = np.abs(z - 500).argmin()
+    weight = area * m.e3t_0.sum(0) * m.tmask[k] * tropics
+    assert values["nemo_spinup_evaluation_temperature_500m_30NS"] == pytest.approx(
+        (f.tn[k] * weight).sum() / weight.sum(), rel=1e-9
+    )
+    bottom = ~((z < 3000)[:, None, None] & tropics)
+    deep = (np.abs(z - 1750) < 1250)[:, None, None] & tropics
+    for name, box in (("BWbox", bottom), ("DWbox", deep)):
+        mean = (f.tn * volume)[box].sum() / volume[box].sum()
+        assert values[f"nemo_spinup_evaluation_temperature_{name}"] == pytest.approx(mean, rel=1e-9)
+    drake = (f.un * m.umask * m.e2u * m.e3u_0)[:, :, 0].sum() / 1e6
+    assert values["nemo_spinup_evaluation_ACC_Drake"] == pytest.approx(drake, rel=1e-9)
+    level = 0.5 * (f.sshn + np.roll(f.sshn, -1, 0))
+    e3v = m.e3v_0 * (1 + level * m.vmask[0] / (m.e3v_0.sum(0) + 1 - m.vmask[0]))
+    psi = np.cumsum((f.vn * e3v).sum(0) * m.e1v * m.vmask[0], 1) / 1e6
+    north = np.abs(m.gphit - 20) < 20
+    assert values["nemo_spinup_evaluation_NASTG_BSF_max"] == pytest.approx(psi[north].max(), rel=1e-9)
+
+
+@needs_nemo
+def test_the_density_check_counts_cells_of_the_file_with_land_in_the_denominator():
+    f, m = plain("v42_4deg_leapfrog")
+    rho = np.where(f.rhop == 0, np.nan, f.rhop)
+    with np.errstate(invalid="ignore"):
+        share = (rho[:-1] - rho[1:] > 1e-5).sum() / rho.size
+    assert table("v42_4deg_leapfrog")["nemo_spinup_evaluation_check_density_from_file"] == pytest.approx(
+        share
+    )
+    assert m.tmask.sum() < 0.9 * rho.size
+
+
+@needs_nemo
+def test_the_csv_has_the_columns_header_and_digits_of_nemo_spinup_evaluation(tmp_path):
+    folder = NEMO / "v42_4deg_leapfrog"
+    path, restart = tmp_path / "metrics.csv", folder / RESTARTS["v42_4deg_leapfrog"]
+    verb.check(restart, grid=folder / "mesh_mask.nc", published=True, reference=restart, output=path)
+    lines = path.read_text().splitlines()
+    assert lines[0] == "# Metric Evaluation" and lines[3] == f"# Restart File: {restart}"
+    names = (
+        "check_density_from_file,check_density_computed,temperature_500m_30NS_metric,temperature_BWbox_metric,"
+        "temperature_DWbox_metric,ACC_Drake_metric,ACC_Drake_metric_2,NASTG_BSF_max"
+    )
+    both = [f"{prefix}{n}" for prefix in ("", "ref_", "diff_") for n in names.split(",")]
+    frame = pd.read_csv(path, comment="#", dtype=str)
+    assert list(frame.columns) == ["timestamp", *both]
+    assert frame.loc[0, "check_density_from_file"] == "0.001012"
+    assert frame.loc[0, "temperature_500m_30NS_metric"] == "11.522241"
+    assert frame.loc[0, "diff_NASTG_BSF_max"] == "0.000000"
+    summary = pd.read_csv(tmp_path / "metrics_summary.csv", comment="#")
+    assert list(summary.columns) == ["metric", "mae", "rmse"] and len(summary) == 8
+
+
+@needs_nemo
+def test_output_of_a_year_has_one_row_a_month_and_says_what_cannot_be_computed(tmp_path):
+    folder = NEMO / "v50_4deg_leapfrog"
+    files = [folder / f"DINO_1m_00040101_00041230_grid_{p}_0000.nc" for p in "TUV"]
+    path = tmp_path / "metrics.csv"
+    verb.check(files, grid=folder / "mesh_mask.nc", published=True, output=path)
+    frame = pd.read_csv(path, comment="#")
+    assert len(frame) == 12 and frame.timestamp[0].startswith("0004-01")
+    assert frame.columns[-1] == "check_density_computed" and set(frame.check_density_from_file) == {
+        "Error: needs rhop"
+    }
+    t, m = read(files[0]), read(folder / "mesh_mask.nc")
+    u = read(files[1])
+    assert frame.ACC_Drake_metric[3] == pytest.approx(
+        (u.vozocrtx[3] * m.umask * m.e2u * m.e3u_0)[:, :, 0].sum() / 1e6, abs=1e-6
+    )
+    volume = m.e1t * m.e2t * m.e3t_0 * m.tmask
+    box = (np.abs(m.gdept_1d - 1750) < 1250)[:, None, None] & (np.abs(m.gphit) < 30) & (m.tmask > 0)
+    temperature = (
+        t.votemper[3].astype(float)[box] / t.vovvle3t[3].astype(float)[box]
+    )  # content, not temperature
+    mean = (temperature * volume[box]).sum() / volume[box].sum()
+    assert frame.temperature_DWbox_metric[3] == pytest.approx(mean, abs=2e-6)
+    with pytest.raises(verb.UserError, match="time axes differ"):
+        verb.check(
+            files, grid=folder / "mesh_mask.nc", published=True, output=tmp_path / "b.csv",
+            reference=folder / RESTARTS["v50_4deg_leapfrog"],
+        )  # fmt: skip
+
+
+# ---------------------------------------------------------------- what is wrong with them, shown
+
+
+def upside_down(grid):
+    """A column of fresh, light water under salt."""
+    so = 40.0 - 0.5 * xr.DataArray(np.arange(grid.shape[0]), dims="z") + 0 * grid.gdept_0
+    return xr.Dataset({"thetao": 0 * so + 10.0, "so": so}).where(grid.tmask > 0)
+
+
+def test_an_ocean_upside_down_scores_less_than_one_because_land_is_counted(ocean_grid):
+    state = upside_down(ocean_grid)
+    wet = ocean_grid.tmask.values > 0
+    pairs, cells = (wet[1:] & wet[:-1]).sum(), wet.size
+    score = float(published.nemo_spinup_evaluation_check_density_computed(state, ocean_grid))
+    assert score == pytest.approx(pairs / cells) and score < 0.75
+    assert float(column.inversions(state, ocean_grid)) == 1.0
+
+
+def test_the_second_drake_transport_does_not_feel_the_sea_level_the_corrected_one_does(ocean, ocean_grid):
+    raised = ocean.assign(zos=ocean.zos * 0 + 40.0)
+    second = published.nemo_spinup_evaluation_ACC_Drake_2
+    assert float(second(raised, ocean_grid)) == float(second(ocean, ocean_grid))
+    deeper = float(transport.throughflow(raised, ocean_grid, free_surface=True))
+    assert deeper == pytest.approx(120.0 * 1.01, rel=1e-3)
+
+
+def test_whole_column_weights_favour_deep_columns_when_their_thickness_differs():
+    state, grid = basin(nx=8, ny=16, nz=6)
+    ds = grid.ds.copy(deep=True)
+    west = xr.DataArray(np.arange(8) < 4, dims="x")
+    ds["e3t_0"] = xr.where(west, 3.0, 1.0) * ds.e3t_0
+    ds["e3t_0"] = ds.e3t_0.transpose("z", "y", "x")
+    thetao = (xr.where(west, 10.0, 20.0) + 0 * grid.gdept_0).transpose("z", "y", "x")
+    warm = state.assign(thetao=thetao.where(grid.tmask > 0))
+    from warmstart.physics import budgets
+
+    stretched = type(grid)(ds)
+    weighted = float(published.nemo_spinup_evaluation_temperature_500m_30NS(warm, stretched))
+    fair = float(budgets.temperature_500m(warm, stretched))
+    assert weighted == pytest.approx((3 * 3 * 10 + 4 * 20) / (3 * 3 + 4))  # column 0 is land
+    assert fair == pytest.approx((3 * 10 + 4 * 20) / 7)
+
+
+def test_rows_taken_for_degrees_select_another_ocean(ocean, ocean_grid):
+    by_degree = float(published.dino_fusion_DWbox(ocean, ocean_grid))
+    by_row = float(published.dino_fusion_DWbox(ocean, ocean_grid, by_index=True))
+    assert abs(by_degree - by_row) > 0.3
+
+
+def test_states_without_density_say_so(ocean, ocean_grid):
+    with pytest.raises(verb.UserError, match="rhop"):
+        published.nemo_spinup_evaluation_check_density_from_file(ocean, ocean_grid)
+
+
+def test_the_polynomial_is_teos10_at_the_surface():
+    gsw = pytest.importorskip("gsw", reason="gsw is not installed")
+    t, s = np.meshgrid(np.linspace(-1, 30, 20), np.linspace(33, 38, 11))
+    found = published.polynomial_density(xr.DataArray(t), xr.DataArray(s))
+    np.testing.assert_allclose(found, gsw.rho(s, t, 0.0), atol=5e-3)
