@@ -17,7 +17,7 @@ demo: install
 	$(BIN)/warmstart demo -o demo --overwrite
 
 test: install
-	$(BIN)/python -m pytest -q -n 2 --dist loadgroup
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile
 
 lint: install
 	$(BIN)/ruff check
