@@ -123,7 +123,7 @@ MISTAKES = {
     "a setting without a value": (["generate", "dino-4deg", "--set", "wind_stress_south", "-o", "out.nc"], "NAME=VALUE"),
     "a generator that is not there": (["generate", "no-such", "-o", "out.nc"], "no-such"),
     "a missing states file": (["check", "no-such.nc", "-o", "out.csv"], "no-such.nc does not exist"),
-    "a truncated states file": (["check", "cut.nc", "-o", "out.csv"], "truncated"),
+    "a truncated states file": (["check", "cut.nc", "-o", "out.csv"], "cut off"),
     "a reference on another grid": (["check", "states.nc", "--reference", "other.nc", "-o", "out.csv"], "another grid"),
     "a misspelt threshold": (["check", "states.nc", "--thresholds", "train.yaml", "-o", "out.csv"], "stepz"),
     "an output that exists": (["check", "states.nc", "-o", "exists.nc"], "--overwrite"),
@@ -137,7 +137,7 @@ MISTAKES = {
     "restarts that are not there": (["verify", "no-such", "-o", "out.nc"], "no-such"),
     "nothing that a report could show": (["report", "train.yaml", "-o", "out.html"], "train.yaml"),
     "a missing file to describe": (["info", "no-such.nc"], "no-such.nc does not exist"),
-    "a truncated file to describe": (["info", "cut.nc"], "truncated"),
+    "a truncated file to describe": (["info", "cut.nc"], "cut off"),
 }  # fmt: skip
 
 
