@@ -19,7 +19,13 @@ from warmstart.engine.member import Stopped, locked, read_status, run_member
 from warmstart.engine.plan import load_plan, member_job, member_parameters
 from warmstart.errors import UserError
 
-SIMULATE = "import json, sys; from warmstart.engine.ensemble import simulate; simulate(json.loads(sys.argv[1]), sys.argv[2], workers=1)"
+# a program started in the background ignores Ctrl-C unless it says otherwise
+SIMULATE = """
+import json, signal, sys
+from warmstart.engine.ensemble import simulate
+signal.signal(signal.SIGINT, signal.default_int_handler)
+simulate(json.loads(sys.argv[1]), sys.argv[2], workers=1)
+"""
 
 
 def until(condition, seconds=300.0):
