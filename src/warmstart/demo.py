@@ -206,6 +206,7 @@ def _verify(output: Path, source: Path, years: int, say: Callable[[str], None]) 
             overwrite=True,  # of a verify.nc whose table was not written before an interruption
             progress=True,
         )
+        say("found (distances in standard deviations of the training ensemble):")
         for line in _findings(table):
             say(line)
 
@@ -222,9 +223,11 @@ def _findings(table: pd.DataFrame) -> list[str]:
         reached = (
             f"equilibrium after {arrival:g} years" if np.isfinite(arrival) else "equilibrium not reached"
         )
+        passed = row["spinup_years_passed"]
+        worth = f", nearer than a spin-up of {passed:g} years" if passed > 0 else ""
         lines.append(
-            f"  {start}: {reached}; distance {row['distance_initial']:.2g} at the start, "
-            f"{row['distance_final']:.2g} at the end; deep drift {row['drift_thetao_deep']:+.2g} K/century"
+            f"  {start}: {reached}; distance to it {row['distance_initial']:.2g} at the start, "
+            f"{row['distance_final']:.2g} at the end{worth}; deep drift {row['drift_thetao_deep']:+.2g} K/century"
         )
     return lines
 
