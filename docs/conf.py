@@ -6,7 +6,13 @@ project = "warmstart"
 author = "The warmstart developers"
 copyright = f"2026, {author}"
 release = importlib.metadata.version("warmstart")
-extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.autosummary", "sphinx.ext.napoleon", "sphinx.ext.mathjax"]
+extensions = [
+    "myst_parser",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.autosummary",
+    "sphinx.ext.napoleon",
+    "sphinx.ext.mathjax",
+]
 myst_enable_extensions = ["dollarmath", "deflist"]
 source_suffix = {".md": "markdown"}
 exclude_patterns = ["_build"]
