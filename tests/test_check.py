@@ -15,6 +15,7 @@ from warmstart import thresholds as rulebook
 from warmstart.errors import UserError
 from warmstart.files import write_dataset
 from warmstart.grid import Grid
+from warmstart.physics import balance
 from warmstart.testing import basin, finish
 
 verb = importlib.import_module("warmstart.check")  # the attribute of that name is the verb
@@ -32,7 +33,9 @@ ABSOLUTE = {
 
 @pytest.fixture(scope="module")
 def ensemble(ocean, ocean_grid):
-    """Five oceans that differ in heat, salt and strength of the flow."""
+    """Five oceans that differ in heat, salt and strength of the flow; with all that a metric may ask for."""
+    bolus = finish(xr.Dataset({"vo": -0.2 * ocean.vo}), ocean_grid).vo
+    ocean = ocean.assign(wo=balance.vertical_velocity(ocean, ocean_grid), vo_bolus=bolus)
     members = [
         finish(ocean.assign(thetao=ocean.thetao + 0.1 * i, so=ocean.so + 0.01 * i, uo=ocean.uo * (1 + 0.02 * i),
                             vo=ocean.vo * (1 + 0.02 * i)), ocean_grid)
@@ -175,15 +178,33 @@ def test_the_members_of_the_reference_pass_against_themselves(ensemble, ocean_gr
 
 def test_outside_the_reference_is_a_warning_unless_the_rules_call_it_hard(ensemble, ocean_grid):
     hot = ensemble.isel(sample=4).assign(thetao=ensemble.thetao.isel(sample=4) + 0.5)
-    table = verb.check(hot, ocean_grid, reference=ensemble, only=["heat_content", "salt_content"])
+    table = verb.check(hot, ocean_grid, reference=ensemble, only=["thetao_mean", "so_mean"])
     assert list(table.verdict) == ["WARN", "PASS"] and not verb.violations(table)
-    rules = {"metrics": {"heat_content": {"hard": True}}}
+    rules = {"metrics": {"thetao_mean": {"hard": True}}}
     assert verb.violations(verb.check(hot, ocean_grid, reference=ensemble, thresholds=rules))
     wide_enough = {"widen": 5.0}
-    assert set(verb.check(hot, ocean_grid, reference=ensemble, thresholds=wide_enough).verdict) <= {
+    assert set(
+        verb.check(
+            hot, ocean_grid, reference=ensemble, thresholds=wide_enough, only=["thetao_mean", "so_mean"]
+        ).verdict
+    ) <= {
         "PASS",
         "-",
     }
+
+
+def test_budgets_beyond_the_references_own_range_on_either_side_break_a_hard_rule(ensemble, ocean_grid):
+    only = ["heat_content", "salt_content", "sea_volume"]
+    for change, expected in (
+        ({"thetao": 0.3}, ["PASS"] * 3),
+        ({"thetao": 0.5}, ["FAIL", "PASS", "PASS"]),
+        ({"so": -0.2}, ["PASS", "FAIL", "PASS"]),
+        ({"zos": 0.01}, ["PASS", "PASS", "FAIL"]),
+    ):
+        state = ensemble.isel(sample=4).assign({n: ensemble[n].isel(sample=4) + d for n, d in change.items()})
+        table = verb.check(state, ocean_grid, reference=ensemble, only=only)
+        assert list(table.verdict) == expected, change
+        assert verb.violations(table) == ("FAIL" in expected)
 
 
 def test_limits_are_the_extremes_of_the_reference_widened_by_the_fraction(ensemble, values, ocean_grid):
@@ -231,10 +252,10 @@ def test_the_summary_has_one_row_a_metric_with_the_worst_verdict(ensemble, ocean
     )
     rows = verb.summary(table).set_index("metric")
     assert list(rows.index) == list(verb.METRICS)
-    heat = table[table.metric == "heat_content"]
-    assert rows.loc["heat_content", "verdict"] == "WARN" and set(heat.verdict) == {"PASS", "WARN"}
-    assert rows.loc["heat_content", "max"] == heat.value.max()
-    assert rows.loc["heat_content", "mean"] == pytest.approx(heat.value.mean())
+    heat = table[table.metric == "thetao_mean"]
+    assert rows.loc["thetao_mean", "verdict"] == "WARN" and set(heat.verdict) == {"PASS", "WARN"}
+    assert rows.loc["thetao_mean", "max"] == heat.value.max()
+    assert rows.loc["thetao_mean", "mean"] == pytest.approx(heat.value.mean())
 
 
 # ---------------------------------------------------------------- files
@@ -321,6 +342,72 @@ def test_units_that_are_not_the_tables_are_refused_and_other_spellings_are_not(o
         len(verb.check(ocean.assign(so=ocean.so.assign_attrs(units="g/kg")), ocean_grid, only=["so_mean"]))
         == 1
     )
+
+
+@pytest.mark.parametrize(
+    ("name", "factor", "offset", "message"),
+    [
+        ("thetao", 1.8, 32.0, "looks like K or degF"),
+        ("thetao", 1.0, 273.15, "looks like K or degF"),
+        ("so", 1e-3, 0.0, "looks like kg/kg"),
+    ],
+)
+def test_values_of_another_unit_under_the_right_label_are_refused(
+    ocean, ocean_grid, name, factor, offset, message
+):
+    warm = ocean.assign(thetao=ocean.thetao + 3.0)  # of an ocean with an ordinary mean
+    wrong = warm.assign({name: (warm[name] * factor + offset).assign_attrs(warm[name].attrs)})
+    with pytest.raises(UserError, match=message) as raised:
+        verb.check(wrong, ocean_grid, only=["heat_content"])
+    assert "\n" not in str(raised.value)
+
+
+def test_kg_per_kg_is_refused_by_its_label(ocean, ocean_grid):
+    with pytest.raises(UserError, match="so is in kg/kg; expected 1e-3"):
+        verb.check(ocean.assign(so=(ocean.so / 1000).assign_attrs(units="kg/kg")), ocean_grid)
+
+
+def test_variables_at_different_times_are_refused_in_one_line(ensemble, ocean_grid):
+    flow = ensemble[["uo"]].isel(sample=slice(3)).rename(sample="time_u")
+    mixed = ensemble[["thetao", "so"]].merge(flow)
+    with pytest.raises(
+        UserError, match=r"time axes differ: thetao \(sample: 5\).*uo \(time_u: 3\)"
+    ) as raised:
+        verb.check(mixed, ocean_grid)
+    assert "\n" not in str(raised.value)
+
+
+def test_netcdf_holds_the_same_table_and_is_as_good_a_reference(ensemble, ocean_grid, tmp_path):
+    path = tmp_path / "metrics.nc"
+    table = verb.check(ensemble, ocean_grid, reference=ensemble, output=path)
+    back = verb.read_metrics(path)
+    pd.testing.assert_frame_equal(back, table, check_exact=True)
+    assert back.attrs["grid"] == table.attrs["grid"] and back.attrs["skipped"] == table.attrs["skipped"]
+    with xr.open_dataset(path) as ds:
+        assert dict(ds.sizes) == {"sample": 5, "metric": len(verb.METRICS)}
+        assert (
+            float(ds.value.sel(sample=2, metric="throughflow"))
+            == table.value[(table["sample"] == 2) & (table.metric == "throughflow")].item()
+        )
+    again = verb.check(ensemble, ocean_grid, reference=path)
+    pd.testing.assert_frame_equal(again, table)
+
+
+def test_metrics_of_what_engines_seldom_write_are_left_out_without_a_word(ocean, ocean_grid, caplog):
+    with caplog.at_level(logging.WARNING, logger="warmstart"):
+        table = verb.check(ocean, ocean_grid)
+    assert table.attrs["skipped"]["continuity_residual"] == "needs wo" and not caplog.text
+
+
+def test_published_metrics_stand_beside_the_corrected_ones_under_names_that_say_so(ocean, ocean_grid):
+    assert not set(verb.PUBLISHED) & set(verb.METRICS)
+    assert all(n.startswith(("nemo_spinup_evaluation_", "dino_fusion_")) for n in verb.PUBLISHED)
+    both = verb.check(
+        ocean, ocean_grid, only=["temperature_500m_30NS", "nemo_spinup_evaluation_temperature_500m_30NS"]
+    )
+    assert len(both) == 2 and both.value[0] != both.value[1]
+    table = verb.check(ocean, ocean_grid, published=True)
+    assert set(table.metric) | set(table.attrs["skipped"]) == set(verb.PUBLISHED)
 
 
 def test_misspelt_metrics_and_keys_are_refused_with_a_hint(ocean, ocean_grid, tmp_path):

@@ -119,3 +119,62 @@ def test_a_hole_in_a_column_is_not_taken_for_stability(pool):
     assert np.isnan(column.inversions(holed, pool)) and np.isnan(column.inversions_volume(holed, pool))
     assert np.isnan(column.mixed_layer_depth(holed, pool)[1, 1])
     assert float(column.mixed_layer_depth(holed, pool)[2, 2]) > 0
+
+
+# ---------------------------------------------------------------- thresholds, references, energy
+
+
+def test_the_curve_of_inversions_falls_with_the_threshold_and_meets_the_single_values(pool):
+    state = salty([5, 4.9, 3, 4, 1], pool)
+    thresholds = [0.0, 0.05, 0.5, 1.0, 5.0]
+    curve = column.inversions_curve(state, pool, thresholds)
+    assert (np.diff(curve.values) <= 0).all() and float(curve[-1]) == 0.0
+    for t, value in zip(thresholds, curve.values, strict=True):
+        assert value == pytest.approx(float(column.inversions(state, pool, threshold=t)))
+
+
+def test_an_ocean_upside_down_is_inverted_by_every_reference(pool):
+    state = salty([5, 4, 3, 2, 1], pool)
+    for reference in ("local", "in situ", 0.0, 2000.0):
+        assert float(column.inversions(state, pool, reference=reference)) == 1.0
+
+
+def test_without_pressure_all_references_agree(pool):
+    state = salty([1, 3, 2, 4, 5], pool)  # at 10 degC pressure does nothing in this equation
+    local = column.n2(state, pool)
+    for reference in ("in situ", 0.0, 2000.0):
+        np.testing.assert_allclose(column.n2(state, pool, reference=reference), local, rtol=1e-9, atol=1e-15)
+
+
+def test_two_layers_upside_down_hold_the_energy_of_their_exchange():
+    """Layers of thickness h and densities that differ by d exchange places: each moves by h, energy g d h h."""
+    grid = mesh(np.arange(4.0), np.arange(4.0), np.array([0.0, 50.0, 100.0]), np.full((4, 4), 2), False)
+    state = salty([2.0, 1.0], grid)
+    expected = eos.G * eos.B0 * 50.0**2
+    np.testing.assert_allclose(column.convective_energy(state, grid), expected, rtol=1e-12)
+    assert float(column.convective_energy_mean(state, grid)) == pytest.approx(expected)
+
+
+def test_thin_dense_water_over_thick_light_water_sinks_through_it():
+    grid = mesh(np.arange(3.0), np.arange(3.0), np.array([0.0, 10.0, 100.0]), np.full((3, 3), 2), False)
+    state = salty([2.0, 1.0], grid)  # 10 m sink by 90 m, 90 m rise by 10 m
+    np.testing.assert_allclose(column.convective_energy(state, grid), eos.G * eos.B0 * 10 * 90, rtol=1e-12)
+
+
+def test_stable_columns_hold_no_energy_and_land_none_whatever_lies_there(pool, ocean, ocean_grid):
+    assert float(column.convective_energy(ocean, ocean_grid).max()) == 0.0
+    state = salty([1, 2, 3, 4, 5], pool)
+    for land in (0.0, 99.0):
+        energy = column.convective_energy(state.fillna(land), pool)
+        assert float(energy.max()) == 0.0
+        assert int(energy.notnull().sum()) == 2
+
+
+def test_mixing_releases_less_energy_than_sorting(pool):
+    state = salty([5, 1, 2, 4, 3], pool)
+    energy = float(column.convective_energy(state, pool)[1, 1])
+    depth = np.arange(10.0, 100.0, 20.0)
+    density = eos.B0 * np.array([5, 1, 2, 4, 3.0])
+    mixed = eos.G * 20.0 * (density.mean() - density) @ depth
+    assert 0 < mixed < energy
+    assert energy == pytest.approx(eos.G * 20.0 * (np.sort(density) - density) @ depth)

@@ -1,7 +1,7 @@
 """Power spectra along rows and columns of a masked sector.
 
 Land is never filled. Each row (zonal) or column (meridional) gives its longest run of wet points; runs shorter than
-:data:`SHORTEST` are left out. From a run that land bounds, its linear trend is taken off and a Hann window is applied, scaled
+:data:`SHORTEST` points, or than half of the longest, are left out. From a run that land bounds, its linear trend is taken off and a Hann window is applied, scaled
 so that it keeps the mean square; a row that is wet all round a re-entrant channel only loses its mean. Where the spacing
 along a run varies, values are first interpolated linearly to even spacing. The lines of all runs are gathered in
 wavenumber classes as wide as the widest spacing of lines, so that the sum over classes times their width is the variance
@@ -129,7 +129,10 @@ def _runs(wet: np.ndarray, spacing: np.ndarray, periodic: bool) -> list[_Runs]:
             best = int(lengths.argmax())
             found.setdefault((int(lengths[best]), False), []).append((line, int(edges[2 * best])))
     result = []
+    longest = max((n for n, _ in found), default=0)
     for (n, closed), places in found.items():
+        if 2 * n < longest:
+            continue
         lines = np.array([line for line, _ in places])[:, None]
         along = (np.array([start for _, start in places])[:, None] + np.arange(n)) % size
         steps = spacing[lines, along]

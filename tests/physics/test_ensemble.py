@@ -1,0 +1,172 @@
+"""Scores are fair and proper, distances are metrics, copies are found out; numbers known in closed form."""
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from warmstart.errors import UserError
+from warmstart.physics import distributions, ensemble
+from warmstart.testing import basin
+
+
+@pytest.fixture(scope="module")
+def pool():
+    return basin(nx=8, ny=14, nz=4)
+
+
+def draws(grid, members, seed, scale=1.0, mean=0.0):
+    """White noise on the wet cells: what the theorems about scores are about."""
+    rng = np.random.default_rng(seed)
+    shape = (members, *grid.shape)
+    wet = grid.tmask > 0
+    return xr.Dataset(
+        {
+            n: xr.DataArray(mean + scale * rng.normal(size=shape), dims=("sample", "z", "y", "x")).where(wet)
+            for n in ("thetao", "so")
+        }
+    )
+
+
+def test_the_fair_crps_does_not_depend_on_the_number_of_members_and_is_the_gaussian_one(pool):
+    """E CRPS of a reliable Gaussian ensemble is 1 / sqrt(pi), whatever its size (Gneiting and Raftery 2007)."""
+    _, grid = pool
+    for members in (2, 5, 20):
+        values = [
+            float(
+                ensemble.crps(draws(grid, members, s).thetao, draws(grid, 1, 1000 + s).thetao[0], grid).mean()
+            )
+            for s in range(12)
+        ]
+        assert np.mean(values) == pytest.approx(1 / np.sqrt(np.pi), abs=0.02), members
+
+
+def test_the_crps_prefers_the_true_distribution(pool):
+    _, grid = pool
+    truth = draws(grid, 1, 99).thetao[0]
+    honest, cold, timid = (
+        float(ensemble.crps(draws(grid, 20, 1, scale, mean).thetao, truth, grid).mean())
+        for scale, mean in ((1.0, 0.0), (1.0, 0.7), (0.2, 0.0))
+    )
+    assert honest < cold and honest < timid
+
+
+def test_the_crps_is_the_formula_in_plain_numpy(pool):
+    _, grid = pool
+    x, y = draws(grid, 4, 5).thetao, draws(grid, 1, 6).thetao[0]
+    a, t = x.values, y.values
+    between = np.abs(a[:, None] - a[None]).sum((0, 1)) / (2 * 4 * 3)
+    point = np.abs(a - t).mean(0) - between
+    area = (grid.e1t * grid.e2t).values * (grid.tmask.values > 0)
+    expected = np.nansum(point * area, (1, 2)) / area.sum((1, 2))
+    np.testing.assert_allclose(ensemble.crps(x, y, grid), expected, rtol=1e-12)
+
+
+def test_the_energy_score_of_one_cell_is_the_crps():
+    _, grid = basin(nx=6, ny=8, nz=4)
+    ds = grid.ds.copy(deep=True)
+    keep = np.zeros(grid.shape, "int8")
+    keep[0, 4, 3] = 1
+    ds["tmask"] = (("z", "y", "x"), keep)
+    one = type(grid)(ds)
+    x, y = draws(one, 6, 1), draws(one, 1, 2)
+    scale = xr.Dataset({n: xr.ones_like(one.gdept_1d) for n in ("thetao", "so")})
+    score = ensemble.energy_score(x, y.isel(sample=0), one, scale, names=["thetao"])
+    assert float(score) == pytest.approx(float(ensemble.crps(x.thetao, y.thetao[0], one)[0]), rel=1e-12)
+
+
+def test_a_reliable_ensemble_has_as_much_spread_as_error_and_flat_ranks(pool):
+    _, grid = pool
+    x, y = draws(grid, 9, 3).thetao, draws(grid, 1, 4).thetao[0]
+    skill = ensemble.spread_skill(x, y, grid)
+    assert float(skill.ratio.mean()) == pytest.approx(1.0, abs=0.08)
+    ranks = ensemble.rank_histogram(x, y, grid)
+    np.testing.assert_allclose(ranks.sum("rank"), 1.0)
+    np.testing.assert_allclose(ranks.mean("z"), 0.1, atol=0.05)
+    narrow = ensemble.rank_histogram(0.2 * x, y, grid).mean("z")
+    assert float(narrow[0] + narrow[-1]) > 0.6
+    assert float(ensemble.spread_skill(0.2 * x, y, grid).ratio.mean()) < 0.3
+
+
+def test_scores_of_scalar_metrics_are_those_of_numbers():
+    x = xr.Dataset({"throughflow": (("sample", "case"), np.array([[1.0, 5.0], [3.0, 9.0]]))})
+    y = xr.Dataset({"throughflow": ("case", [2.0, 10.0])})
+    scores = ensemble.score_metrics(x, y).sel(metric="throughflow")
+    np.testing.assert_allclose(scores.crps, [1.0 - 1.0, 3.0 - 2.0])  # E|X-y| - |x1-x2| / 2
+    np.testing.assert_allclose(scores["rank"], [0.5, 1.0])
+    np.testing.assert_allclose(scores.error, [0.0, 3.0])
+    with pytest.raises(UserError, match="lacks throughflow"):
+        ensemble.score_metrics(x, xr.Dataset())
+
+
+def test_a_single_state_is_no_ensemble(pool):
+    state, grid = pool
+    with pytest.raises(UserError, match="at least 2"):
+        ensemble.crps(state.thetao.expand_dims("sample"), state.thetao, grid)
+
+
+# ---------------------------------------------------------------- distributions
+
+
+def test_distances_are_a_metric_and_independent_draws_are_root_two_apart(pool):
+    _, grid = pool
+    states = draws(grid, 6, 0)
+    scale = distributions.level_spread(draws(grid, 40, 1), grid)
+    d = distributions.distances(states, states, grid, scale).values
+    np.testing.assert_allclose(d, d.T)
+    np.testing.assert_array_equal(np.diag(d), 0.0)
+    assert (d[:, :, None] <= d[:, None, :] + d[None] + 1e-12).all()
+    assert float(distributions.diversity(states, grid, scale)) == pytest.approx(np.sqrt(2), rel=0.06)
+
+
+def test_copies_are_found_out_and_new_states_are_not(pool):
+    _, grid = pool
+    train, test, new = (draws(grid, n, s) for n, s in ((8, 1), (4, 2), (5, 3)))
+    honest = distributions.memorisation(new, train, test, grid)
+    assert float(honest.ratio_test) == pytest.approx(1.0, abs=0.1)
+    assert float(honest.ratio_train) == pytest.approx(1.0, abs=0.1)
+    noise = 0.01 * draws(grid, 5, 4)
+    copies = train.isel(sample=[0, 3, 3, 5, 7]) + noise
+    stolen = distributions.memorisation(copies, train, test, grid)
+    assert float(stolen.ratio_test) < 0.05
+    order = stolen.nearest_generated.values
+    turned = distributions.memorisation(copies.isel(sample=slice(None, None, -1)), train, test, grid)
+    np.testing.assert_array_equal(turned.nearest_generated.values, order[::-1])
+
+
+def test_water_masses_that_are_shifted_lie_their_shift_apart(pool):
+    """W2 of a shift d is |d|; its projections have the RMS |d| / sqrt(2)."""
+    state, grid = pool
+    shifted = state.assign(thetao=state.thetao + 3.0, so=state.so + 0.4)
+    found = float(distributions.sliced_wasserstein(shifted, state, grid, scale=(1.0, 0.1)))
+    assert found == pytest.approx(5.0 / np.sqrt(2))
+    assert float(distributions.sliced_wasserstein(state, shifted, grid, scale=(1.0, 0.1))) == pytest.approx(
+        found
+    )
+
+
+def test_where_the_water_lies_does_not_matter_to_its_distribution(pool):
+    state, grid = pool
+    twice = xr.concat([state, state], "time")
+    assert float(distributions.sliced_wasserstein(twice, state, grid)) < 1e-6
+    ds = grid.ds.copy()
+    ds["e3t_0"] = 0 * ds.e3t_0 + 100.0  # equal volumes along a row: mirrored water is the same water
+    even = type(grid)(ds)
+    inner = {"x": slice(1, None)}
+    mirrored = state.copy(deep=True)
+    for name in ("thetao", "so"):
+        mirrored[name][inner] = state[name][inner].values[..., ::-1]
+    assert float(distributions.sliced_wasserstein(mirrored, state, even)) < 1e-9
+
+
+def test_spectra_that_differ_by_a_factor_lie_its_logarithm_apart_whatever_their_order():
+    rng = np.random.default_rng(0)
+    power = xr.DataArray(np.exp(rng.normal(size=(5, 12))), dims=("sample", "wavenumber"))
+    assert float(distributions.spectral_wasserstein(power, power.isel(sample=[3, 1, 0, 4, 2]))) == 0.0
+    # carrying each to its own double is optimal for a common shift
+    assert float(distributions.spectral_wasserstein(2.0 * power, power)) == pytest.approx(np.log(2.0))
+    more = xr.concat([power, power], "sample")
+    assert float(distributions.spectral_wasserstein(more, power)) == pytest.approx(0.0, abs=1e-6)
+    three = distributions.spectral_wasserstein(power.isel(sample=slice(3)), power)
+    assert float(three) > 0
+    with pytest.raises(UserError, match="different wavenumbers"):
+        distributions.spectral_wasserstein(power.isel(wavenumber=slice(5)), power)

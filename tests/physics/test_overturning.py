@@ -1,0 +1,120 @@
+"""Overturning in density space and of the residual flow, transports under a free surface, salt."""
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from warmstart import eos
+from warmstart.errors import UserError
+from warmstart.physics import census, overturning, transport
+from warmstart.testing import finish
+
+
+def cell(grid, sverdrup=10.0):
+    """Northward in level 0, southward in level 2, the same transport in every row that has both."""
+    v = np.zeros(grid.shape)
+    face = (grid.e1v * grid.e3v_0 * grid.vmask).transpose("z", "y", "x").values
+    for level, sign in ((0, 1.0), (2, -1.0)):
+        width = (grid.vmask.values[2] > 0).sum(1)[:, None]
+        open_face = grid.vmask.values[2] > 0
+        with np.errstate(divide="ignore", invalid="ignore"):
+            v[level] = np.where(open_face, sign * sverdrup * 1e6 / width / face[level], 0.0)
+    return finish(xr.Dataset({"vo": (("z", "y", "x"), v)}), grid)
+
+
+def layered(grid):
+    """Salinity that grows downwards, the same in every column."""
+    so = 34.0 + 0.5 * xr.DataArray(np.arange(grid.shape[0]), dims="z") + 0 * grid.gdept_0
+    return finish(xr.Dataset({"thetao": 0 * so + 10.0, "so": so}), grid)
+
+
+def test_where_density_is_a_function_of_depth_both_overturnings_are_the_same(ocean_grid):
+    state = layered(ocean_grid).assign(cell(ocean_grid))
+    sigma = eos.density_anomaly(10.0, 34.0 + 0.5 * np.arange(5), 2000.0) + eos.RHO0 - 1000
+    edges = np.concatenate([[sigma[0] - 1], 0.5 * (sigma[1:] + sigma[:-1]), [sigma[-1] + 1]])
+    in_density = overturning.overturning_density(state, ocean_grid, edges)
+    in_depth = transport.overturning(state, ocean_grid)
+    np.testing.assert_allclose(in_density.values, in_depth.values, atol=1e-12)
+    assert float(in_density.max()) == pytest.approx(10.0)
+    peak = overturning.overturning_density_cell(state, ocean_grid, (-60.0, 60.0), "northern")
+    assert float(peak) == pytest.approx(10.0)
+
+
+def test_water_that_goes_and_returns_at_the_same_density_does_not_overturn_in_density_space(ocean_grid):
+    flow = cell(ocean_grid)
+    same = layered(ocean_grid).assign(so=lambda ds: ds.so * 0 + 35.0).assign(flow)
+    assert float(abs(overturning.overturning_density(same, ocean_grid)).max()) < 1e-12
+    assert float(transport.overturning(same, ocean_grid).max()) == pytest.approx(10.0)
+
+
+def test_a_hole_hides_its_own_row_and_no_other(ocean_grid):
+    state = layered(ocean_grid).assign(cell(ocean_grid))
+    holed = state.vo.copy(deep=True)
+    holed[0, 12, 5] = np.nan
+    found = overturning.overturning_density(state.assign(vo=holed), ocean_grid)
+    assert list(np.flatnonzero(found.isnull().all("sigma"))) == [12]
+
+
+def test_edges_that_do_not_increase_are_refused(ocean, ocean_grid):
+    with pytest.raises(UserError, match="increase"):
+        overturning.overturning_density(ocean, ocean_grid, [30.0, 29.0])
+    with pytest.raises(UserError, match="increase"):
+        census.census(ocean, ocean_grid, so_edges=[1.0])
+
+
+def test_the_residual_circulation_is_resolved_plus_bolus(ocean, ocean_grid):
+    flow = cell(ocean_grid)
+    state = ocean.assign(flow).assign(vo_bolus=-0.3 * flow.vo)
+    args = (ocean_grid, (10.0, 60.0), 200.0, "northern")
+    assert float(overturning.residual_cell(state, *args)) == pytest.approx(
+        0.7 * float(transport.overturning_cell(state, *args))
+    )
+    residual = overturning.residual_flow(state)
+    np.testing.assert_allclose(residual.vo, 0.7 * flow.vo)
+    assert residual.uo.identical(state.uo)
+    with pytest.raises(UserError, match="no bolus velocity"):
+        overturning.residual_flow(ocean)
+
+
+def test_salt_goes_where_the_salty_branch_goes(ocean_grid):
+    state = layered(ocean_grid).assign(cell(ocean_grid))
+    rows = np.flatnonzero((ocean_grid.vmask.isel(z=2) > 0).any("x"))
+    salt = transport.salt_transport(state, ocean_grid).isel(y=rows)
+    np.testing.assert_allclose(salt, 1e-3 * eos.RHO0 * 10e6 * (34.0 - 35.0), rtol=1e-9)
+    assert float(transport.salt_transport_largest(state, ocean_grid)) == pytest.approx(
+        1e4 * eos.RHO0, rel=1e-9
+    )
+
+
+def test_under_a_free_surface_the_faces_thicken_by_the_mean_of_their_cells(ocean, ocean_grid):
+    flat = ocean.assign(zos=ocean.zos * 0)
+    for function in (transport.throughflow, transport.section_transport, transport.channel_transport):
+        np.testing.assert_allclose(
+            function(flat, ocean_grid, free_surface=True), function(flat, ocean_grid), rtol=1e-13
+        )
+    with pytest.raises(UserError, match="needs zos"):
+        transport.throughflow(ocean[["uo"]], ocean_grid, free_surface=True)
+
+
+def test_the_census_holds_the_volume_where_the_water_is(ocean_grid):
+    state = layered(ocean_grid)
+    volumes = census.census(state, ocean_grid, [5.0, 15.0, 20.0], [33.75, 34.25, 34.75, 35.25, 35.75, 36.25])
+    np.testing.assert_allclose(volumes.isel(thetao_class=0), ocean_grid.volume.sum(("y", "x")), rtol=1e-12)
+    assert float(volumes.isel(thetao_class=1).sum()) == 0.0
+    outside = census.census(state, ocean_grid, [20.0, 21.0], [0.0, 1.0])
+    assert float(outside.sum()) == pytest.approx(float(ocean_grid.volume.sum()))
+    holed = state.so.copy(deep=True)
+    holed[tuple(np.argwhere(ocean_grid.tmask.values > 0)[3])] = np.nan
+    assert bool(census.census(state.assign(so=holed), ocean_grid).isnull().all())
+
+
+def test_fields_of_the_families_do_not_depend_on_chunks(ocean, ocean_grid):
+    pytest.importorskip("dask")
+    both = xr.concat([ocean, ocean + 0.1], "time")
+    lazy = both.chunk({"time": 1, "z": 2, "y": 7, "x": 4})
+    for function in (overturning.overturning_density, census.census):
+        found = function(lazy, ocean_grid)
+        assert found.chunks is not None
+        np.testing.assert_allclose(
+            found.compute(scheduler="synchronous"), function(both, ocean_grid), rtol=1e-12, atol=1e-9
+        )
