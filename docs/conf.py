@@ -1,6 +1,7 @@
 """Sphinx configuration."""
 
 import importlib.metadata
+import sys
 
 project = "warmstart"
 author = "The warmstart developers"
@@ -44,32 +45,13 @@ def _parameters_page() -> str:
     return "\n".join(lines) + "\n"
 
 
-def _metrics_page() -> str:
-    """The metrics of check with the documentation of their functions, from the table itself."""
-    import inspect
-
-    from warmstart.check import METRICS
-
-    lines = [
-        "# Metrics",
-        "",
-        "What `check` computes, in the order of its table. Each is a function of a state and its grid.",
-        "",
-    ]
-    for name, metric in METRICS.items():
-        function = getattr(metric.function, "func", metric.function)
-        given = getattr(metric.function, "keywords", {})
-        doc = inspect.cleandoc(function.__doc__ or "").split("Examples\n---")[0].rstrip()
-        settings = ", ".join(f"`{k} = {v}`" for k, v in given.items())
-        place = f"`{function.__module__}.{function.__name__}`" + (f" with {settings}" if settings else "")
-        lines += [f"## {name}", "", place, "", "```text", doc, "```", ""]
-    return "\n".join(lines)
-
-
 def setup(app: object) -> None:
     """Write the pages that derive from tables in the code before Sphinx reads them."""
     from pathlib import Path
 
     here = Path(__file__).parent
     (here / "parameters.md").write_text(_parameters_page(), encoding="utf-8")
-    (here / "metrics.md").write_text(_metrics_page(), encoding="utf-8")
+    sys.path.insert(0, str(here))
+    import metrics_page
+
+    (here / "metrics.md").write_text(metrics_page.page(), encoding="utf-8")

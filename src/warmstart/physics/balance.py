@@ -266,6 +266,10 @@ def missing_values(state: xr.Dataset, grid: Grid) -> xr.DataArray:
 def values_on_land(state: xr.Dataset, grid: Grid) -> xr.DataArray:
     """Number of land points where a variable of the state is neither 0 nor NaN; arguments as :func:`missing_values`.
 
+    Returns
+    -------
+    ``(...)`` [1], summed over the variables.
+
     Examples
     --------
     >>> from warmstart.testing import basin
@@ -282,6 +286,10 @@ def values_on_land(state: xr.Dataset, grid: Grid) -> xr.DataArray:
 
 def mask_violations(state: xr.Dataset, grid: Grid) -> xr.DataArray:
     """Number of points that contradict the mask: :func:`missing_values` and :func:`values_on_land` together.
+
+    Returns
+    -------
+    ``(...)`` [1], summed over the variables.
 
     Examples
     --------

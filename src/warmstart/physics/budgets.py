@@ -339,6 +339,14 @@ def bottom_water(grid: Grid) -> xr.DataArray:
 def deep_water_mean(state: xr.Dataset, grid: Grid, variable: str) -> xr.DataArray:
     """Volume mean of a variable in the :func:`deep_water` box; arguments as :func:`volume_mean`.
 
+    Returns
+    -------
+    ``(...)``, units of the variable.
+
+    Notes
+    -----
+    As :func:`deep_water`.
+
     Examples
     --------
     >>> from warmstart.testing import basin
@@ -351,6 +359,14 @@ def deep_water_mean(state: xr.Dataset, grid: Grid, variable: str) -> xr.DataArra
 
 def bottom_water_mean(state: xr.Dataset, grid: Grid, variable: str) -> xr.DataArray:
     """Volume mean of a variable in the :func:`bottom_water` box; arguments as :func:`volume_mean`.
+
+    Returns
+    -------
+    ``(...)``, units of the variable.
+
+    Notes
+    -----
+    As :func:`bottom_water`.
 
     Examples
     --------

@@ -1,0 +1,122 @@
+"""The page of metrics, from the table of `check` and the docstrings of its functions."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+FAMILIES = {
+    "balance": "Rules and balance",
+    "column": "Water column",
+    "budgets": "Budgets and means",
+    "transport": "Transports",
+    "overturning": "Overturning in density space, residual circulation",
+    "geostrophy": "Balance of flow and density",
+    "spectra": "Spectra",
+    "census": "Water masses",
+    "density": "Density",
+    "ensemble": "Ensembles against the truth",
+    "distributions": "Sets of states",
+    "published": "Published definitions",
+}
+#: Functions that the table of `check` does not call but that belong to the reference, family by family.
+FURTHER = {
+    "column": ["density_step", "n2", "inversions_curve", "convective_energy", "mixed_layer_depth"],
+    "budgets": ["drift", "heat_uptake", "at_depth"],
+    "transport": [
+        "section_transport",
+        "barotropic_streamfunction",
+        "overturning",
+        "heat_transport",
+        "salt_transport",
+    ],
+    "overturning": ["overturning_density", "residual_flow"],
+    "balance": ["divergence", "continuity_residual", "vertical_velocity", "kinetic_energy_by_level"],
+    "geostrophy": ["pressure", "geostrophic_flow", "steric_height"],
+    "spectra": ["power_spectrum", "kinetic_energy_spectrum"],
+    "census": ["census"],
+    "density": ["potential_density", "in_situ_density", "teos10_anomaly"],
+    "ensemble": ["crps", "energy_score", "spread_skill", "rank_histogram", "score_metrics"],
+    "distributions": ["distances", "diversity", "memorisation", "sliced_wasserstein", "spectral_wasserstein"],
+    "published": ["polynomial_density"],
+}
+_SECTIONS = ("Parameters", "Returns", "Raises", "Notes", "Examples", "See Also", "Attributes", "Yields")
+
+
+def sections(function: Callable[..., Any]) -> dict[str, str]:
+    """Split a numpydoc docstring; what stands before the first section is under ``summary``."""
+    found, name = {"summary": ""}, "summary"
+    lines = inspect.getdoc(function) or ""
+    lines = lines.splitlines()
+    for i, line in enumerate(lines):
+        if line in _SECTIONS and i + 1 < len(lines) and set(lines[i + 1]) == {"-"}:
+            name = line
+            found[name] = ""
+        elif not (i and lines[i - 1] in _SECTIONS and set(line) == {"-"}):
+            found[name] += line + "\n"
+    return {key: text.strip() for key, text in found.items()}
+
+
+def underlying(metric: Any) -> tuple[Callable[..., Any], Mapping[str, Any]]:
+    """The function of a line of the table and the arguments that the line gives it."""
+    function = metric.function
+    return getattr(function, "func", function), getattr(function, "keywords", {})
+
+
+def entry(function: Callable[..., Any]) -> str:
+    """One function: formula and meaning, unit, source."""
+    parts = sections(function)
+    summary, _, rest = parts["summary"].partition("\n\n")
+    lines = [f"### `{function.__module__.rpartition('.')[2]}.{function.__name__}`", "", _flat(summary), ""]
+    if rest.strip():
+        lines += [_flat(rest), ""]
+    if parts.get("Returns"):
+        lines += [f"**Gives** {_flat(parts['Returns'])}", ""]
+    lines += [f"**Source** {_flat(parts.get('Notes') or 'this package.')}", ""]
+    return "\n".join(lines)
+
+
+def page() -> str:
+    """The whole page, in Markdown."""
+    from importlib import import_module
+
+    # the package answers to that name with the verb
+    table = import_module("warmstart.check")
+    lines = [
+        "# Metrics", "",
+        "Every metric is a function `(state, grid) -> DataArray` with units; `warmstart check` computes those of the table below.",
+        "This page is made from their docstrings. How the definitions of others differ is on [a page of its own](published.md).", "",
+        "```python", "import warmstart as ws", "from warmstart.physics import column", "",
+        'grid = ws.open_grid("mesh_mask.nc")', 'state = ws.open_state("DINO_00576000_restart.nc", grid)',
+        "column.inversions(state, grid, threshold=0.01)", "```", "",
+        "| metric | function | needs |", "|---|---|---|",
+    ]  # fmt: skip
+    chosen: dict[str, list[Callable[..., Any]]] = {family: [] for family in FAMILIES}
+    for name, metric in table.ALL.items():
+        function, arguments = underlying(metric)
+        given = ", ".join(f"{key}={_value(value)}" for key, value in arguments.items())
+        family = function.__module__.rpartition(".")[2]
+        if function not in chosen[family]:
+            chosen[family].append(function)
+        needs = ", ".join(f"`{n}`" for n in metric.needs) or "any"
+        lines.append(f"| `{name}` | `{family}.{function.__name__}({given})` | {needs} |")
+    for family, title in FAMILIES.items():
+        module = import_module(f"warmstart.physics.{family}")
+        functions = chosen[family] + [
+            f for name in FURTHER.get(family, ()) if (f := getattr(module, name)) not in chosen[family]
+        ]
+        lines += ["", f"## {title}", "", _flat((module.__doc__ or "").partition("\n\n")[0]), ""]
+        lines += [entry(f) for f in functions]
+    return "\n".join(lines) + "\n"
+
+
+def _flat(text: str) -> str:
+    """Docstring markup as Markdown, one line a paragraph."""
+    text = re.sub(r":(?:func|data|mod|class|meth):`~?([^`]+)`", r"`\1`", text).replace("``", "`")
+    return "\n\n".join(" ".join(part.split()) for part in text.split("\n\n"))
+
+
+def _value(value: object) -> str:
+    return f"{value:g}" if isinstance(value, float) else repr(value)
