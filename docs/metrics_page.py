@@ -5,7 +5,11 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
+
+import numpy as np
+import xarray as xr
 
 FAMILIES = {
     "balance": "Rules and balance",
@@ -78,8 +82,40 @@ def entry(function: Callable[..., Any]) -> str:
     return "\n".join(lines)
 
 
-def page() -> str:
-    """The whole page, in Markdown."""
+def pictures(folder: Path) -> dict[str, str]:
+    """Draw one picture a family, of the analytic basin; nothing where Matplotlib is not installed."""
+    try:
+        from warmstart.report import physics_figures as draw
+    except ModuleNotFoundError:
+        return {}
+    from warmstart.physics import census, ensemble, overturning, spectra, transport
+    from warmstart.testing import basin
+
+    state, grid = basin(nx=26, ny=70, nz=18)
+    rng = np.random.default_rng(0)
+    members = state.thetao + xr.DataArray(rng.normal(size=(9, *grid.shape)), dims=("sample", "z", "y", "x"))
+    rough = state.assign(thetao=members.isel(sample=0))
+    shown = {
+        "column": draw.inversions(rough, grid),
+        "budgets": draw.heat_by_depth(state, grid),
+        "transport": draw.transport_by_latitude(transport.heat_transport(state, grid), grid),
+        "overturning": draw.overturning_in_density(overturning.overturning_density(state, grid), grid),
+        "balance": draw.energy_by_level(state, grid),
+        "geostrophy": draw.balance_scatter(state, grid),
+        "spectra": draw.spectrum(spectra.power_spectrum(rough.thetao, grid, "meridional")),
+        "census": draw.water_masses(census.census(state, grid)),
+        "ensemble": draw.ranks(
+            ensemble.rank_histogram(members.isel(sample=slice(8)), members.isel(sample=8), grid)
+        ),
+    }
+    folder.mkdir(exist_ok=True)
+    for family, ax in shown.items():
+        ax.figure.savefig(folder / f"{family}.svg", facecolor="white", metadata={"Date": None})
+    return {family: f"{folder.name}/{family}.svg" for family in shown}
+
+
+def page(drawn: Mapping[str, str] | None = None) -> str:
+    """The whole page, in Markdown; `drawn` are the pictures of the families."""
     from importlib import import_module
 
     # the package answers to that name with the verb
@@ -108,6 +144,8 @@ def page() -> str:
             f for name in FURTHER.get(family, ()) if (f := getattr(module, name)) not in chosen[family]
         ]
         lines += ["", f"## {title}", "", _flat((module.__doc__ or "").partition("\n\n")[0]), ""]
+        if drawn and family in drawn:
+            lines += [f"![{title}, analytic basin]({drawn[family]})", ""]
         lines += [entry(f) for f in functions]
     return "\n".join(lines) + "\n"
 

@@ -111,7 +111,12 @@ def power_spectrum(
     units = field.attrs.get("units", table.units if table else "1")
     what = field.attrs.get("long_name", table.long_name if table else "field")
     text = f"{direction} power spectral density of {what}"
-    return labelled(density.assign_coords(wavenumber=axis), "power", f"({units})2 {length}", text)
+    return labelled(
+        density.assign_coords(wavenumber=axis),
+        "power",
+        f"{units}2 {length}" if units.isalpha() else f"({units})2 {length}",
+        text,
+    )
 
 
 def _runs(wet: np.ndarray, spacing: np.ndarray, periodic: bool) -> list[_Runs]:
