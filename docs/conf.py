@@ -54,4 +54,6 @@ def setup(app: object) -> None:
     sys.path.insert(0, str(here))
     import metrics_page
 
-    (here / "metrics.md").write_text(metrics_page.page(metrics_page.pictures(here / "_pictures")), encoding="utf-8")
+    (here / "metrics.md").write_text(
+        metrics_page.page(metrics_page.pictures(here / "_pictures")), encoding="utf-8"
+    )

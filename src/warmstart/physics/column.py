@@ -51,7 +51,8 @@ def density_step(
     state : ``thetao`` [degC] and ``so`` [1e-3], ``(..., z, y, x)``.
     grid : its mesh.
     reference : where the two are compared: ``"local"`` at their common face, a depth [m] for potential density, or
-        ``"in situ"`` for each at its own depth, which the compression of water makes stable almost everywhere.
+        ``"in situ"`` for each at its own depth. That is no criterion of stability: with TEOS-10 compression hides
+        inversions, and the pressure term of the simplified equation makes water above 10 degC lighter with depth.
     equation : equation of state, ``"seos"`` or ``"teos10"``.
 
     Returns
