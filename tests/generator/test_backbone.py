@@ -1,16 +1,25 @@
 """The network: the world is round in x, walls are walls, and an untrained network answers nothing."""
 
+import shutil
+
 import pytest
 import torch
 
-from warmstart.generator.backbone import UNet, pad, strides
+from warmstart.errors import UserError
+from warmstart.generator.backbone import UNet, strides
+from warmstart.generator.config import NetworkConfig, resolve
+from warmstart.generator.layers import Attention, pad
 
 
-def make(columns, periodic_x, rows=11):
+def make(columns, periodic_x, rows=11, **settings):
     torch.manual_seed(0)
     static = torch.ones(5, rows, columns) * torch.linspace(0, 1, rows)[:, None]
-    net = UNet(3, 1, 2, static, (8, 12, 12), 1, 16, periodic_x)
+    net = UNet(
+        3, 1, 2, static, NetworkConfig(**{"widths": (8, 12, 12), "embedding": 16} | settings), periodic_x
+    )
     torch.nn.init.normal_(net.head.layer.weight)
+    if net.attention is not None:
+        torch.nn.init.normal_(net.attention.merge.weight)
     return net
 
 
@@ -18,10 +27,13 @@ def answer(net, x):
     return net(x, torch.tensor([0.3]), torch.ones(1, 2), torch.ones(1, 1, x.shape[2]), torch.ones(1))
 
 
-@pytest.mark.parametrize("columns, shift", [(9, 1), (12, 4)])
-def test_shifting_the_input_around_the_globe_shifts_the_output(columns, shift):
+@pytest.mark.parametrize(
+    "columns, shift, settings",
+    [(9, 1, {}), (12, 4, {}), (16, 8, {"patch": 2}), (12, 4, {"attention": 3}), (16, 4, {"halve": "all"})],
+)
+def test_shifting_the_input_around_the_globe_shifts_the_output(columns, shift, settings):
     """A seam at the edge of the array would show up as a seam in every ocean."""
-    net, x = make(columns, True), torch.randn(1, 3, 11, columns)
+    net, x = make(columns, True, **settings), torch.randn(1, 3, 11, columns)
     with torch.no_grad():
         rolled = answer(net, x.roll(shift, -1))
         torch.testing.assert_close(rolled, answer(net, x).roll(shift, -1), rtol=1e-4, atol=1e-4)
@@ -68,3 +80,110 @@ def test_masks_reach_every_scale():
 def test_columns_are_halved_only_while_they_are_even():
     assert strides(13, 2) == [(2, 1), (2, 1)]
     assert strides(104, 4) == [(2, 2), (2, 2), (2, 2), (2, 1)]
+
+
+@pytest.mark.parametrize("periodic_x", [True, False])
+@pytest.mark.parametrize(
+    "settings", [{}, {"patch": 2, "attention": 2}, {"halve": "all", "blocks": (1, 2, 1)}, {"patch": 4}]
+)
+def test_evaluation_with_reordered_weights_gives_the_numbers_of_training(settings, periodic_x):
+    """The fast path of sampling is another code than the one that was trained."""
+    net, x = make(16, periodic_x, **settings), torch.randn(1, 3, 11, 16)
+    trained = answer(net, x).detach()
+    net.eval()
+    with torch.no_grad():
+        assert answer(net, x).shape == x.shape
+        torch.testing.assert_close(answer(net, x), trained, rtol=1e-4, atol=1e-5)
+
+
+def test_new_weights_are_noticed_by_a_network_in_evaluation():
+    """Reordered copies that outlive the weights they were made from would sample from an old network."""
+    net, other, x = make(12, True).eval(), make(12, True).eval(), torch.randn(1, 3, 11, 12)
+    torch.nn.init.normal_(other.stem.layer.weight, std=0.1)
+    torch.nn.init.normal_(other.down[0].first.layer.bias)
+    with torch.no_grad():
+        before = answer(net, x)
+        net.load_state_dict(other.state_dict())
+        assert torch.equal(answer(net, x), answer(other, x))
+        assert not torch.allclose(answer(net, x), before)
+
+
+def test_an_example_is_answered_alike_whatever_its_batch():
+    net = make(12, True, attention=3).eval()
+    x, noise = torch.randn(4, 3, 11, 12), torch.linspace(-1, 1, 4)
+    inputs = (torch.randn(4, 2), torch.randn(4, 1, 11), torch.tensor([1.0, 0.0, 1.0, 1.0]))
+    with torch.no_grad():
+        together = net(x, noise, *inputs)
+        for i in range(4):
+            alone = net(x[i : i + 1], noise[i : i + 1], *(a[i : i + 1] for a in inputs))
+            torch.testing.assert_close(alone[0], together[i], rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("rows, columns", [(13, 9), (25, 14), (49, 13)])
+def test_halving_any_number_gives_maps_of_every_size_back(rows, columns):
+    net = make(columns, True, rows=rows, halve="all")
+    x = torch.randn(1, 3, rows, columns)
+    assert answer(net, x).shape == x.shape
+
+
+def test_attention_sees_across_the_basin_and_not_on_land():
+    """A change at one end of the coarsest scale reaches the other end; land cells are keys of nobody."""
+    layer = Attention(8, 2)
+    torch.nn.init.normal_(layer.merge.weight)
+    x, wet = torch.randn(1, 8, 4, 30), torch.ones(1, 4, 30, dtype=torch.bool)
+    wet[:, 0] = False
+    with torch.no_grad():
+        before = layer(x, wet)
+        dry, far = x.clone(), x.clone()
+        dry[:, :, 0, 3] += 1
+        far[:, :, 1, 3] += 1
+        assert torch.equal(layer(dry, wet)[:, :, 1:], before[:, :, 1:])
+        assert not torch.allclose(layer(far, wet)[:, :, 3, 20], before[:, :, 3, 20])
+
+
+def test_mixed_precision_and_compiled_blocks_stay_near_the_plain_network():
+    net, x = make(12, True, attention=3), torch.randn(2, 3, 11, 12)
+    inputs = (torch.zeros(2), torch.ones(2, 2), torch.ones(2, 1, 11), torch.ones(2))
+    plain = net(x, *inputs).detach()
+    rough = net.accelerate(bfloat16=True)(x, *inputs)
+    assert rough.dtype == torch.float32
+    assert 0 < float((rough.detach() - plain).norm() / plain.norm()) < 0.03
+    rough.square().sum().backward()
+    assert all(p.grad.dtype == torch.float32 for p in net.parameters() if p.grad is not None)
+
+
+@pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler")
+def test_compiled_blocks_have_the_gradients_of_the_plain_network():
+    """A compiler that silently drops a term of a gradient trains another network (pytorch issue 140913)."""
+    gradients = []
+    for compiled in (False, True):
+        net = make(8, True, widths=(8,)).accelerate(compiled=compiled)
+        x = torch.randn(1, 3, 11, 8, generator=torch.Generator().manual_seed(0))
+        answer(net, x).square().sum().backward()
+        assert set(net.state_dict()) == set(make(8, True, widths=(8,)).state_dict())
+        gradients.append({n: p.grad for n, p in net.named_parameters()})
+    for name, gradient in gradients[0].items():
+        torch.testing.assert_close(
+            gradients[1][name], gradient, rtol=1e-3, atol=1e-3 * float(gradient.abs().max())
+        )
+
+
+@pytest.mark.parametrize(
+    "settings, message",
+    [
+        ({"attention": 5}, "do not divide the last width 48"),
+        ({"blocks": (1, 2)}, "expected one, or 3"),
+        ({"widths": (8, 0)}, "widths.1"),
+        ({"patch": 0}, "patch"),
+        ({"halve": "never"}, "'even' or 'all'"),
+    ],
+)
+def test_a_network_that_cannot_be_is_refused(settings, message):
+    with pytest.raises(UserError, match=message):
+        resolve({"network": settings})
+
+
+def test_a_stem_that_does_not_divide_a_periodic_basin_is_refused():
+    with pytest.raises(UserError, match="does not divide the 13 columns"):
+        make(13, True, patch=2)
+    assert answer(make(13, False, patch=2), torch.randn(1, 3, 11, 13)).shape == (1, 3, 11, 13)

@@ -79,21 +79,10 @@ def build_denoiser(
     forcing : number of forcing profiles.
     parameters : number of scaled parameters.
     """
-    layout, net = coordinates.layout, config.network
+    layout = coordinates.layout
     static = torch.as_tensor(layout.static_maps())
-    return Denoiser(
-        UNet(
-            layout.shape[0],
-            forcing,
-            parameters,
-            static,
-            net.widths,
-            net.blocks,
-            net.embedding,
-            layout.grid.periodic_x,
-        ),
-        coordinates,
-    )
+    net = UNet(layout.shape[0], forcing, parameters, static, config.network, layout.grid.periodic_x)
+    return Denoiser(net, coordinates)
 
 
 def save(generator: Generator, folder: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, PositiveInt, model_validator
 
 from warmstart.config import Config, build, load_yaml
 
@@ -45,14 +45,34 @@ class NetworkConfig(Config):
 
     Attributes
     ----------
-    widths : channels at each scale, finest first; each further scale halves the rows (and an even number of columns).
-    blocks : residual blocks at each scale, on the way down and on the way up.
+    widths : channels at each scale, finest first; each further scale halves rows and columns.
+    blocks : residual blocks at each scale, on the way down and on the way up; one number for all scales, or one a scale.
     embedding : width of the embedding of noise level and parameters.
+    patch : cells a side that the stem gathers into channels (space to depth), so that a large grid enters at a fraction of
+        its rows and columns; 1 gathers none.
+    attention : heads of the attention block at the coarsest scale; 0 has none.
+    halve : ``even`` halves an even number of columns only, so that a periodic basin has no seam anywhere, and fills the rows
+        up with land; ``all`` halves any number, and the last coarse row or column may cover a single fine one.
     """
 
-    widths: tuple[int, ...] = Field(default=(24, 32, 48), min_length=1)
-    blocks: int = Field(default=1, ge=1)
+    widths: tuple[PositiveInt, ...] = Field(default=(24, 32, 48), min_length=1)
+    blocks: PositiveInt | tuple[PositiveInt, ...] = 1
     embedding: int = Field(default=64, ge=8)
+    patch: int = Field(default=1, ge=1, le=16)
+    attention: int = Field(default=0, ge=0)
+    halve: Literal["even", "all"] = "even"
+
+    @model_validator(mode="after")
+    def _fitting(self) -> NetworkConfig:
+        if isinstance(self.blocks, tuple) and len(self.blocks) != len(self.widths):
+            raise ValueError(
+                f"blocks has {len(self.blocks)} numbers; expected one, or {len(self.widths)} as widths has"
+            )
+        if self.attention and self.widths[-1] % self.attention:
+            raise ValueError(
+                f"attention has {self.attention} heads, which do not divide the last width {self.widths[-1]}"
+            )
+        return self
 
 
 class TrainingConfig(Config):

@@ -91,9 +91,7 @@ def count(config: GeneratorConfig, shape: tuple[int, int, int]) -> tuple[int, in
     held: list[torch.Tensor] = []
     with torch.device("meta"):
         static = torch.empty(STATIC_MAPS, rows, columns)
-        unet = UNet(
-            channels, FORCING_PROFILES, INPUTS, static, net.widths, net.blocks, net.embedding, periodic_x=True
-        )
+        unet = UNet(channels, FORCING_PROFILES, INPUTS, static, net, periodic_x=True)
         inputs = (
             torch.empty(1, channels, rows, columns), torch.empty(1), torch.empty(1, INPUTS),
             torch.empty(1, FORCING_PROFILES, rows), torch.ones(1),
