@@ -110,7 +110,8 @@ class Convolution(nn.Module):
         weight = self.layer.weight[:, : self.inputs].contiguous()
         bias = self.layer.bias if self.layer.in_channels == self.inputs else None
         fixed = (list(self.padding), list(self.stride), [1, 1], 1)
-        ordered = torch._C._nn.mkldnn_reorder_conv2d_weight(weight.to_mkldnn(), *fixed, list(x.shape))
+        reorder: Callable[..., Tensor] = torch._C._nn.mkldnn_reorder_conv2d_weight
+        ordered = reorder(weight.to_mkldnn(), *fixed, list(x.shape))
         return lambda x: torch.ops.mkldnn._convolution_pointwise(x, ordered, bias, *fixed, "none", [], None)
 
     def __getstate__(self) -> dict[str, Any]:
@@ -177,12 +178,9 @@ class Attention(nn.Module):
         """``(batch, channel, y, x)`` of the same shape; `wet` ``(1, y, x)`` is true where a cell holds water."""
         batch, channels, rows, columns = x.shape
         cells = self.norm(x).permute(0, 2, 3, 1).reshape(batch, rows * columns, channels)
-        split = (
-            self.query_key_value(cells)
-            .reshape(batch, rows * columns, 3, self.heads, -1)
-            .permute(2, 0, 3, 1, 4)
-        )
-        mixed = functional.scaled_dot_product_attention(*split, attn_mask=wet.reshape(1, 1, 1, -1))
+        split = self.query_key_value(cells).reshape(batch, rows * columns, 3, self.heads, -1)
+        query, key, value = split.permute(2, 0, 3, 1, 4)
+        mixed = functional.scaled_dot_product_attention(query, key, value, attn_mask=wet.reshape(1, 1, 1, -1))
         cells = self.merge(mixed.transpose(1, 2).reshape(batch, rows * columns, channels))
         return x + cells.reshape(batch, rows, columns, channels).permute(0, 3, 1, 2)
 
