@@ -9,11 +9,16 @@ import numpy as np
 import xarray as xr
 from scipy.sparse import csr_matrix, kron
 
-from warmstart.engine.veros.restart import _coasts, _face_differences, barotropic_streamfunction
 from warmstart.errors import UserError
 from warmstart.generator.constraints import adjust_columns
 from warmstart.grid import Grid
 from warmstart.physics.remap import fill, integrate_columns, linear_weights, overlap_lengths
+from warmstart.physics.streamfunction import (
+    barotropic_streamfunction,
+    coasts,
+    face_differences,
+    with_streamfunction,
+)
 from warmstart.variables import VARIABLES
 
 log = logging.getLogger(__name__)
@@ -292,19 +297,15 @@ def velocities(uo: np.ndarray, vo: np.ndarray, source: Grid, target: Grid) -> tu
         np.where(source.ds[f"{p}mask"].values > 0, np.nan_to_num(v.astype("float64")), 0.0)
         for v, p in ((uo, "u"), (vo, "v"))
     ]
-    mean = _mean_flow(_streamfunction(flow, source, target), target)
-    out = []
-    for velocity, barotropic, p in zip(flow, mean, "uv", strict=True):
+    moved = []
+    for velocity, p in zip(flow, "uv", strict=True):
         _, h, wet = _columns(source, p)
         depth = np.maximum((h * wet).sum(axis=0), 1e-9)
         shear = (_flat(velocity) - (_flat(velocity) * h * wet).sum(axis=0) / depth).reshape(source.shape)
-        moved, _ = _moved(shear, _bilinear(source, target, east=p == "u", north=p == "v"), source, target, p)
-        mask = target.ds[f"{p}mask"].values > 0
-        moved = np.where(mask, np.nan_to_num(moved), 0.0)
-        thickness = target.ds[f"e3{p}_0"].values * mask
-        moved -= (moved * thickness).sum(axis=0) / np.maximum(thickness.sum(axis=0), 1e-9)
-        out.append(np.where(mask, moved + barotropic, 0.0))
-    return out[0], out[1]
+        weights = _bilinear(source, target, east=p == "u", north=p == "v")
+        moved.append(np.nan_to_num(_moved(shear, weights, source, target, p)[0]))
+    u, v = moved
+    return with_streamfunction(u, v, _streamfunction(flow, source, target), target)
 
 
 def _streamfunction(flow: list[np.ndarray], source: Grid, target: Grid) -> np.ndarray:
@@ -318,21 +319,8 @@ def _streamfunction(flow: list[np.ndarray], source: Grid, target: Grid) -> np.nd
     wet = np.concatenate(
         [(target.ds[f"e3{p}_0"] * (target.ds[f"{p}mask"] > 0)).sum("z").values.ravel() for p in "uv"]
     )
-    _, members = _coasts(_face_differences(target), wet > 0, target.shape[2])
+    _, members = coasts(face_differences(target), wet > 0, target.shape[2])
     for coast in np.flatnonzero(np.bincount(members) > 1):
         # most of a coast's points lie on land of the source too, where the value is the wall's own
         moved[members == coast] = np.median(moved[members == coast])
     return moved.reshape(target.shape[1] + 1, target.shape[2])
-
-
-def _mean_flow(psi: np.ndarray, target: Grid) -> list[np.ndarray]:
-    """Depth-mean velocities of a streamfunction, 0 on land [m s-1]."""
-    transports = (
-        -(psi[1:] - psi[:-1]) / target.e2u.values,
-        (psi[1:] - np.roll(psi[1:], 1, axis=1)) / target.e1v.values,
-    )
-    out = []
-    for transport, p in zip(transports, "uv", strict=True):
-        depth = (target.ds[f"e3{p}_0"] * (target.ds[f"{p}mask"] > 0)).sum("z").values
-        out.append(np.where(depth > 0, transport / np.where(depth > 0, depth, 1.0), 0.0))
-    return out

@@ -9,7 +9,6 @@ from warmstart.engine import dino
 from warmstart.engine.veros.restart import (
     LEVELS,
     PLAIN,
-    barotropic_streamfunction,
     from_veros,
     read_restart,
     restart_from_state,
@@ -17,6 +16,7 @@ from warmstart.engine.veros.restart import (
     vertical_velocity,
 )
 from warmstart.errors import UserError
+from warmstart.physics.streamfunction import barotropic_streamfunction
 from warmstart.testing import finish
 
 

@@ -14,14 +14,17 @@ from typing import Any
 
 import h5py
 import numpy as np
-import scipy.sparse
-import scipy.sparse.csgraph
-import scipy.sparse.linalg
 import xarray as xr
 
 from warmstart import eos, files
 from warmstart.errors import UserError
 from warmstart.grid import Grid
+from warmstart.physics.streamfunction import (
+    barotropic_streamfunction,
+    coasts,
+    face_differences,
+    with_streamfunction,
+)
 
 #: Fields with time levels that a step needs.
 LEVELS = (
@@ -152,7 +155,7 @@ def restart_from_state(state: xr.Dataset, grid: Grid, path: str | Path, overwrit
         for n, m in (("uo", "umask"), ("vo", "vmask"))
     )
     psi = barotropic_streamfunction(uo, vo, grid)
-    uo, vo = _with_streamfunction(uo, vo, psi, grid)
+    uo, vo = with_streamfunction(uo, vo, psi, grid)
     fields = _fields(thetao, so, uo, vo, psi, grid)
     write_restart(path, fields, {"origin": "state"})
     return Path(path)
@@ -176,94 +179,6 @@ def _wet_values(state: xr.Dataset, name: str, grid: Grid, mask: str) -> np.ndarr
     if bad:
         raise UserError(f"{name} is not finite in {bad} wet cells; expected a value in every cell of {mask}")
     return np.where(wet, values, 0.0)
-
-
-def barotropic_streamfunction(uo: np.ndarray, vo: np.ndarray, grid: Grid) -> np.ndarray:
-    """Streamfunction of the depth-integrated transport: U = -dpsi/dy, V = dpsi/dx.
-
-    The least-squares solution that is constant along each coast and minimises the barotropic kinetic energy of
-    the difference; exact where the transport has no divergence.
-
-    Parameters
-    ----------
-    uo, vo : velocity with zeros on land [m s-1], dims ``(z, y, x)``.
-    grid : the mesh.
-
-    Returns
-    -------
-    Streamfunction at F points [m3 s-1], shape ``(ny + 1, nx)``; row 0 is the coast south of the first row; zero
-    on the northern coast.
-
-    Examples
-    --------
-    >>> barotropic_streamfunction(uo, vo, grid)  # doctest: +SKIP
-    """
-    g = {
-        name: grid.ds[name].values
-        for name in ("e1u", "e2u", "e1v", "e2v", "e3u_0", "e3v_0", "umask", "vmask")
-    }
-    thick_u, thick_v = g["e3u_0"] * g["umask"], g["e3v_0"] * g["vmask"]
-    transport = np.concatenate(
-        [((uo * thick_u).sum(0) * g["e2u"]).ravel(), ((vo * thick_v).sum(0) * g["e1v"]).ravel()]
-    )
-    depth = np.concatenate([thick_u.sum(0).ravel(), thick_v.sum(0).ravel()])
-    aspect = np.concatenate([(g["e1u"] / g["e2u"]).ravel(), (g["e2v"] / g["e1v"]).ravel()])
-    difference = _face_differences(grid)
-    wet = depth > 0
-    groups, members = _coasts(difference, wet, grid.shape[2])
-    join = scipy.sparse.csr_matrix(
-        (np.ones(members.size), (np.arange(members.size), members)), shape=(members.size, groups)
-    )
-    weight = scipy.sparse.diags(aspect[wet] / depth[wet])
-    slope = difference[wet] @ join
-    free = np.flatnonzero(np.arange(groups) != members[-1])
-    matrix = (slope.T @ weight @ slope).tocsc()[free][:, free]
-    solution = np.zeros(groups)
-    solution[free] = scipy.sparse.linalg.spsolve(matrix.tocsc(), (slope.T @ (weight @ transport[wet]))[free])
-    _, ny, nx = grid.shape
-    return solution[members].reshape(ny + 1, nx)
-
-
-def _face_differences(grid: Grid) -> scipy.sparse.csr_matrix:
-    """Matrix from the streamfunction at F points to the transport through U faces, then V faces."""
-    _, ny, nx = grid.shape
-    index = np.arange((ny + 1) * nx).reshape(ny + 1, nx)
-    north, south = index[1:].ravel(), index[:-1].ravel()
-    west = np.roll(index[1:], 1, axis=1).ravel()
-    n = ny * nx
-    rows = np.concatenate([np.arange(n), np.arange(n), n + np.arange(n), n + np.arange(n)])
-    columns = np.concatenate([north, south, north, west])
-    values = np.repeat([-1.0, 1.0, 1.0, -1.0], n)
-    return scipy.sparse.csr_matrix((values, (rows, columns)), shape=(2 * n, index.size))
-
-
-def _coasts(difference: scipy.sparse.csr_matrix, wet: np.ndarray, columns: int) -> tuple[int, np.ndarray]:
-    """Group the F points that no transport separates: all ends of dry faces, and of the edge south of row 0."""
-    south = np.arange(columns)
-    edge = scipy.sparse.csr_matrix(
-        (np.ones(2 * columns), (np.tile(south, 2), np.concatenate([south, np.roll(south, 1)]))),
-        shape=(columns, difference.shape[1]),
-    )
-    dry = scipy.sparse.vstack([abs(difference[~wet]), edge])
-    return scipy.sparse.csgraph.connected_components(dry.T @ dry, directed=False)
-
-
-def _with_streamfunction(
-    uo: np.ndarray, vo: np.ndarray, psi: np.ndarray, grid: Grid
-) -> tuple[np.ndarray, np.ndarray]:
-    """Replace the depth mean of the velocity by that of the streamfunction."""
-    out = []
-    transports = (
-        -(psi[1:] - psi[:-1]) / grid.e2u.values,
-        (psi[1:] - np.roll(psi[1:], 1, axis=1)) / grid.e1v.values,
-    )
-    for velocity, transport, name in ((uo, transports[0], "u"), (vo, transports[1], "v")):
-        mask = grid.ds[f"{name}mask"].values
-        thickness = grid.ds[f"e3{name}_0"].values * mask
-        depth = np.maximum(thickness.sum(0), 1e-20)
-        mean = ((velocity * thickness).sum(0) - transport) / depth
-        out.append((velocity - mean) * mask)
-    return out[0], out[1]
 
 
 def _fields(
@@ -291,9 +206,9 @@ def _fields(
 
 def _coast_count(grid: Grid) -> int:
     """Number of separate coasts."""
-    difference = _face_differences(grid)
+    difference = face_differences(grid)
     surface = np.concatenate([grid.umask.values[0].ravel(), grid.vmask.values[0].ravel()]) > 0
-    _, members = _coasts(difference, surface, grid.shape[2])
+    _, members = coasts(difference, surface, grid.shape[2])
     dry_ends = np.unique(abs(difference[~surface]).indices)
     return int(np.unique(members[dry_ends]).size)
 
