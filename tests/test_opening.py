@@ -95,6 +95,12 @@ REAL_KINDS = {
     "nemo_dino/v50_4deg_rk3_altered/restart_in_alt.nc": "NEMO restart (version: the file does not show it), 5 prognostic",
     "nemo_dino/v42_1deg/mesh_mask.nc.gz": "NEMO mesh_mask (version: 4.2.0)",
     "nemo_dino/v50_4deg_leapfrog/output.init.nc": "NEMO snapshot",
+    "nemo_dino/v50_1deg_rk3/DINO_5d_00010301_00010305_grid_U_0000.nc": "NEMO IOIPSL output (version: 5.0), means",
+    "nemo_dino/v50_1deg_rk3/DINO_5d_00010301_00010305_grid_T_0000.nc": "NEMO IOIPSL output (version: 5.0), means",
+    "nemo_dino/v42_4deg_leapfrog/DINO_1m_00010101_00011230_grid_T_0000.nc": "NEMO IOIPSL output (version: 3.6 to 4.2)",
+    "nemo_dino/v42_4deg_leapfrog/DINO_1m_00010101_00011230_grid_V_0000.nc": "NEMO IOIPSL output (version: 3.6 to 4.2)",
+    "cmip6/msftmz_Omon_MPI-ESM1-2-HR_historical_r1i1p1f1_gn_191001.nc": "CMIP6 output, msftmz MPI-ESM1-2-HR historical",
+    "global_4deg/forcing_4deg.nc": "other",
     "nemo_gyre/3.6/mesh_mask.nc": "NEMO mesh_mask (version: 3.6)",
     "nemo_gyre/4.0/domain_cfg_out.nc": "NEMO domain_cfg (version: 4.0)",
     "nemo_gyre/3.6/GYRE_1y_00010101_00011230_grid_T.nc": "NEMO XIOS output (version: 3.6), means",
@@ -106,6 +112,19 @@ REAL_KINDS = {
 @pytest.mark.parametrize("name", REAL_KINDS)
 def test_real_files_are_recognised(name):
     assert str(recognise(REAL / name)).startswith(REAL_KINDS[name])
+
+
+@needs_real_files
+def test_what_a_file_does_not_show_the_mesh_beside_it_does():
+    gyre = REAL / "nemo_gyre" / "4.0" / "GYRE_1y_00010101_00011230_grid_T.nc"
+    assert "; 4.0, by mesh_mask.nc beside it" in describe(gyre).splitlines()[0]
+
+
+def test_a_folder_says_what_lies_in_it(tmp_path):
+    with pytest.raises(ws.UserError, match="a folder without runs"):
+        describe(tmp_path)
+    write_dataset(tmp_path / "states.nc", STATE, GRID)
+    assert "states.nc" in describe(tmp_path) and "warmstart" in describe(tmp_path)
 
 
 @needs_real_files

@@ -15,7 +15,7 @@ from warmstart.engine.nemo.pieces import open_file
 from warmstart.errors import UserError
 from warmstart.files import open_dataset
 from warmstart.grid import Grid
-from warmstart.opening import open_grid
+from warmstart.opening import is_zarr, open_grid
 from warmstart.parameters import PARAMETERS
 
 #: Variables larger than this are described without their range [bytes].
@@ -52,10 +52,12 @@ def describe(path: str | Path) -> str:
         return _generator(path)
     if (path / "plan.yaml").exists():
         return _runs(path)
-    if path.is_dir() and (found := nemo_folders.find(path)):
-        return _nemo(path, found)
     if (path / "restarts.yaml").exists():
         return f"{path}: restarts\n" + (path / "restarts.yaml").read_text()
+    if path.is_dir() and (found := nemo_folders.find(path)):
+        return _nemo(path, found)
+    if path.is_dir() and not is_zarr(path):
+        return _folder(path)
     if path.suffix in (".yaml", ".yml", ".csv", ".md", ".jsonl"):
         return f"{path}:\n" + path.read_text()
     if path.suffix == ".h5":
@@ -68,7 +70,7 @@ def _dataset(path: Path) -> str:
     # NEMO's calendars and coordinates are not those that xarray expects
     foreign = what.name in (*kind.NEMO, kind.CMIP)
     with open_file(path) if foreign else open_dataset(path) as ds:
-        lines = [f"{path}: {what if foreign else _kind(ds)}", "", "dimensions"]
+        lines = [f"{path}: {_said(what, path) if foreign else _kind(ds)}", "", "dimensions"]
         lines += [f"  {name:<12} {size}" for name, size in ds.sizes.items()]
         for title, names in _sections(ds):
             lines += ["", title] + [_variable(ds[name]) for name in names]
@@ -77,6 +79,13 @@ def _dataset(path: Path) -> str:
         if ds.attrs:
             lines += ["", "attributes"] + [f"  {k:<20} {v}" for k, v in ds.attrs.items()]
     return "\n".join(lines)
+
+
+def _said(what: kind.Kind, path: Path) -> str:
+    """What a file of NEMO is; its version by the files beside it where it does not show it."""
+    unsure = any(word in what.version for word in (kind.UNSAID, " to ", " or "))
+    beside = kind.version_beside(path) if unsure else ""
+    return f"{what}; {beside}" if beside else str(what)
 
 
 def _kind(ds: xr.Dataset) -> str:
@@ -173,6 +182,23 @@ def _nemo(path: Path, folders: list[Path]) -> str:
             values, unknown = namelist.parameters(folder)
             lines += [f"  {name:<44} {value:g} {PARAMETERS[name].units}" for name, value in values.items()]
             lines += [f"  {n:<44} unknown: {why}" for n, why in unknown.items() if PARAMETERS[n].namelist]
+    return "\n".join(lines)
+
+
+def _folder(path: Path) -> str:
+    """A folder of no kind of its own: what its NetCDF files are."""
+    found = sorted(p for p in path.glob("*") if p.suffix in (".nc", ".h5") or is_zarr(p))
+    if not found:
+        raise UserError(
+            f"{path} is a folder without runs, a store, a generator, restarts or NetCDF files; give a file or another folder"
+        )
+    lines = [f"{path}: folder"]
+    for file in found:
+        try:
+            what = kind.recognise(file) if file.suffix == ".nc" else kind.Kind(kind.OWN)
+            lines.append(f"  {file.name:<44} {what if what.name != kind.OTHER else 'NetCDF file'}")
+        except UserError as error:
+            lines.append(f"  {file.name:<44} {error}")
     return "\n".join(lines)
 
 

@@ -41,7 +41,7 @@ def open_grid(path: str | Path | Iterable[str | Path]) -> Grid:
     if not isinstance(path, str | Path):
         return mesh.open_grid(path)
     path = Path(path)
-    if path.is_dir() and not _is_zarr(path):
+    if path.is_dir() and not is_zarr(path):
         return mesh.open_grid(mesh.find(path))
     if not path.is_file() or kind.recognise(path).name in (kind.OWN, kind.OTHER):
         return files.open_grid(path)
@@ -100,5 +100,12 @@ def open_state(
     return state.open_state(paths, grid if isinstance(grid, Grid) else open_grid(grid), chunks, diagnostics)
 
 
-def _is_zarr(path: Path) -> bool:
+def is_zarr(path: Path) -> bool:
+    """Whether a folder is a zarr store.
+
+    Examples
+    --------
+    >>> is_zarr(Path("no-such-folder"))
+    False
+    """
     return any((path / name).exists() for name in ("zarr.json", ".zgroup", ".zmetadata"))

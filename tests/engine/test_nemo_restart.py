@@ -263,6 +263,26 @@ def test_templates_that_do_not_belong_are_refused_and_nothing_is_left(tmp_path):
     refused(tmp_path, "no mesh", grid=None)
 
 
+def test_a_template_with_holes_is_refused_where_they_would_stay_and_repaired_where_they_are_replaced(
+    tmp_path,
+):
+    def spoilt(name, where):
+        path = write_template(tmp_path / "old.nc", GRID, "5.0 MLF")
+        with netCDF4.Dataset(path, "r+") as ds:
+            values = ds[name][:]
+            values[0][where] = np.nan
+            ds[name][:] = values
+        return path
+
+    land, sea = GRID.tmask.values == 0, GRID.tmask.values > 0
+    refused(tmp_path, "en, which the restart would keep, is not finite", template=spoilt("en", land))
+    refused(tmp_path, r"sn is not finite at \d+ of", template=spoilt("sn", sea))
+    old = spoilt("tn", land)
+    assert (
+        broken_rules(write_restart(STATE, tmp_path / "new.nc", template=old, grid=GRID).paths[0], GRID) == []
+    )
+
+
 def test_an_existing_restart_is_kept_unless_asked(tmp_path):
     write_restart(STATE, tmp_path / "new.nc", grid=GRID)
     with pytest.raises(UserError, match="--overwrite"):

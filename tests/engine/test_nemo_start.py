@@ -4,6 +4,7 @@ import f90nml
 import pytest
 import xarray as xr
 
+from nemo_files import write_template
 from warmstart.engine.nemo.restart import write_restart
 from warmstart.engine.nemo.start import date_of, day_after, namelist_lines, patch_namelist, start_entries
 from warmstart.errors import UserError
@@ -51,10 +52,29 @@ def test_nemo_up_to_4_0_gets_the_name_that_it_knows(tmp_path):
 
 
 def test_the_season_of_the_state_is_the_date_of_the_first_step():
-    assert date_of(xr.Dataset(coords={"year": 620.0})) == 10101
-    assert date_of(xr.Dataset(coords={"year": 3.25})) == 10401
-    assert date_of(xr.Dataset()) == 10101
+    assert date_of(xr.Dataset(coords={"year": 620.0})) == 6210101
+    assert date_of(xr.Dataset(coords={"year": 3.25})) == 40401
+    assert date_of(xr.Dataset(coords={"year": 3.9999})) == 50101, "rounded to the next day"
+    assert date_of(xr.Dataset(coords={"seed": 7})) == 10101, "a generated state is one of 1 January"
+    assert date_of(xr.Dataset()) is None and date_of(xr.Dataset(coords={"year": float("nan")})) is None
     assert [day_after(d) for d in (11230, 50102, 20130, 20229)] == [20101, 50103, 20201, 20230]
+
+
+def test_a_patched_namelist_says_how_many_steps_keep_the_length_of_the_run(tmp_path, caplog):
+    (tmp_path / "namelist_cfg").write_text("&namrun\n   nn_it000 = 17281\n   nn_itend = 23040\n/\n")
+    patch_namelist(tmp_path / "namelist_cfg", tmp_path / "copy", start_entries("restart_in.nc"))
+    assert f90nml.read(tmp_path / "copy")["namrun"]["nn_itend"] == 23040, "the length of a run is the user's"
+    assert "ran 5760 steps" in caplog.text and "needs nn_itend = 5760" in caplog.text
+
+
+def test_a_generated_state_starts_on_1_january_whatever_the_date_of_the_template(tmp_path):
+    state, grid = basin(nx=6, ny=8, nz=4)
+    old = write_template(tmp_path / "old.nc", grid, "5.0 RK3", scalars={"ndastp": 10230.0})
+    for one, date in (
+        (state, "00010301"), (state.assign_coords(seed=3), "00010101"), (state.assign_coords(year=2.5), "00030701"),
+    ):  # fmt: skip
+        written = write_restart(one, tmp_path / "new.nc", template=old, grid=grid, overwrite=True)
+        assert f"nn_date0        = {date}" in written.namelist
 
 
 def test_a_patched_copy_lies_beside_the_restart_or_nothing_does(tmp_path):

@@ -17,11 +17,17 @@ MESH, DOMAIN, RESTART, XIOS, IOIPSL, SNAPSHOT, CMIP, OWN, OTHER = (
 #: Kinds that only NEMO writes.
 NEMO = (MESH, DOMAIN, RESTART, XIOS, IOIPSL, SNAPSHOT)
 
-_XIOS_NAMES = {"toce", "soce", "uoce", "voce", "woce", "ssh", "sst", "sss", "toce_inst", "soce_inst", "ssh_inst",
+_XIOS_NAMES = {"toce", "soce", "uoce", "voce", "woce", "toce_inst", "soce_inst", "ssh_inst",
                "toce_e3t", "soce_e3t", "uoce_e3u", "voce_e3v"}  # fmt: skip
+#: Names that others give to their files too.
+_COMMON_NAMES = {"ssh", "sst", "sss"}
 _IOIPSL_NAMES = {"votemper", "vosaline", "vozocrtx", "vomecrty", "vovecrtz", "sossheig"}
 _CMIP_NAMES = {"thetao", "so", "uo", "vo", "zos"}
-_UNSAID = "the file does not show it"
+#: Attributes in which a file of CMIP6 says where it comes from.
+_CMIP_ATTRS = ("variable_id", "source_id", "experiment_id", "variant_label")
+#: Wind stress in IOIPSL's output: at T points since 5.0, at U and V points before.
+_STRESS = {"sozotaux": "vozocrtx", "sometauy": "vomecrty"}
+UNSAID = "the file does not show it"
 
 
 @dataclass(frozen=True)
@@ -133,9 +139,46 @@ def recognise(path: str | Path) -> Kind:
         return Kind(RESTART, *_restart_version(header, detail))
     if names & _IOIPSL_NAMES:
         return _old_names(header, detail)
-    if names & _XIOS_NAMES:
+    if names & _XIOS_NAMES or (names & _COMMON_NAMES and _is_xios(header)):
         return Kind(XIOS, _xios_version(header), (*detail, *_sampling(header)))
-    return Kind(CMIP, "", _sampling(header)) if names & _CMIP_NAMES else Kind(OTHER)
+    if names & _CMIP_NAMES or header.attrs.get("mip_era") == "CMIP6":
+        said = " ".join(str(header.attrs[a]) for a in _CMIP_ATTRS if a in header.attrs)
+        return Kind(CMIP, "", (*([said] if said else []), *_sampling(header)))
+    return Kind(OTHER)
+
+
+def version_beside(path: str | Path) -> str:
+    """Tell the version from the mesh or a restart in the same folder, for output that does not show its own.
+
+    Parameters
+    ----------
+    path : the file.
+
+    Returns
+    -------
+    For example ``5.0, by mesh_mask.nc beside it``; empty if nothing there shows one.
+
+    Examples
+    --------
+    >>> version_beside("no-such-folder/output.nc")
+    ''
+    """
+    path = Path(path)
+    for pattern in ("*mesh_mask*.nc*", "*restart*.nc*", "*domain_cfg*.nc*"):
+        for other in sorted(p for p in path.parent.glob(pattern) if p != path and p.is_file())[:1]:
+            try:
+                kind = recognise(other)
+            except UserError:
+                continue
+            if kind.name in (MESH, RESTART, DOMAIN) and kind.version and UNSAID not in kind.version:
+                return f"{kind.version}, by {other.name} beside it"
+    return ""
+
+
+def _is_xios(header: Header) -> bool:
+    """Whether XIOS left its marks: its axis of time, or the operations it notes."""
+    attrs = [attrs for _, _, attrs in header.variables.values()]
+    return "time_counter" in header.dims or any("online_operation" in a for a in attrs)
 
 
 def _is_own(header: Header) -> bool:
@@ -150,7 +193,7 @@ def _mesh_version(header: Header) -> str:
     if "jperio" in names:
         return "4.0"
     if "CfgName" not in header.attrs:
-        return "3.6" if "top_level" not in names else _UNSAID
+        return "3.6" if "top_level" not in names else UNSAID
     if len(names["x"][1]) == 2 if "x" in names else False:
         return "4.2.0"
     if "tmask" not in names:
@@ -161,7 +204,7 @@ def _mesh_version(header: Header) -> str:
 def _restart_version(header: Header, detail: tuple[str, ...]) -> tuple[str, tuple[str, ...]]:
     names = set(header.variables)
     if "kt" not in names:
-        return _UNSAID, (*detail, f"{len(names & {'tn', 'sn', 'un', 'vn', 'sshn'})} prognostic fields only")
+        return UNSAID, (*detail, f"{len(names & {'tn', 'sn', 'un', 'vn', 'sshn'})} prognostic fields only")
     if "uu_n" in names and "tb" not in names:
         return "5.0", (*detail, "Runge-Kutta time stepping")
     stepping = (*detail, "leapfrog time stepping") if "tb" in names else detail
@@ -177,10 +220,22 @@ def _old_names(header: Header, detail: tuple[str, ...]) -> Kind:
     if "IPSL" in str(header.attrs.get("production", "")):
         content = "vovvle3t" in header.variables and "votemper" in header.variables
         extra = ("tracers times thickness",) if content else ()
-        return Kind(IOIPSL, "3.6 to 5.0, " + _UNSAID, (*detail, *_sampling(header), *extra))
+        return Kind(IOIPSL, _ioipsl_version(header), (*detail, *_sampling(header), *extra))
     if not _sampling(header):
-        return Kind(SNAPSHOT, _UNSAID, (*detail, "state at one instant, as output.init.nc"))
+        return Kind(SNAPSHOT, UNSAID, (*detail, "state at one instant, as output.init.nc"))
     return Kind(XIOS, _xios_version(header), (*detail, *_sampling(header)))
+
+
+def _ioipsl_version(header: Header) -> str:
+    """By the place of the wind stress, in files that nobody cut."""
+    names = set(header.variables)
+    whole = not {"history", "NCO", "CDO"} & set(header.attrs)
+    if whole and "sohefldo" in names:
+        return "5.0" if names & set(_STRESS) else "3.6 to 4.2"
+    for stress, velocity in _STRESS.items():
+        if whole and velocity in names:
+            return "3.6 to 4.2" if stress in names else "5.0"
+    return "3.6 to 5.0, " + UNSAID
 
 
 def _xios_version(header: Header) -> str:
@@ -192,7 +247,7 @@ def _xios_version(header: Header) -> str:
     said = {str(attrs.get("standard_name")) for _, _, attrs in header.variables.values()}
     if "bulk_sea_surface_temperature" in said:
         return "4.2 or 5.0"
-    return ("4.0 to 4.2, " if units & {"degC", "1e-3"} else "3.6 to 4.2, ") + _UNSAID
+    return ("4.0 to 4.2, " if units & {"degC", "1e-3"} else "3.6 to 4.2, ") + UNSAID
 
 
 def _sampling(header: Header) -> tuple[str, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import re
+import warnings
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -152,13 +153,25 @@ def _in_memory(path: Path) -> Any:
 
 def _refuse_short(path: Path, head: bytes) -> None:
     """Refuse a classic NetCDF file that ends before its header says: the library would read zeros."""
-    if head[:3] != b"CDF":
+    if head[:3] != b"CDF" or head[3] not in (1, 2):  # scipy does not know CDF-5
         return
+    if not _is_whole(path):
+        raise UserError(
+            f"cannot read {path}: it ends before its header says; the file is cut off or no NetCDF file: copy it again"
+        )
+
+
+def _is_whole(path: Path) -> bool:
+    """Whether every variable of a classic file can be mapped onto it."""
     from scipy.io import netcdf_file
 
-    if head[3] in (1, 2):  # scipy does not know CDF-5
-        # maps every variable onto the file, which fails where the file ends too early
-        netcdf_file(str(path), mmap=True).close()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # of what cannot be closed because it was not opened
+        try:
+            netcdf_file(str(path), mmap=True).close()
+        except (ValueError, TypeError, IndexError, OSError):
+            return False
+    return True
 
 
 def open_sources(paths: str | Path | Iterable[str | Path]) -> list[Source]:

@@ -14,6 +14,7 @@ from warmstart import files
 from warmstart.engine.nemo.derived import recompute
 from warmstart.engine.nemo.mesh import open_grid
 from warmstart.engine.nemo.start import (
+    FIRST_OF_JANUARY,
     date_of,
     day_after,
     namelist_lines,
@@ -21,7 +22,14 @@ from warmstart.engine.nemo.start import (
     read_namelist,
     start_entries,
 )
-from warmstart.engine.nemo.template import PROGNOSTIC, Template, open_template, write_bare, write_from
+from warmstart.engine.nemo.template import (
+    PROGNOSTIC,
+    Template,
+    open_template,
+    refuse_holes,
+    write_bare,
+    write_from,
+)
 from warmstart.errors import UserError
 from warmstart.grid import Grid
 from warmstart.variables import VARIABLES
@@ -91,8 +99,8 @@ def write_restart(
     grid : the mesh, or ``mesh_mask.nc``; may be left out where `state` is a file that carries its mesh.
     namelist : the user's ``namelist_cfg``; a copy with the entries set is written beside the restart, ending in
         ``.namelist_cfg``.
-    date : date of the first step, yyyymmdd; by default from the state's ``year`` (1 January for a whole number), else
-        the day after the template's, else 1 January.
+    date : date of the first step, yyyymmdd; by default from the state's ``year`` (1 January for a whole number), 1 January
+        for a generated state (one with a ``seed``), else the day after the template's, else 1 January.
     overwrite : whether existing files may be replaced.
 
     Returns
@@ -121,7 +129,8 @@ def write_restart(
     fields = prognostic(state, grid)
     if namelist is not None:
         read_namelist(namelist)
-    entries = start_entries(path, True, date_of(state) if date is None else date)
+    known = date_of(state) if date is None else date
+    entries = start_entries(path, True, known or FIRST_OF_JANUARY)
     if template is None:
         zeroed = tuple(PROGNOSTIC[name] for name in PROGNOSTIC if name not in fields)
         values = {
@@ -141,7 +150,7 @@ def write_restart(
         new = changed | derived
         # an unchanged restart with its before-fields goes on exactly where NEMO stopped
         entries["ln_1st_euler"] = bool(new)
-        if date is None and "year" not in state.variables and "ndastp" in opened.names:
+        if known is None and "ndastp" in opened.names:
             entries["nn_date0"] = day_after(int(opened.read("ndastp")))
         result = Restart(
             tuple(_target_paths(path, opened)),
@@ -152,6 +161,7 @@ def write_restart(
             dropped,
             namelist_lines(entries),
         )
+        refuse_holes(opened, result.kept)
         with ExitStack() as stack:
             targets = [stack.enter_context(files.replacing(p, overwrite)) for p in result.paths]
             _beside(stack, path, result.namelist, namelist, entries, overwrite)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,7 +13,10 @@ import xarray as xr
 
 from warmstart.errors import UserError
 
+log = logging.getLogger(__name__)
+
 DAYS = 360  #: length of the year of NEMO's ``nn_leapy = 30`` [days]
+LAST_YEAR = 9999  #: of a date of eight digits
 FIRST_OF_JANUARY = 10101  #: ``nn_date0`` of the first day of year 1
 
 
@@ -63,25 +67,27 @@ def refuse_date(date: int) -> None:
         raise UserError(f"date {date}: expected yyyymmdd, for example 00010101 for 1 January of year 1")
 
 
-def date_of(state: xr.Dataset) -> int:
-    """Date of the first step after a state: from its ``year`` coordinate, 1 January where it has none.
+def date_of(state: xr.Dataset) -> int | None:
+    """Date of the first step after a state: from its ``year`` coordinate; a generated state is one of 1 January.
 
     Parameters
     ----------
-    state : one state; ``year`` counts model years of 360 days.
+    state : one state; ``year`` counts model years of 360 days, ``seed`` marks what was generated.
 
     Returns
     -------
-    yyyymmdd of year 1.
+    yyyymmdd; None for a state that has neither.
 
     Examples
     --------
     >>> date_of(xr.Dataset(coords={"year": 620.5}))
-    10701
+    6210701
     """
-    year = float(state["year"]) if "year" in state.variables and state["year"].ndim == 0 else 0.0
-    day = round((year % 1.0) * DAYS) % DAYS if np.isfinite(year) else 0
-    return 10000 + 100 * (day // 30 + 1) + day % 30 + 1
+    year = float(state["year"]) if "year" in state.variables and state["year"].ndim == 0 else np.nan
+    if not np.isfinite(year):
+        return FIRST_OF_JANUARY if "seed" in state.variables else None
+    whole, day = divmod(round(year * DAYS), DAYS)
+    return 10000 * (whole % LAST_YEAR + 1) + 100 * (day // 30 + 1) + day % 30 + 1
 
 
 def day_after(date: int) -> int:
@@ -169,7 +175,26 @@ def patch_namelist(namelist: str | Path, target: str | Path, entries: Mapping[st
         entries["nn_euler"] = 0 if entries.pop("ln_1st_euler") else 1
     import f90nml
 
+    _say_length(namelist, groups.get("namrun", {}), entries)
     f90nml.patch(str(namelist), {"namrun": entries}, str(target))
+
+
+def _say_length(namelist: str | Path, run: Mapping[str, Any], entries: Mapping[str, Any]) -> None:
+    """Warn where a new first step would make the run longer or shorter than it was."""
+    known = {"nn_it000", "nn_itend"} <= set(run) and all(
+        isinstance(run[n], int) for n in ("nn_it000", "nn_itend")
+    )
+    if (
+        known
+        and "nn_it000" in entries
+        and "nn_itend" not in entries
+        and run["nn_it000"] != entries["nn_it000"]
+    ):
+        log.warning(
+            "%s ran %d steps (nn_it000 = %d to nn_itend = %d); from nn_it000 = %d it needs nn_itend = %d for as many: set it",
+            namelist, run["nn_itend"] - run["nn_it000"] + 1, run["nn_it000"], run["nn_itend"], entries["nn_it000"],
+            run["nn_itend"] - run["nn_it000"] + entries["nn_it000"],
+        )  # fmt: skip
 
 
 def read_namelist(namelist: str | Path) -> dict[str, Any]:

@@ -125,18 +125,28 @@ def _path(source: Source, number: int) -> Path:
     return Path(source.parts[number].encoding.get("source", source.path))
 
 
-def _names(path: Path) -> tuple[str, ...]:
-    """Variables in the order of the file, with those that xarray cannot hold."""
+def _opened(path: Path) -> netCDF4.Dataset:
+    """A file, unpacked in memory if it is packed."""
     with path.open("rb") as stream:
         packed = stream.read(2) == GZIP
     memory = gzip.decompress(path.read_bytes()) if packed else None
-    with netCDF4.Dataset(path.name, memory=memory) if packed else netCDF4.Dataset(path) as ds:
+    return netCDF4.Dataset(path.name, memory=memory) if packed else netCDF4.Dataset(path)
+
+
+def _names(path: Path) -> tuple[str, ...]:
+    """Variables in the order of the file, with those that xarray cannot hold."""
+    with _opened(path) as ds:
         return tuple(ds.variables)
 
 
 def _refuse_other_sea(template: Template, grid: Grid, where: str) -> None:
     """Refuse a template whose land or latitudes are not the mesh's."""
     salt, wet = template.read("sn"), grid.tmask.values > 0
+    holes = int((~np.isfinite(salt) & wet).sum())
+    if holes:
+        raise UserError(
+            f"{where}: sn is not finite at {holes} of {int(wet.sum())} wet points; give a restart that is whole"
+        )
     dry_inside = int((~(salt > 0) & wet).sum())
     # land may have been filled by a tool; half filled it is another sea
     land = salt[~wet]
@@ -155,6 +165,36 @@ def _refuse_other_sea(template: Template, grid: Grid, where: str) -> None:
                 f"{where} lies elsewhere than the mesh: latitudes differ by up to {off:.3g} degrees; give a template "
                 "and a mesh_mask of the same run"
             )
+
+
+def refuse_holes(template: Template, names: Collection[str]) -> None:
+    """Refuse a template that has no number somewhere in what is kept of it: NEMO would stop at the first step.
+
+    Parameters
+    ----------
+    template : from :func:`open_template`.
+    names : variables that are kept.
+
+    Raises
+    ------
+    UserError
+        Naming the first such variable.
+
+    Examples
+    --------
+    >>> refuse_holes(template, ["en", "avt_k"])  # doctest: +SKIP
+    """
+    for path in template.paths:
+        with _opened(path) as ds:
+            ds.set_auto_maskandscale(False)
+            for name in names:
+                var = ds.variables[name]
+                holes = int((~np.isfinite(var[...])).sum()) if var.dtype.kind == "f" else 0
+                if holes:
+                    raise UserError(
+                        f"{path}: {name}, which the restart would keep, is not finite at {holes} points; NEMO would stop. Fill "
+                        "them (land with 0), or leave the variable out"
+                    )
 
 
 def write_from(
