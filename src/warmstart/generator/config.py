@@ -118,28 +118,85 @@ class TrainingConfig(Config):
     device: Literal["cpu", "cuda"] = "cpu"
 
 
+Method = Literal["adams-bashforth", "dpm-solver", "heun", "dpm-solver-2s", "ddpm"]
+
+#: What each method was published with, for the noise of data of standard deviation 1; the first two are this package's.
+PUBLISHED: dict[str, dict[str, Any]] = {
+    "adams-bashforth": {"steps": 24, "sigma_min": 2e-3, "sigma_max": 80.0, "rho": None},
+    "dpm-solver": {"steps": 24, "sigma_min": 2e-3, "sigma_max": 80.0, "rho": None},
+    # Karras et al. 2022, table 5 (ImageNet): 256 noise levels
+    "heun": {
+        "steps": 511, "sigma_min": 2e-3, "sigma_max": 80.0, "rho": 7.0,
+        "churn": 40.0, "churn_min": 0.05, "churn_max": 50.0, "churn_noise": 1.003,
+    },
+    # Price et al. 2025 (GenCast), table of the sampler: 20 noise levels; no upper limit of the churn
+    "dpm-solver-2s": {
+        "steps": 39, "sigma_min": 0.03, "sigma_max": 80.0, "rho": 7.0,
+        "churn": 2.5, "churn_min": 0.75, "churn_max": 1e3, "churn_noise": 1.05,
+    },
+    # Nichol and Dhariwal 2021, as DINO-Fusion runs it; noise above sigma_max, which no network here has seen, is left out
+    "ddpm": {"steps": 1000, "sigma_min": 2e-3, "sigma_max": 80.0, "rho": None},
+}  # fmt: skip
+
+
 class SamplingConfig(Config):
-    """The sampler.
+    """The sampler; what is not given has the value that the method was published with (:data:`PUBLISHED`).
 
     Attributes
     ----------
-    method : ``adams-bashforth`` (exponential, third order) or ``dpm-solver`` (DPM-Solver++ 2M).
-    steps : network evaluations a sample.
-    sigma_min, sigma_max : noise levels, spaced evenly in the logarithm; the data have standard deviation 1.
-    guidance : weight of the condition (classifier-free guidance); 1 is the trained conditional law.
+    method : ``adams-bashforth`` (exponential, third order), ``dpm-solver`` (DPM-Solver++ 2M), ``heun`` (Karras et al. 2022,
+        with churn), ``dpm-solver-2s`` (GenCast's DPM-Solver++ 2S with churn) or ``ddpm`` (ancestral).
+    steps : network evaluations a sample, twice as many with guidance; an odd number for ``heun`` and ``dpm-solver-2s``, which
+        take two a step and one in the last.
+    sigma_min, sigma_max : noise levels; the data have standard deviation 1. ``ddpm`` ends without noise whatever `sigma_min`.
+    rho : spacing of the noise levels (Karras et al. 2022, eq. 5); None spaces them evenly in the logarithm. ``ddpm`` has its
+        own cosine schedule.
+    churn, churn_min, churn_max, churn_noise : noise added in every step (Karras et al. 2022, algorithm 2: S_churn, S_tmin,
+        S_tmax, S_noise); for ``heun`` and ``dpm-solver-2s``.
+    guidance : weight of the condition (classifier-free guidance); 1 is the trained conditional law, 0 the unconditional.
+
+    Examples
+    --------
+    >>> SamplingConfig(method="dpm-solver-2s").steps
+    39
     """
 
-    method: Literal["adams-bashforth", "dpm-solver"] = "adams-bashforth"
+    method: Method = "adams-bashforth"
     steps: int = Field(default=24, ge=2)
     sigma_min: float = Field(default=2e-3, gt=0)
     sigma_max: float = Field(default=80.0, gt=0)
-    guidance: float = 1.0
+    rho: float | None = Field(default=None, ge=1)
+    churn: float = Field(default=0.0, ge=0)
+    churn_min: float = Field(default=0.0, ge=0)
+    churn_max: float = Field(default=0.0, ge=0)
+    churn_noise: float = Field(default=1.0, gt=0)
+    guidance: float = Field(default=1.0, ge=0)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _published(cls, given: Any) -> Any:
+        if not isinstance(given, dict):
+            return given
+        method = given.get("method", "adams-bashforth")
+        return (PUBLISHED.get(method, {}) if isinstance(method, str) else {}) | given
 
     @model_validator(mode="after")
-    def _ordered(self) -> SamplingConfig:
+    def _possible(self) -> SamplingConfig:
         if self.sigma_min >= self.sigma_max:
             raise ValueError("sigma_min must be below sigma_max")
+        if self.method in ("heun", "dpm-solver-2s") and self.steps % 2 == 0:
+            raise ValueError(
+                f"steps is {self.steps}; {self.method} evaluates the network twice a step and once in the last: "
+                f"an odd number, for example {self.steps + 1}"
+            )
+        if self.churn and self.method not in ("heun", "dpm-solver-2s"):
+            raise ValueError(f"{self.method} has no churn; only heun and dpm-solver-2s have")
         return self
+
+    @property
+    def evaluations(self) -> int:
+        """Evaluations of the network a sample, those without the condition counted."""
+        return self.steps if self.guidance == 1 else 2 * self.steps
 
 
 class GeneratorConfig(Config):

@@ -51,7 +51,7 @@ def cost(
     resolved = resolve(config)
     parameters, flops, saved = count(resolved, shape)
     training = resolved.training
-    evaluations = resolved.sampling.steps * (1 if resolved.sampling.guidance == 1 else 2)
+    evaluations = resolved.sampling.evaluations
     return {
         "grid (levels, rows, columns)": " x ".join(map(str, shape)),
         "network parameters": f"{parameters:,}",
