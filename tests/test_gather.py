@@ -3,6 +3,7 @@
 import logging
 
 import numpy as np
+import pandas as pd
 import pytest
 import xarray as xr
 
@@ -75,6 +76,32 @@ def test_the_table_says_years_drift_verdict_and_what_was_skipped_and_why(runs, t
     assert "on another grid than most runs" in table.loc["other_grid", "skipped"]
     assert "thetao is not finite at 1 of" in table.loc["with_nan", "skipped"]
     assert "with_nan skipped" in caplog.text
+
+
+def test_the_table_lies_beside_the_store_with_every_parameter(runs, tmp_path):
+    table = ws.dataset(runs, tmp_path / "states.zarr")
+    written = pd.read_csv(tmp_path / "states.csv")
+    assert list(written) == list(table) and written["heat_restoring"].tolist()[:3] == [40.0, 50.0, 60.0]
+    assert set(written["vertical_diffusivity"].dropna()) == {1.2e-5}, "also those that do not vary"
+    with pytest.raises(ws.UserError, match="--overwrite"):
+        ws.dataset(runs, tmp_path / "states.zarr")
+
+
+def test_runs_may_be_given_one_by_one_and_the_engine_named(runs, tmp_path):
+    whole = ws.dataset(runs, tmp_path / "whole.zarr")
+    single = ws.dataset([runs / name for name in whole.run], tmp_path / "single.zarr", engine="nemo")
+    pd.testing.assert_frame_equal(whole, single)
+    with pytest.raises(ws.UserError, match="no runs of NEMO"):
+        ws.dataset(runs / "empty", tmp_path / "none.zarr", engine="nemo")
+
+
+def test_runs_of_one_name_in_two_places_are_two_members(tmp_path):
+    for place, trp in (("first", -40.0), ("second", -50.0)):
+        add_run(tmp_path / place / "member_001", trp=trp)
+        add_run(tmp_path / place / "z", trp=trp)
+    table = ws.dataset([tmp_path / "first", tmp_path / "second"], tmp_path / "states.zarr")
+    assert table.member.tolist() == [0, 1, 2, 3] and table.heat_restoring.tolist() == [40.0, 40.0, 50.0, 50.0]
+    assert table.run.nunique() == 4 and table.snapshots.tolist() == [3] * 4
 
 
 def test_the_store_has_the_states_the_parameters_and_the_layout_of_any_other(runs, tmp_path):

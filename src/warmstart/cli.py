@@ -52,7 +52,10 @@ def simulate(
 @app.command()
 def dataset(
     runs: Annotated[
-        Path, typer.Argument(help="Folder of runs, as simulate writes it, or of your own NEMO runs.")
+        list[Path],
+        typer.Argument(
+            help="Folder of runs, as simulate writes it; or of your own NEMO runs, or several of these (nemo RUNS/*)."
+        ),
     ],
     output: Annotated[Path, typer.Option("-o", "--output", help="The zarr store to write.")],
     overwrite: Overwrite = False,
@@ -60,9 +63,12 @@ def dataset(
     """Gather finished runs into one store: states, parameters, forcing, grid; split by member."""
     from warmstart.gather import dataset as gather
 
-    table = gather(runs, output, overwrite=overwrite)
-    # the log says it in full
-    _print_table(table.drop(columns="skipped", errors="ignore"), f"{output}")
+    engine = str(runs[0]) if str(runs[0]) in ("nemo", "veros") and len(runs) > 1 else None
+    table = gather(runs[1:] if engine else runs, output, overwrite=overwrite, engine=engine)
+    of_nemo = "skipped" in table
+    _print_table(table, f"{output}", parameters="varied" if of_nemo else "none")
+    if of_nemo:
+        _say(f"table written to {output.with_suffix('.csv')}")
 
 
 @app.command()
@@ -368,15 +374,17 @@ def _say(message: str) -> None:
     typer.echo(message)
 
 
-def _print_table(table: Any, title: str) -> None:
-    """Print a pandas table with rich: numbers to four digits, right-aligned; parameters stay in the files."""
+def _print_table(table: Any, title: str, parameters: str = "none") -> None:
+    """Print a table with rich: numbers to four digits, right-aligned; of the parameters none or the varied ones."""
     from rich.console import Console
     from rich.table import Table
 
     from warmstart.parameters import PARAMETERS
 
     view = Table(title=title, title_justify="left", header_style="bold", box=None, pad_edge=False)
-    frame = (table.reset_index() if table.index.name else table).drop(columns=[*PARAMETERS], errors="ignore")
+    frame = table.reset_index() if table.index.name else table
+    varied = [n for n in PARAMETERS if parameters == "varied" and n in frame and frame[n].nunique() > 1]
+    frame = frame.drop(columns=[n for n in frame if n in PARAMETERS and n not in varied])
     for column in frame.columns:
         numeric = frame[column].dtype.kind in "if"
         view.add_column(str(column), justify="right" if numeric else "left", overflow="fold")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,11 @@ SERIES = (
 
 
 def dataset(
-    runs: str | Path, output: str | Path, overwrite: bool = False, transient: bool = True
+    runs: str | Path | Sequence[str | Path],
+    output: str | Path,
+    overwrite: bool = False,
+    transient: bool = True,
+    engine: str | None = None,
 ) -> pd.DataFrame:
     """Gather finished runs into one zarr store: states, parameters, grid, split by member.
 
@@ -41,14 +46,16 @@ def dataset(
     `runs` itself), ``namelist_cfg`` and ``namelist_ref``, restarts or output. Its states are the restarts, or the output
     of one frequency, whichever are more; drift and verdict follow from these states; a snapshot is of the phase
     ``equilibrium`` if it lies in the years for which the verdict is *equilibrium* or *near*. A run that cannot be used is
-    skipped with its reason. Parameters are those that the namelists of all runs hold.
+    skipped with its reason. Parameters are those that the namelists of all runs hold. The table lies beside the store,
+    ending in ``.csv``.
 
     Parameters
     ----------
-    runs : folder that ``warmstart simulate`` wrote, a folder of NEMO runs, or one of them.
+    runs : folder that ``warmstart simulate`` wrote, a folder of NEMO runs, one of them, or several of these of NEMO.
     output : the store to write, ``states.zarr``.
     overwrite : whether an existing store may be replaced.
     transient : whether to take the snapshots on the way to equilibrium too.
+    engine : ``"nemo"`` or ``"veros"``; None goes by the content.
 
     Returns
     -------
@@ -67,17 +74,41 @@ def dataset(
     ...
     warmstart.errors.UserError: no-such-folder does not exist; give the folder that 'warmstart simulate' wrote, or NEMO runs
     """
-    runs, output = Path(runs), Path(output)
-    if not runs.is_dir():
+    output = Path(output)
+    places = [Path(runs)] if isinstance(runs, str | Path) else [Path(place) for place in runs]
+    for place in places:
+        if not place.is_dir():
+            raise UserError(
+                f"{place} does not exist; give the folder that 'warmstart simulate' wrote, or NEMO runs"
+            )
+    if engine not in (None, "nemo", "veros"):
+        raise UserError(f"unknown engine '{engine}'; expected 'nemo' or 'veros'")
+    folders = [] if engine == "veros" else _nemo_folders(places, engine)
+    if folders:
+        for path in (output, output.with_suffix(".csv")):
+            files.refuse_existing(path, overwrite)
+        where = Path(", ".join(map(str, places))) if len(places) < 4 else places[0].parent
+        return _gather_nemo(folders, where, output, overwrite, transient)
+    if engine == "nemo":
+        raise UserError(f"{', '.join(map(str, places))}: no runs of NEMO there; expected folders with namelist_cfg, "
+                        "mesh_mask.nc, restarts or output")  # fmt: skip
+    if len(places) != 1:
         raise UserError(
-            f"{runs} does not exist; give the folder that 'warmstart simulate' wrote, or NEMO runs"
+            "several folders are for runs of NEMO; of 'warmstart simulate' give the one that it wrote"
         )
-    own = any((p / "status.yaml").exists() for p in runs.glob("member_*"))
-    folders = [] if own or (runs / "plan.yaml").exists() else find(runs)
-    if not folders:
-        return stores.dataset(runs, output, overwrite=overwrite, transient=transient)
-    files.refuse_existing(output, overwrite)
-    return _gather_nemo(folders, runs, output, overwrite, transient)
+    return stores.dataset(places[0], output, overwrite=overwrite, transient=transient)
+
+
+def _nemo_folders(places: list[Path], engine: str | None) -> list[Path]:
+    """Runs of NEMO in all places; none where 'warmstart simulate' wrote."""
+    found: dict[Path, None] = {}
+    for place in places:
+        own = (place / "plan.yaml").exists() or any(
+            (p / "status.yaml").exists() for p in place.glob("member_*")
+        )
+        if engine == "nemo" or not own:
+            found |= dict.fromkeys(find(place))
+    return list(found)
 
 
 def _gather_nemo(
@@ -85,7 +116,8 @@ def _gather_nemo(
 ) -> pd.DataFrame:
     """Take what can be taken of each run and say what cannot."""
     rows: dict[Path, dict[str, Any]] = {
-        f: {"run": f.name, "member": _index(f, i), "source": "", "skipped": ""} for i, f in enumerate(folders)
+        folder: {"run": name, "member": number, "source": "", "skipped": ""}
+        for folder, name, number in zip(folders, _names(folders), _numbers(folders), strict=True)
     }
     found: dict[Path, Run] = {}
     for folder in folders:
@@ -112,7 +144,16 @@ def _gather_nemo(
     if not any(m.chosen.size for m in members):
         raise UserError(f"{runs}: nothing to take: " + "; ".join(f"{n}: {why}" for n, why in skipped.items()))
     _say_incomplete([row for row in rows.values() if not row["skipped"]])
-    return _table(stores.store(members, runs, output, overwrite), list(rows.values()))
+    with files.replacing(output.with_suffix(".csv"), overwrite) as temporary:
+        table = _table(stores.store(members, runs, output, overwrite), list(rows.values()))
+        table.to_csv(temporary, index=False)
+    return table
+
+
+def _names(folders: list[Path]) -> list[str]:
+    """What to call the runs: their folders, with the folder above where two have one name."""
+    names = [folder.name for folder in folders]
+    return names if len({*names}) == len(names) else [str(folder) for folder in folders]
 
 
 def _commonest(grids: list[Grid]) -> Grid | None:
@@ -121,10 +162,11 @@ def _commonest(grids: list[Grid]) -> Grid | None:
     return max(grids, key=lambda g: prints.count(g.fingerprint)) if grids else None
 
 
-def _index(folder: Path, position: int) -> int:
-    """Number of a member: that in its name, else its place among the runs, used or not."""
-    digits = folder.name.removeprefix("member_")
-    return int(digits) if digits != folder.name and digits.isdigit() else position
+def _numbers(folders: list[Path]) -> list[int]:
+    """Numbers of the members: those in their names (``member_007``) if all have one, else their places."""
+    digits = [folder.name.removeprefix("member_") for folder in folders]
+    named = all(d.isdigit() and d != f.name for d, f in zip(digits, folders, strict=True))
+    return [int(d) for d in digits] if named and len({*digits}) == len(digits) else list(range(len(folders)))
 
 
 def _member(run: Run, index: int, transient: bool) -> stores.Member:
@@ -185,11 +227,13 @@ def _say_incomplete(taken: list[dict[str, Any]]) -> None:
 
 
 def _table(table: pd.DataFrame, rows: list[dict[str, Any]]) -> pd.DataFrame:
-    """The store's table, with the folders, where the states came from, and the runs that were skipped."""
-    front = pd.DataFrame(rows)[["run", "member", "source", "skipped"]]
-    merged = front.merge(table, on="member", how="left")
+    """The store's table, with the folders, where the states came from, every parameter, and the runs that were skipped."""
+    front = pd.DataFrame(rows)
+    known = [name for name in parameters.PARAMETERS if name in front]
+    merged = front.merge(table.drop(columns=known, errors="ignore"), on="member", how="left")
     for name in ("snapshots", "equilibrium"):
         merged[name] = merged[name].fillna(0).astype("int64")
     merged["split"] = merged["split"].fillna("")
     merged["verdict"] = merged["verdict"].fillna("skipped")
-    return merged[[*(c for c in merged if c != "skipped"), "skipped"]]
+    first = ["run", "member", "source"]
+    return merged[[*first, *(c for c in merged if c not in {*first, *known, "skipped"}), *known, "skipped"]]
