@@ -6,13 +6,14 @@ the state with a record of what it moved. Masks need no correction: land is neve
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 
 import numpy as np
 import xarray as xr
 
 from warmstart.eos import density_anomaly
+from warmstart.generator.conserve import conserve, means
 from warmstart.grid import Grid
 from warmstart.variables import VARIABLES
 
@@ -25,18 +26,33 @@ RECORDS: dict[str, tuple[str, str]] = {
     "constraint_mixed_share": ("1", "share of the volume that convective adjustment mixed"),
     "constraint_mixed_temperature": ("K", "root mean square change of temperature by convective adjustment"),
     "constraint_mixed_salinity": ("1e-3", "root mean square change of salinity by convective adjustment"),
+    "constraint_heat": ("J", "heat content added to reach the wanted one"),
+    "constraint_salt": ("kg", "salt content added to reach the wanted one"),
+    "constraint_volume": ("m3", "volume added to reach the wanted one"),
+    "constraint_conserved_temperature": (
+        "K",
+        "root mean square change of temperature by setting the contents",
+    ),
+    "constraint_conserved_salinity": ("1e-3", "root mean square change of salinity by setting the contents"),
     "constraint_barotropic_velocity": ("m s-1", "root mean square change of the depth-mean velocity"),
     "constraint_sea_level": ("m", "mean sea level removed"),
 }
 
 
-def apply(state: xr.Dataset, grid: Grid) -> tuple[xr.Dataset, dict[str, float]]:
-    """Apply all constraints: bounds, stable columns, non-divergent barotropic flow, zero-mean sea level.
+#: What turns a state on its mesh into one that satisfies something, with a record of what it moved.
+Constraint = Callable[[xr.Dataset, Grid], tuple[xr.Dataset, dict[str, float]]]
+
+
+def apply(
+    state: xr.Dataset, grid: Grid, constraints: Sequence[Constraint] | None = None
+) -> tuple[xr.Dataset, dict[str, float]]:
+    """Apply constraints one after the other.
 
     Parameters
     ----------
     state : ``thetao so uo vo zos``, dims ``(z, y, x)``, NaN on land.
     grid : its mesh.
+    constraints : what to apply, in this order; None applies :func:`standard`, with the heat and salt that the state has.
 
     Returns
     -------
@@ -49,12 +65,41 @@ def apply(state: xr.Dataset, grid: Grid) -> tuple[xr.Dataset, dict[str, float]]:
     >>> state, grid = basin(nx=6, ny=8, nz=4)
     >>> apply(state, grid)[1]["constraint_clipped_cells"]
     0.0
+    >>> apply(state, grid, [level])[1].keys()
+    dict_keys(['constraint_sea_level'])
     """
     record: dict[str, float] = {}
-    for constraint in (bound, stabilise, close_barotropic, level):
+    chosen = standard(contents_of(state, grid)) if constraints is None else constraints
+    for constraint in chosen:
         state, moved = constraint(state, grid)
         record |= moved
     return state, record
+
+
+def standard(
+    targets: Mapping[str, float], responses: Mapping[str, xr.Dataset] | None = None
+) -> tuple[Constraint, ...]:
+    """The constraints of a generated state, in the order in which each keeps what those before it have made.
+
+    Parameters
+    ----------
+    targets : means of ``thetao``, ``so`` and ``zos`` that stand for heat, salt and volume.
+    responses : how the state changes with each (:func:`warmstart.generator.conserve.responses_of`).
+
+    Returns
+    -------
+    Bounds, contents, stable columns (which conserve them), non-divergent barotropic flow, zero-mean sea level.
+    """
+
+    def contents(state: xr.Dataset, grid: Grid) -> tuple[xr.Dataset, dict[str, float]]:
+        return conserve(state, grid, targets, responses)
+
+    return bound, contents, stabilise, close_barotropic, level
+
+
+def contents_of(state: xr.Dataset, grid: Grid) -> dict[str, float]:
+    """Means of temperature and salinity that a state has, and no mean sea level: what its corrections have to keep."""
+    return means(state, grid) | {"zos": 0.0}
 
 
 def bound(state: xr.Dataset, grid: Grid) -> tuple[xr.Dataset, dict[str, float]]:
