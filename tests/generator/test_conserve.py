@@ -123,10 +123,10 @@ def test_the_standard_constraints_together_close_all_budgets_and_leave_no_invers
         zos=state.zos + 0.01,
         uo=state.uo + 0.1 * rng.standard_normal(state.uo.shape),
     )
-    rough.so[0, 6, 4] = -3.0  # out of bounds: clipping it adds salt, which has to be taken elsewhere
+    rough.so[0, 6, 4] = 80.0  # out of bounds: clipping it takes salt, which has to be given back elsewhere
     targets = constraints.contents_of(rough, grid)
     new, record = constraints.apply(rough, grid, constraints.standard(targets, responses_of(*prior)))
-    assert record["constraint_clipped_cells"] == 1 and record["constraint_salt"] < 0
+    assert record["constraint_clipped_cells"] == 1 and record["constraint_salt"] > 0
     for name in ("thetao", "so"):
         assert means(new, grid)[name] == pytest.approx(targets[name], rel=1e-12)
     assert abs(means(new, grid)["zos"]) < 1e-14
