@@ -154,6 +154,8 @@ class SamplingConfig(Config):
     churn, churn_min, churn_max, churn_noise : noise added in every step (Karras et al. 2022, algorithm 2: S_churn, S_tmin,
         S_tmax, S_noise); for ``heun`` and ``dpm-solver-2s``.
     guidance : weight of the condition (classifier-free guidance); 1 is the trained conditional law, 0 the unconditional.
+    guide : what steers the samples, for comparison with what is published (:mod:`warmstart.generator.guides`): ``none``,
+        ``zero-mean`` (DINO-Fusion's gradient, with ``ddpm``) or ``stratification`` (after Gorce et al. 2025).
 
     Examples
     --------
@@ -171,6 +173,7 @@ class SamplingConfig(Config):
     churn_max: float = Field(default=0.0, ge=0)
     churn_noise: float = Field(default=1.0, gt=0)
     guidance: float = Field(default=1.0, ge=0)
+    guide: Literal["none", "zero-mean", "stratification"] = "none"
 
     @model_validator(mode="before")
     @classmethod
@@ -191,6 +194,8 @@ class SamplingConfig(Config):
             )
         if self.churn and self.method not in ("heun", "dpm-solver-2s"):
             raise ValueError(f"{self.method} has no churn; only heun and dpm-solver-2s have")
+        if self.guide == "zero-mean" and self.method != "ddpm":
+            raise ValueError(f"guide zero-mean acts between the steps of ddpm, not of {self.method}")
         return self
 
     @property

@@ -25,6 +25,8 @@ from warmstart.generator.config import SamplingConfig
 Denoise = Callable[[Tensor, Tensor], Tensor]
 #: Fresh standard normal noise, ``(batch, *shape)``.
 Source = Callable[[], Tensor]
+#: What is done to the latents after a step, given the noise level (a number) that they have then.
+After = Callable[[Tensor, float], Tensor]
 
 
 def stream(seed: int, shape: tuple[int, ...]) -> Source:
@@ -85,7 +87,13 @@ def guided(denoise: Denoise, free: Denoise, weight: float) -> Denoise:
 
 
 @torch.no_grad()
-def solve(denoise: Denoise, noise: Tensor, config: SamplingConfig, source: Source | None = None) -> Tensor:
+def solve(
+    denoise: Denoise,
+    noise: Tensor,
+    config: SamplingConfig,
+    source: Source | None = None,
+    after: After | None = None,
+) -> Tensor:
     """Go from noise to data.
 
     Parameters
@@ -94,6 +102,7 @@ def solve(denoise: Denoise, noise: Tensor, config: SamplingConfig, source: Sourc
     noise : standard normal ``(batch, *shape)``.
     config : method, number of evaluations, noise levels.
     source : more noise like `noise`, one call for each that is needed; only for ``ddpm`` and methods with churn.
+    after : what is done to the latents after every step; only for ``ddpm``.
 
     Returns
     -------
@@ -102,7 +111,7 @@ def solve(denoise: Denoise, noise: Tensor, config: SamplingConfig, source: Sourc
     Raises
     ------
     UserError
-        If the method needs more noise and there is no `source`.
+        If the method needs more noise and there is no `source`, or something is to be done after its steps.
 
     Examples
     --------
@@ -113,8 +122,12 @@ def solve(denoise: Denoise, noise: Tensor, config: SamplingConfig, source: Sourc
     """
     if source is None and (config.method == "ddpm" or config.churn):
         raise UserError(f"{config.method} adds noise in every step; give a source of it")
-    z = config.sigma_max * noise
-    return SOLVERS[config.method](denoise, z, levels(config).to(z), config, source or _silence)
+    z, sigma = config.sigma_max * noise, levels(config).to(noise)
+    if config.method == "ddpm":
+        return _ancestral(denoise, z, sigma, source or _silence, after)
+    if after is not None:
+        raise UserError(f"{config.method} takes nothing between its steps; ddpm does")
+    return SOLVERS[config.method](denoise, z, sigma, config, source or _silence)
 
 
 def levels(config: SamplingConfig) -> Tensor:
@@ -147,14 +160,28 @@ def levels(config: SamplingConfig) -> Tensor:
     return torch.cat([found, torch.zeros(1, dtype=torch.float64)]) if two_stage else found
 
 
+#: Offset of the cosine schedule, and the cosine at its start.
+OFFSET = 0.008
+START = math.cos(OFFSET / (1 + OFFSET) * math.pi / 2)
+
+
+def cosine_time(sigma: float) -> float:
+    """Time, 0 to 1, at which the cosine schedule (Nichol and Dhariwal 2021, eq. 17) has a noise level.
+
+    Examples
+    --------
+    >>> cosine_time(0.0)
+    0.0
+    """
+    # sigma^2 = 1 / alpha_bar - 1 with alpha_bar = (cos(angle) / START)^2
+    angle = math.acos(START / math.sqrt(1 + sigma**2))
+    return max(angle / (math.pi / 2) * (1 + OFFSET) - OFFSET, 0.0)
+
+
 def _cosine(steps: int, highest: float) -> Tensor:
-    """Cosine schedule (Nichol and Dhariwal 2021, eq. 17) in terms of sigma, evenly spaced in time below `highest`."""
-    offset = 0.008
-    start = math.cos(offset / (1 + offset) * math.pi / 2)
-    # sigma^2 = 1 / alpha_bar - 1 with alpha_bar = (cos(angle) / start)^2
-    longest = math.acos(start / math.sqrt(1 + highest**2)) / (math.pi / 2) * (1 + offset) - offset
-    time = torch.linspace(longest, 0, steps + 1, dtype=torch.float64)
-    alpha = (torch.cos((time + offset) / (1 + offset) * math.pi / 2) / start).clamp(max=1) ** 2
+    """Noise levels of the cosine schedule, evenly spaced in time, below `highest`."""
+    time = torch.linspace(cosine_time(highest), 0, steps + 1, dtype=torch.float64)
+    alpha = (torch.cos((time + OFFSET) / (1 + OFFSET) * math.pi / 2) / START).clamp(max=1) ** 2
     return torch.sqrt(1 / alpha - 1)
 
 
@@ -210,13 +237,14 @@ def _churn(
     return z + torch.sqrt(higher**2 - now**2) * config.churn_noise * source().to(z), higher
 
 
-def _ancestral(denoise: Denoise, z: Tensor, sigma: Tensor, config: SamplingConfig, source: Source) -> Tensor:
+def _ancestral(denoise: Denoise, z: Tensor, sigma: Tensor, source: Source, then: After | None) -> Tensor:
     """Ancestral sampling (Ho et al. 2020, eq. 6-7) in terms of sigma: draw z at the next level given z and the clean latent."""
     for now, after in itertools.pairwise(sigma):
         clean, share = denoise(z, now.expand(len(z))), (after / now) ** 2
         z = clean + share * (z - clean)
         if after > 0:
             z = z + after * torch.sqrt(1 - share) * source().to(z)
+        z = z if then is None else then(z, float(after))
     return z
 
 
@@ -239,13 +267,12 @@ def _adams_bashforth(
     return xEABSampler(Posterior(), order=3, steps=last, silent=True, dtype=z.dtype)(z)
 
 
-#: Solver of each method.
+#: Solver of each method but ``ddpm``.
 SOLVERS: dict[str, Callable[[Denoise, Tensor, Tensor, SamplingConfig, Source], Tensor]] = {
     "adams-bashforth": _adams_bashforth,
     "dpm-solver": _multistep,
     "heun": _heun,
     "dpm-solver-2s": _two_stage,
-    "ddpm": _ancestral,
 }
 
 
