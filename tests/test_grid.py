@@ -33,9 +33,27 @@ def test_boxes_are_degrees_and_metres_not_indices():
     box = grid.box(lat=(-30, 30), depth=(500, 3000)).values
     lat, depth = grid.gphit.values[None], grid.gdept_0.values
     np.testing.assert_array_equal(
-        box, (np.abs(lat) <= 30) & (depth >= 500) & (depth <= 3000) & np.ones_like(box)
+        box, (lat >= -30) & (lat < 30) & (depth >= 500) & (depth < 3000) & np.ones_like(box)
     )
     assert 0 < box.sum() < box.size
+
+
+def test_neighbouring_boxes_share_no_cell_and_lose_none_even_where_a_centre_lies_on_their_bound():
+    _, grid = basin(nx=6, ny=15, nz=8)  # rows at 0 and 10 degrees, columns at 10 and 20
+    parts = [
+        grid.box(lat, depth, lon).values.astype(int)
+        for lat in ((-90.0, 0.0), (0.0, 10.0), (10.0, 90.0))
+        for depth in ((0.0, float(grid.gdept_1d[3])), (float(grid.gdept_1d[3]), np.inf))
+        for lon in ((-40.0, 10.0), (10.0, 20.0), (20.0, 320.0))
+    ]
+    np.testing.assert_array_equal(sum(parts), 1)
+
+
+def test_longitudes_may_be_on_either_side_of_the_date_line():
+    _, grid = basin(nx=6, ny=15, nz=4)
+    east = grid.box(lon=(370.0, 390.0)).values
+    np.testing.assert_array_equal(east, grid.box(lon=(10.0, 30.0)).values)
+    assert set(grid.glamt.values[east[0]]) == {10.0, 20.0}
 
 
 def test_integrals_are_additive_over_boxes_and_ignore_what_land_holds():

@@ -212,13 +212,31 @@ def open_dataset(path: str | Path, group: str | None = None) -> xr.Dataset:
     try:
         if path.is_dir():
             return xr.open_zarr(path, group=group, consolidated=False, chunks=None)
+        if _holds_text(path):
+            return xr.open_dataset(_in_memory(path, group), decode_timedelta=False)
         return xr.open_dataset(path, group=group, engine="netcdf4", decode_timedelta=False)
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
+    except (OSError, ValueError, LookupError, RuntimeError) as error:
         where = f"group '{group}' of {path}" if group else str(path)
         raise UserError(
             f"cannot read {where}: {error}. Expected a whole NetCDF file or zarr store; "
             "the file may be truncated, of another kind, or made by another program"
         ) from error
+
+
+def _holds_text(path: Path) -> bool:
+    """Whether a file holds text of variable length, as xarray writes it by itself and this package does not."""
+    import netCDF4
+
+    with netCDF4.Dataset(path) as file:
+        return any(variable.dtype is str for variable in file.variables.values())
+
+
+def _in_memory(path: Path, group: str | None) -> Any:
+    """A file read into memory: on disk, HDF5 ties the type of text to one handle and crashes on the next one."""
+    import netCDF4
+
+    file = netCDF4.Dataset(path.name, memory=path.read_bytes())
+    return xr.backends.NetCDF4DataStore(file[group] if group else file)
 
 
 def open_grid(path: str | Path) -> Grid:
@@ -249,6 +267,10 @@ def open_grid(path: str | Path) -> Grid:
         return Grid(root.load())
     root.close()
     try:
-        return Grid(open_dataset(path, group="grid").load())
+        with open_dataset(path, group="grid") as mesh:
+            return Grid(mesh.load())
     except UserError as error:
-        raise UserError(f"{path} carries no mesh: {error}") from error
+        raise UserError(
+            f"{path} carries no mesh: neither NEMO's mesh variables nor a group 'grid' of them; give its mesh_mask.nc "
+            "as well (grid, --grid)"
+        ) from error

@@ -158,14 +158,20 @@ class Grid:
         return self.integrate(field, where) / volume.sum(("z", "y", "x"))
 
     def box(
-        self, lat: tuple[float, float] = (-90.0, 90.0), depth: tuple[float, float] = (0.0, np.inf)
+        self,
+        lat: tuple[float, float] = (-90.0, 90.0),
+        depth: tuple[float, float] = (0.0, np.inf),
+        lon: tuple[float, float] = (-180.0, 180.0),
     ) -> xr.DataArray:
-        """Select T cells by the latitude and depth of their centres.
+        """Select T cells by the latitude, depth and longitude of their centres.
+
+        The second bound is excluded, so that neighbouring boxes share no cell and together lose none.
 
         Parameters
         ----------
-        lat : southern and northern bound [degrees_north], both included.
-        depth : upper and lower bound, positive down [m], both included.
+        lat : southern and northern bound [degrees_north]; a northern bound of 90 is included.
+        depth : upper and lower bound, positive down [m].
+        lon : western and eastern bound [degrees_east], on either side of the date line; 360 degrees apart for all.
 
         Returns
         -------
@@ -178,8 +184,10 @@ class Grid:
         >>> bool(grid.box().all())
         True
         """
-        inside = (self.ds.gphit >= lat[0]) & (self.ds.gphit <= lat[1])
-        level = (self.ds.gdept_0 >= depth[0]) & (self.ds.gdept_0 <= depth[1])
+        inside = (self.ds.gphit >= lat[0]) & ((self.ds.gphit < lat[1]) | (lat[1] >= 90.0))
+        level = (self.ds.gdept_0 >= depth[0]) & (self.ds.gdept_0 < depth[1])
+        if lon[1] - lon[0] < 360.0:
+            inside = inside & ((self.ds.glamt - lon[0]) % 360.0 < (lon[1] - lon[0]) % 360.0)
         return (level & inside).transpose("z", "y", "x")
 
     def require_same(self, other: Grid, what: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -140,6 +141,7 @@ def write_published(
     labels: Sequence[str],
     sources: Mapping[str, Sequence[str]],
     reference: pd.DataFrame | None = None,
+    reference_labels: Sequence[str] | None = None,
     restart: bool = True,
     overwrite: bool = False,
 ) -> None:
@@ -151,14 +153,16 @@ def write_published(
     path : CSV file; with a reference a second one, ``*_summary.csv``, is written beside it.
     labels : timestamp of each sample.
     sources : header: ``Base Directory``, ``Mesh Mask`` and ``Restart File`` or ``Output Files``.
-    reference : the same metrics of the reference, as many samples.
+    reference : the same metrics of the reference.
+    reference_labels : timestamps of the reference: rows are the times that both have, or the samples in their order where
+        they have none in common but as many.
     restart : whether the order of columns is that of restarts or that of output.
     overwrite : whether existing files may be replaced.
 
     Raises
     ------
     UserError
-        If the reference has another number of times, or a file exists.
+        If the reference has no time in common and another number of them, or a file exists.
 
     Notes
     -----
@@ -184,6 +188,13 @@ def write_published(
     summary = []
     if reference is not None:
         other = _columns(reference, names)
+        here, there = _common(labels, reference_labels, len(other[names[0]]))
+        labels = [labels[i] for i in here]
+        own, other = (
+            {name: [values[i] for i in keep] for name, values in side.items()}
+            for side, keep in ((own, here), (other, there))
+        )
+        columns = {"timestamp": labels} | own
         columns |= {f"ref_{name}": values for name, values in other.items()}
         for name in names:
             if isinstance(own[name][0], str) or isinstance(other[name][0], str):
@@ -192,11 +203,6 @@ def write_published(
             difference = np.asarray(own[name], float) - np.asarray(other[name], float)
             columns[f"diff_{name}"] = list(difference)
             summary.append((name, np.abs(difference).mean(), np.sqrt((difference**2).mean())))
-    if len({len(values) for values in columns.values()}) > 1:
-        raise UserError(
-            f"time axes differ: {len(labels)} states but {len(columns['ref_' + names[0]])} of the reference; "
-            "give as many of both"
-        )
     header = (
         "# Metric Evaluation\n" + "".join(_header(key, values) for key, values in sources.items()) + "#\n"
     )
@@ -215,10 +221,23 @@ def write_published(
             frame.to_csv(file, float_format="%.6f", index=False, lineterminator="\n")
 
 
-def _columns(table: pd.DataFrame, names: Sequence[str]) -> dict[str, list[float] | list[str]]:
+def _common(labels: Sequence[str], others: Sequence[str] | None, count: int) -> tuple[list[int], list[int]]:
+    """Which samples of either side belong together."""
+    place = {label: i for i, label in enumerate(others or [])}
+    if shared := [i for i, label in enumerate(labels) if label in place]:
+        return shared, [place[labels[i]] for i in shared]
+    if len(labels) != count:
+        raise UserError(
+            f"time axes differ: {len(labels)} states but {count} of the reference and no time in common; "
+            "give as many of both"
+        )
+    return list(range(count)), list(range(count))
+
+
+def _columns(table: pd.DataFrame, names: Sequence[str]) -> dict[str, list[Any]]:
     """Values of each of the peer's columns; why there are none, where there are none."""
     count = int(table["sample"].nunique())
-    columns: dict[str, list[float] | list[str]] = {}
+    columns: dict[str, list[Any]] = {}
     for name in names:
         own = NEMO_SPINUP_EVALUATION[name].__name__
         values = table.loc[table["metric"] == own, "value"].tolist()

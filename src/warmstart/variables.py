@@ -2,7 +2,38 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
+
+#: Spellings of the units of the table, in lower case and without blanks, dots, underscores, ``^`` and ``*``.
+SPELLINGS = {
+    "degC": {"degc", "c", "celsius", "degcelsius"},
+    "1e-3": {"1e-3", "1e-03", "0001", "001", "psu", "pss-78", "g/kg", "gkg-1", "ppt", "1"},
+    "m s-1": {"m/s", "ms-1"},
+    "m": {"m", "meter", "meters", "metre", "metres"},
+    "kg m-3": {"kg/m3", "kgm-3"},
+}
+
+
+def same_units(units: str, expected: str) -> bool:
+    """Say whether units are those of the table, however they are spelled.
+
+    Parameters
+    ----------
+    units : as a file has them.
+    expected : as the variables table has them.
+
+    Returns
+    -------
+    Whether a value in `units` is a value in `expected`.
+
+    Examples
+    --------
+    >>> same_units("degrees_Celsius", "degC"), same_units("degF", "degC"), same_units("m.s**-1", "m s-1")
+    (True, False, True)
+    """
+    plain = re.sub(r"[ ._^*]", "", units.strip().lower().replace("°", "deg")).replace("degrees", "degree")
+    return units.strip() == expected or plain.replace("degree", "deg") in SPELLINGS.get(expected, set())
 
 
 @dataclass(frozen=True)

@@ -92,7 +92,7 @@ def test_under_a_free_surface_the_faces_thicken_by_the_mean_of_their_cells(ocean
         np.testing.assert_allclose(
             function(flat, ocean_grid, free_surface=True), function(flat, ocean_grid), rtol=1e-13
         )
-    with pytest.raises(UserError, match="needs zos"):
+    with pytest.raises(UserError, match="holds no zos"):
         transport.throughflow(ocean[["uo"]], ocean_grid, free_surface=True)
 
 

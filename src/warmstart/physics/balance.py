@@ -14,6 +14,7 @@ from warmstart.physics.cgrid import (
     extreme,
     labelled,
     north_transport,
+    take,
     total,
 )
 from warmstart.variables import VARIABLES
@@ -89,7 +90,7 @@ def continuity_residual(state: xr.Dataset, grid: Grid) -> xr.DataArray:
     True
     """
     wet = grid.mask("T")
-    w = state.wo.astype("float64").where(wet, 0.0)
+    w = take(state, grid, "wo").where(wet, 0.0)
     result = (_outflow(state, grid) + w - w.shift(z=-1, fill_value=0.0)).where(wet)
     return labelled(result, "continuity_residual", "m s-1", "volume lost by each cell, over its area")
 
@@ -174,7 +175,7 @@ def flow_through_walls(state: xr.Dataset, grid: Grid) -> xr.DataArray:
     0.0
     """
     u, v = (
-        abs(state[name]).where(~grid.mask(point), 0.0).fillna(0.0).max(("z", "y", "x"))
+        abs(take(state, grid, name)).where(~grid.mask(point), 0.0).fillna(0.0).max(("z", "y", "x"))
         for name, point in (("uo", "U"), ("vo", "V"))
     )
     speed = xr.where(u > v, u, v).astype("float64")
@@ -235,8 +236,8 @@ def kinetic_energy_by_level(state: xr.Dataset, grid: Grid) -> xr.DataArray:
 
 def _twice_energy(state: xr.Dataset, grid: Grid, dims: tuple[str, ...]) -> xr.DataArray:
     """Sum of the squares of both components times the volume around each."""
-    east = state.uo.astype("float64") ** 2 * grid.e1u * grid.e2u * grid.e3u_0
-    north = state.vo.astype("float64") ** 2 * grid.e1v * grid.e2v * grid.e3v_0
+    east = take(state, grid, "uo") ** 2 * grid.e1u * grid.e2u * grid.e3u_0
+    north = take(state, grid, "vo") ** 2 * grid.e1v * grid.e2v * grid.e3v_0
     return total(east.where(grid.mask("U"), 0.0), dims) + total(north.where(grid.mask("V"), 0.0), dims)
 
 
@@ -337,7 +338,11 @@ def _at_points(state: xr.Dataset, grid: Grid) -> list[tuple[xr.DataArray, xr.Dat
     for name in names:
         mask = grid.mask(VARIABLES[name].point)
         points.append(
-            (state[name], mask if VARIABLES[name].three_d else mask.isel(z=0), VARIABLES[name].dims)
+            (
+                take(state, grid, name),
+                mask if VARIABLES[name].three_d else mask.isel(z=0),
+                VARIABLES[name].dims,
+            )
         )
     return points
 

@@ -14,19 +14,24 @@ import xarray as xr
 from warmstart import eos
 from warmstart.errors import UserError
 from warmstart.grid import Grid
-from warmstart.physics.cgrid import labelled, total
+from warmstart.physics.cgrid import labelled, span, take, total
 from warmstart.variables import VARIABLES
 
 Range: TypeAlias = tuple[float, float]
 
 EVERYWHERE: Range = (-90.0, 90.0)  #: all latitudes [degrees_north]
 WHOLE_DEPTH: Range = (0.0, np.inf)  #: all depths [m]
+ALL_ROUND: Range = (-180.0, 180.0)  #: all longitudes [degrees_east]
 DEEP: Range = (2000.0, np.inf)  #: the deep ocean, whose drift defines equilibrium [m]
 TROPICS = 30.0  #: latitude that bounds the boxes of nemo-spinup-evaluation [degrees]
 
 
 def heat_content(
-    state: xr.Dataset, grid: Grid, lat: Range = EVERYWHERE, depth: Range = WHOLE_DEPTH
+    state: xr.Dataset,
+    grid: Grid,
+    lat: Range = EVERYWHERE,
+    depth: Range = WHOLE_DEPTH,
+    lon: Range = ALL_ROUND,
 ) -> xr.DataArray:
     """Heat content relative to 0 degC, RHO0 CP integral(T dV).
 
@@ -34,8 +39,8 @@ def heat_content(
     ----------
     state : ``thetao(..., z, y, x)`` [degC].
     grid : its mesh.
-    lat : southern and northern bound of the cell centres, both included [degrees_north].
-    depth : upper and lower bound of the cell centres, both included [m].
+    lat, depth, lon : bounds of the cell centres, as in :meth:`warmstart.grid.Grid.box` [degrees_north, m, degrees_east];
+        the contents of neighbouring boxes add up to that of both.
 
     Returns
     -------
@@ -52,12 +57,16 @@ def heat_content(
     >>> heat_content(state, grid).attrs["units"]
     'J'
     """
-    heat = eos.RHO0 * eos.CP * grid.integrate(state.thetao.astype("float64"), grid.box(lat, depth))
-    return labelled(heat, "heat_content", "J", "heat content relative to 0 degC" + _where(lat, depth))
+    heat = eos.RHO0 * eos.CP * grid.integrate(take(state, grid, "thetao"), grid.box(lat, depth, lon))
+    return labelled(heat, "heat_content", "J", "heat content relative to 0 degC" + _where(lat, depth, lon))
 
 
 def salt_content(
-    state: xr.Dataset, grid: Grid, lat: Range = EVERYWHERE, depth: Range = WHOLE_DEPTH
+    state: xr.Dataset,
+    grid: Grid,
+    lat: Range = EVERYWHERE,
+    depth: Range = WHOLE_DEPTH,
+    lon: Range = ALL_ROUND,
 ) -> xr.DataArray:
     """Mass of salt, RHO0 integral(S dV) / 1000.
 
@@ -65,7 +74,7 @@ def salt_content(
     ----------
     state : ``so(..., z, y, x)`` [1e-3].
     grid : its mesh.
-    lat, depth : as in :func:`heat_content`.
+    lat, depth, lon : as in :func:`heat_content`.
 
     Returns
     -------
@@ -78,21 +87,28 @@ def salt_content(
     >>> salt_content(state, grid).attrs["units"]
     'kg'
     """
-    salt = 1e-3 * eos.RHO0 * grid.integrate(state.so.astype("float64"), grid.box(lat, depth))
-    return labelled(salt, "salt_content", "kg", "mass of salt" + _where(lat, depth))
+    salt = 1e-3 * eos.RHO0 * grid.integrate(take(state, grid, "so"), grid.box(lat, depth, lon))
+    return labelled(salt, "salt_content", "kg", "mass of salt" + _where(lat, depth, lon))
 
 
-def sea_volume(state: xr.Dataset, grid: Grid) -> xr.DataArray:
+def sea_volume(
+    state: xr.Dataset,
+    grid: Grid,
+    lat: Range = EVERYWHERE,
+    depth: Range = WHOLE_DEPTH,
+    lon: Range = ALL_ROUND,
+) -> xr.DataArray:
     """Volume of the sea, that above the level of rest included.
 
     Parameters
     ----------
     state : ``zos(..., y, x)`` [m].
     grid : its mesh.
+    lat, depth, lon : as in :func:`heat_content`.
 
     Returns
     -------
-    ``(...)`` [m3]: the volume of the mesh plus the integral of the sea level.
+    ``(...)`` [m3]: the volume of the mesh plus the integral of the sea level, which belongs to the uppermost cells.
 
     Notes
     -----
@@ -105,8 +121,11 @@ def sea_volume(state: xr.Dataset, grid: Grid) -> xr.DataArray:
     >>> bool(sea_volume(state * 0.0, grid) == grid.volume.sum())
     True
     """
-    above = total(state.zos.astype("float64").where(grid.area > 0, 0.0) * grid.area, ("y", "x"))
-    return labelled(above + grid.volume.sum(), "sea_volume", "m3", "volume of the sea")
+    box = grid.box(lat, depth, lon)
+    area = grid.area.where(box.isel(z=0), 0.0)
+    above = total(take(state, grid, "zos").where(area > 0, 0.0) * area, ("y", "x"))
+    text = "volume of the sea" + _where(lat, depth, lon)
+    return labelled(above + grid.volume.where(box, 0.0).sum(), "sea_volume", "m3", text)
 
 
 def drift(series: xr.DataArray, years: xr.DataArray, dim: str = "time") -> xr.DataArray:
@@ -143,15 +162,18 @@ def drift(series: xr.DataArray, years: xr.DataArray, dim: str = "time") -> xr.Da
     return labelled(slope, "drift", f"{units} century-1", text)
 
 
-def heat_uptake(state: xr.Dataset, grid: Grid, years: xr.DataArray, dim: str = "time") -> xr.DataArray:
+def heat_uptake(
+    state: xr.Dataset, grid: Grid, years: xr.DataArray, dim: str = "time", days: float = 360.0
+) -> xr.DataArray:
     """Drift of the heat content as a flux through the surface of the sea.
 
     Parameters
     ----------
     state : ``thetao(time, ..., z, y, x)`` [degC].
     grid : its mesh.
-    years : time of each state, ``(time,)`` [years of 360 days].
+    years : time of each state, ``(time,)`` [years].
     dim : the dimension along which time runs.
+    days : length of a year [days]; 360 in the calendar of DINO.
 
     Returns
     -------
@@ -165,23 +187,28 @@ def heat_uptake(state: xr.Dataset, grid: Grid, years: xr.DataArray, dim: str = "
     >>> bool(heat_uptake(both, grid, xr.DataArray([0.0, 1.0], dims="time")) > 0)
     True
     """
-    joules = drift(heat_content(state, grid), years, dim) / (100.0 * 360.0 * 86400.0)
+    joules = drift(heat_content(state, grid), years, dim) / (100.0 * days * 86400.0)
     return labelled(
         joules / grid.area.sum(), "heat_uptake", "W m-2", "drift of the heat content per area of the sea"
     )
 
 
 def volume_mean(
-    state: xr.Dataset, grid: Grid, variable: str, lat: Range = EVERYWHERE, depth: Range = WHOLE_DEPTH
+    state: xr.Dataset,
+    grid: Grid,
+    variable: str,
+    lat: Range = EVERYWHERE,
+    depth: Range = WHOLE_DEPTH,
+    lon: Range = ALL_ROUND,
 ) -> xr.DataArray:
-    """Volume mean of a variable at T points, in a range of latitude and depth.
+    """Volume mean of a variable at T points, in a range of latitude, depth and longitude.
 
     Parameters
     ----------
     state : holds `variable`, ``(..., z, y, x)``.
     grid : its mesh.
     variable : ``"thetao"`` or ``"so"``.
-    lat, depth : as in :func:`heat_content`.
+    lat, depth, lon : as in :func:`heat_content`.
 
     Returns
     -------
@@ -199,7 +226,7 @@ def volume_mean(
     >>> bool(volume_mean(state, grid, "thetao", depth=DEEP) < volume_mean(state, grid, "thetao"))
     True
     """
-    return _mean(state, grid, variable, grid.box(lat, depth), _where(lat, depth))
+    return _mean(state, grid, variable, grid.box(lat, depth, lon), _where(lat, depth, lon))
 
 
 def surface_temperature(state: xr.Dataset, grid: Grid) -> xr.DataArray:
@@ -221,7 +248,7 @@ def surface_temperature(state: xr.Dataset, grid: Grid) -> xr.DataArray:
     >>> bool(surface_temperature(state, grid) > 10)
     True
     """
-    mean = _area_mean(state.thetao.isel(z=0).astype("float64"), grid.area)
+    mean = _area_mean(take(state, grid, "thetao").isel(z=0), grid.area)
     return labelled(mean, "surface_temperature", "degC", "area-mean temperature of the uppermost level")
 
 
@@ -279,7 +306,7 @@ def temperature_500m(state: xr.Dataset, grid: Grid) -> xr.DataArray:
     True
     """
     inside = (abs(grid.gphit) < TROPICS) & at_depth(grid.gdept_0, grid, 500.0).notnull()
-    mean = _area_mean(at_depth(state.thetao, grid, 500.0), grid.area.where(inside, 0.0))
+    mean = _area_mean(at_depth(take(state, grid, "thetao"), grid, 500.0), grid.area.where(inside, 0.0))
     return labelled(mean, "temperature_500m_30NS", "degC", "area-mean temperature at 500 m, 30S-30N")
 
 
@@ -384,7 +411,7 @@ def _mean(state: xr.Dataset, grid: Grid, variable: str, where: xr.DataArray, tex
         names = ", ".join(v.name for v in VARIABLES.values() if v.point == "T" and v.three_d)
         raise UserError(f"no volume mean of {variable}: expected a 3-D variable at T points, one of {names}")
     volume = grid.volume.where(where, 0.0).sum()
-    mean = grid.integrate(state[variable].astype("float64"), where) / volume.where(volume > 0)
+    mean = grid.integrate(take(state, grid, variable), where) / volume.where(volume > 0)
     return labelled(mean, variable, table.units, f"volume-mean {table.long_name}" + text)
 
 
@@ -394,15 +421,13 @@ def _area_mean(field: xr.DataArray, area: xr.DataArray) -> xr.DataArray:
     return total(field.where(area > 0, 0.0) * area, ("y", "x")) / whole.where(whole > 0)
 
 
-def _where(lat: Range, depth: Range) -> str:
+def _where(lat: Range, depth: Range, lon: Range = ALL_ROUND) -> str:
     """Say a range in words, nothing for everywhere."""
     text = ""
     if depth != WHOLE_DEPTH:
         text += f", below {depth[0]:g} m" if np.isinf(depth[1]) else f", {depth[0]:g}-{depth[1]:g} m"
     if lat != EVERYWHERE:
-        text += f", {_degrees(lat[0])}-{_degrees(lat[1])}"
+        text += f", {span(lat)}"
+    if lon[1] - lon[0] < 360.0:
+        text += f", {span(lon, 'EW')}"
     return text
-
-
-def _degrees(lat: float) -> str:
-    return f"{abs(lat):g}{'N' if lat > 0 else 'S' if lat < 0 else ''}"

@@ -9,7 +9,7 @@ import xarray as xr
 
 from warmstart.errors import UserError
 from warmstart.grid import Grid
-from warmstart.physics.cgrid import labelled
+from warmstart.physics.cgrid import labelled, take
 
 #: Edges of the classes of the census.
 THETAO_EDGES = np.arange(-2.0, 32.01, 0.5)  #: [degC]
@@ -53,7 +53,7 @@ def census(
         if e.size < 2 or not (np.diff(e) > 0).all():
             raise UserError("edges of a census must increase; expected at least two")
     volume = grid.volume
-    fields = [state[name].astype("float64").where(volume > 0, 0.0) for name in ("thetao", "so")]
+    fields = [take(state, grid, name).where(volume > 0, 0.0) for name in ("thetao", "so")]
     if any(f.chunks is not None for f in fields):
         fields = [f.chunk({"z": -1, "y": -1, "x": -1}) for f in fields]
     sizes = {"thetao_class": edges[0].size - 1, "so_class": edges[1].size - 1}

@@ -13,8 +13,78 @@ import xarray as xr
 
 from warmstart.errors import UserError
 from warmstart.grid import Grid
+from warmstart.variables import DIAGNOSTICS, VARIABLES, same_units
 
 SVERDRUP = 1e6  #: [m3 s-1]
+
+
+def take(state: xr.Dataset, grid: Grid, name: str) -> xr.DataArray:
+    """Take a variable of a state, or refuse one that a metric would get wrong.
+
+    Parameters
+    ----------
+    state : with the variable, ``(..., [z,] y, x)``.
+    grid : its mesh.
+    name : in the variables table.
+
+    Returns
+    -------
+    The variable in double precision, without coordinates along z, y and x, so that fields at different C-grid points
+    are never aligned by their positions.
+
+    Raises
+    ------
+    UserError
+        If the variable is missing, its units are others than the table's, or its shape is not that of the mesh.
+
+    Examples
+    --------
+    >>> from warmstart.testing import basin
+    >>> state, grid = basin(nx=6, ny=8, nz=4)
+    >>> take(state, grid, "uo").dtype
+    dtype('float64')
+    """
+    require_fit(state, grid, name)
+    da = state[name]
+    along = [c for c in da.coords if set(da[c].dims) & {"z", "y", "x"}]
+    return da.drop_vars(along).astype("float64")
+
+
+def require_fit(state: xr.Dataset, grid: Grid, name: str) -> None:
+    """Refuse a variable that is missing, of other units than the table's or of another shape than the mesh.
+
+    Parameters
+    ----------
+    state, grid, name : as in :func:`take`.
+
+    Raises
+    ------
+    UserError
+        Saying which of these it is.
+
+    Examples
+    --------
+    >>> from warmstart.testing import basin
+    >>> state, grid = basin(nx=6, ny=8, nz=4)
+    >>> require_fit(state[["uo"]], grid, "vo")
+    Traceback (most recent call last):
+    ...
+    warmstart.errors.UserError: the state holds no vo (meridional velocity), only uo
+    """
+    table = (VARIABLES | DIAGNOSTICS)[name]
+    if name not in state:
+        held = ", ".join(str(n) for n in state.data_vars) or "nothing"
+        raise UserError(f"the state holds no {name} ({table.long_name}), only {held}")
+    da, sizes = state[name], dict(zip("zyx", grid.shape, strict=True))
+    expected = {d: sizes[d] for d in table.dims}
+    found = {d: da.sizes[d] for d in ("z", "y", "x") if d in da.dims}
+    if found != expected:
+        raise UserError(f"{name} has sizes {found} but the mesh {expected}; give states and mesh of one grid")
+    units = str(da.attrs.get("units", table.units))
+    if not same_units(units, table.units):
+        raise UserError(
+            f"{name} is in {units}; expected {table.units}: convert it, or correct its units attribute"
+        )
 
 
 def labelled(da: xr.DataArray, name: str, units: str, long_name: str) -> xr.DataArray:
@@ -35,7 +105,18 @@ def extreme(da: xr.DataArray, where: xr.DataArray, kind: str) -> xr.DataArray:
     outside = -np.inf if kind == "max" else np.inf
     inside = da.where(where, outside)
     value = inside.max(dims, skipna=False) if kind == "max" else inside.min(dims, skipna=False)
-    return value.where(np.isfinite(value))
+    return value.where(np.isfinite(value)) + 0.0  # no -0
+
+
+def span(bounds: tuple[float, float], signs: str = "NS") -> str:
+    """Say a range of latitude, or of longitude with ``signs="EW"``, in words.
+
+    Examples
+    --------
+    >>> span((-60.0, 0.0)), span((10.0, 65.0)), span((-30.0, 15.0), "EW")
+    ('60S-0', '10N-65N', '30W-15E')
+    """
+    return "-".join(f"{abs(v):g}{signs[0] if v > 0 else signs[1] if v < 0 else ''}" for v in bounds)
 
 
 def at_west(field: xr.DataArray, grid: Grid) -> xr.DataArray:
@@ -83,11 +164,9 @@ def stretching(state: xr.Dataset, grid: Grid, point: str) -> xr.DataArray:
     >>> float(stretching(state * 0.0, grid, "U").max())
     1.0
     """
-    if "zos" not in state:
-        raise UserError("the thickness under a free surface needs zos; give states that hold it")
     thickness, along = {"U": (grid.e3u_0, "x"), "V": (grid.e3v_0, "y")}[point]
     area = grid.e1t * grid.e2t
-    volume = state.zos.astype("float64") * area
+    volume = take(state, grid, "zos") * area
     level = (volume + volume.roll({along: -1})) / (area + area.roll({along: -1}))
     depth = thickness.where(grid.mask(point), 0.0).sum("z")
     return (1.0 + level / depth).where(depth > 0, 1.0)
@@ -113,7 +192,7 @@ def east_transport(state: xr.Dataset, grid: Grid, free_surface: bool = False) ->
     >>> east_transport(state, grid).attrs["units"]
     'm3 s-1'
     """
-    transport = (state.uo.astype("float64") * grid.e2u * grid.e3u_0).where(grid.mask("U"), 0.0)
+    transport = (take(state, grid, "uo") * grid.e2u * grid.e3u_0).where(grid.mask("U"), 0.0)
     if free_surface:
         transport = (transport * stretching(state, grid, "U")).transpose(*state.uo.dims)
     return labelled(transport, "east_transport", "m3 s-1", "volume transport through the east face")
@@ -129,7 +208,7 @@ def north_transport(state: xr.Dataset, grid: Grid, free_surface: bool = False) -
     >>> float(north_transport(state, grid).isel(y=-1).sum())
     0.0
     """
-    transport = (state.vo.astype("float64") * grid.e1v * grid.e3v_0).where(grid.mask("V"), 0.0)
+    transport = (take(state, grid, "vo") * grid.e1v * grid.e3v_0).where(grid.mask("V"), 0.0)
     if free_surface:
         transport = (transport * stretching(state, grid, "V")).transpose(*state.vo.dims)
     return labelled(transport, "north_transport", "m3 s-1", "volume transport through the north face")

@@ -15,7 +15,7 @@ import xarray as xr
 from warmstart import eos
 from warmstart.errors import UserError
 from warmstart.grid import Grid
-from warmstart.physics.cgrid import extreme, labelled, total
+from warmstart.physics.cgrid import extreme, labelled, take, total
 from warmstart.physics.density import equation_of_state
 
 
@@ -71,7 +71,7 @@ def density_step(
     >>> bool((density_step(state, grid).isel(y=4) > 0).any())
     True
     """
-    thetao, so = state.thetao.astype("float64"), state.so.astype("float64")
+    thetao, so = take(state, grid, "thetao"), take(state, grid, "so")
     density = equation_of_state(equation)
     if isinstance(reference, str):
         if reference not in ("local", "in situ"):
@@ -147,7 +147,7 @@ def inversions(
     0.0
     """
     inverted = _inverted(density_step(state, grid, reference, equation), grid, threshold)
-    text = "fraction of wet vertical pairs with denser water above" + _beyond(threshold)
+    text = "fraction of wet vertical pairs with denser water above" + _compared(reference) + _beyond(threshold)
     pairs = wet_pairs(grid).sum()
     return labelled(total(inverted, ("z", "y", "x")) / pairs.where(pairs > 0), "inversions", "1", text)
 
@@ -182,7 +182,7 @@ def inversions_volume(
     volume = (grid.e3w_0 * grid.e1t * grid.e2t).where(wet_pairs(grid), 0.0)
     step = density_step(state, grid, reference, equation)
     inverted = total(_inverted(step, grid, threshold) * volume, ("z", "y", "x"))
-    text = "fraction of the volume with denser water above" + _beyond(threshold)
+    text = "fraction of the volume with denser water above" + _compared(reference) + _beyond(threshold)
     sea = volume.sum()
     return labelled(inverted / sea.where(sea > 0), "inversions_volume", "1", text)
 
@@ -299,6 +299,13 @@ def _inverted(step: xr.DataArray, grid: Grid, threshold: float) -> xr.DataArray:
     return (step < -threshold).astype("float64").where(step.notnull() | ~pairs)
 
 
+def _compared(reference: str | float) -> str:
+    """Where two cells are compared, in words; nothing for the common face."""
+    if isinstance(reference, str):
+        return "" if reference == "local" else ", each at its own depth"
+    return f", at {reference:g} m"
+
+
 def _beyond(threshold: float) -> str:
     return f" by more than {threshold:g} kg m-3" if threshold else ""
 
@@ -333,7 +340,7 @@ def mixed_layer_depth(
     ('y', 'x')
     """
     wet, depth = grid.mask("T"), grid.gdept_0
-    sigma = eos.density_anomaly(state.thetao.astype("float64"), state.so.astype("float64"), 0.0)
+    sigma = eos.density_anomaly(take(state, grid, "thetao"), take(state, grid, "so"), 0.0)
     level = int(np.abs(grid.gdept_1d.values - reference_depth).argmin())
     excess = (sigma - sigma.isel(z=level) - threshold).where(wet)
     below = wet & (xr.DataArray(np.arange(wet.sizes["z"]), dims="z") > level)

@@ -15,7 +15,7 @@ import xarray as xr
 from warmstart import eos
 from warmstart.errors import UserError
 from warmstart.grid import Grid
-from warmstart.physics.cgrid import labelled
+from warmstart.physics.cgrid import labelled, take
 
 #: ``(temperature [degC], salinity, depth [m]) -> density minus RHO0 [kg m-3]``.
 Density = Callable[[Any, Any, Any], Any]
@@ -117,7 +117,7 @@ def potential_density(
     'kg m-3'
     """
     density = equation_of_state(equation)
-    anomaly = density(state.thetao.astype("float64"), state.so.astype("float64"), reference)
+    anomaly = density(take(state, grid, "thetao"), take(state, grid, "so"), reference)
     sigma = (anomaly + (eos.RHO0 - 1000.0)).where(grid.mask("T")).transpose(*state.thetao.dims)
     return labelled(sigma, "sigma", "kg m-3", f"potential density referenced to {reference:g} m, minus 1000")
 
@@ -147,6 +147,6 @@ def in_situ_density(state: xr.Dataset, grid: Grid, equation: str = "seos") -> xr
     ('z', 'y', 'x')
     """
     density = equation_of_state(equation)
-    anomaly = density(state.thetao.astype("float64"), state.so.astype("float64"), grid.gdept_0)
+    anomaly = density(take(state, grid, "thetao"), take(state, grid, "so"), grid.gdept_0)
     result = anomaly.where(grid.mask("T")).transpose(*state.thetao.dims)
     return labelled(result, "density", "kg m-3", "in-situ density minus the reference density")

@@ -15,7 +15,7 @@ import xarray as xr
 
 from warmstart.errors import UserError
 from warmstart.grid import Grid
-from warmstart.physics.cgrid import labelled
+from warmstart.physics.cgrid import labelled, take
 
 #: Variables that distances between states compare.
 TRACERS = ("thetao", "so")
@@ -229,7 +229,7 @@ def sliced_wasserstein(
 
 def _cloud(state: xr.Dataset, grid: Grid) -> tuple[np.ndarray, np.ndarray]:
     """Temperature and salinity of every wet cell ``(n, 2)`` and the share of the volume that each is."""
-    fields = [state[n].astype("float64").transpose(..., "z", "y", "x") for n in TRACERS]
+    fields = [take(state, grid, n).transpose(..., "z", "y", "x") for n in TRACERS]
     wet = (grid.volume > 0).transpose("z", "y", "x").values
     points = np.stack([f.values[..., wet].ravel() for f in fields], 1)
     volume = np.tile(grid.volume.transpose("z", "y", "x").values[wet], points.shape[0] // int(wet.sum()))

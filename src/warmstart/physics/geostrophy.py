@@ -11,7 +11,7 @@ import xarray as xr
 
 from warmstart import eos
 from warmstart.grid import Grid
-from warmstart.physics.cgrid import labelled, total
+from warmstart.physics.cgrid import labelled, take, total
 from warmstart.physics.density import in_situ_density
 
 #: Depth of the layer that the wind drives, where the flow is not geostrophic [m].
@@ -51,7 +51,7 @@ def pressure(state: xr.Dataset, grid: Grid) -> xr.DataArray:
     layer = xr.where(first, density * grid.gdept_0, layer).where(grid.mask("T"), 0.0)
     value = eos.G * layer.cumsum("z", skipna=False)
     if "zos" in state:
-        value = value + eos.G * eos.RHO0 * state.zos.astype("float64")
+        value = value + eos.G * eos.RHO0 * take(state, grid, "zos")
     value = value.where(grid.mask("T")).transpose(*state.thetao.dims)
     return labelled(value, "pressure", "Pa", "hydrostatic pressure anomaly")
 
@@ -197,7 +197,7 @@ def _rms(state: xr.Dataset, balanced: xr.Dataset, grid: Grid, shear: bool) -> xr
         other = grid.mask({"U": "V", "V": "U"}[point]).astype("int8")
         count = _four(other, {"U": "y", "V": "x"}[point], axis)
         valid = grid.mask(point) & _off_equator(grid, point) & (count > 0) & (grid.gdept_0 > EKMAN)
-        residual = state[name].astype("float64") - balanced[name]
+        residual = take(state, grid, name) - balanced[name]
         if shear:
             depth = 0.5 * (grid.gdept_0 + grid.gdept_0.roll({axis: -1}))
             # where the floor closes one of the four faces, the two levels do not average the same gradients
@@ -270,7 +270,7 @@ def sea_level_residual(state: xr.Dataset, grid: Grid, depth: float = 2000.0) -> 
     """
     deep = grid.e3t_0.where(grid.mask("T"), 0.0).sum("z") >= depth * (1 - 1e-6)
     area = grid.area.where(deep, 0.0)
-    difference = (state.zos.astype("float64") - steric_height(state, grid, depth)).where(area > 0, 0.0)
+    difference = (take(state, grid, "zos") - steric_height(state, grid, depth)).where(area > 0, 0.0)
     dims, sea = ("y", "x"), area.sum()
     sea = sea.where(sea > 0)
     mean = total(difference * area, dims) / sea

@@ -12,7 +12,7 @@ import xarray as xr
 
 from warmstart.errors import UserError
 from warmstart.grid import Grid
-from warmstart.physics.cgrid import SVERDRUP, at_north_face, extreme, labelled, north_transport
+from warmstart.physics.cgrid import SVERDRUP, at_north_face, extreme, labelled, north_transport, span
 from warmstart.physics.density import potential_density
 from warmstart.physics.transport import overturning_cell
 
@@ -168,7 +168,7 @@ def overturning_density_cell(
     inside = (rows > lat[0]) & (rows < lat[1]) & (psi.z >= lightest)
     kind = {"northern": "max", "abyssal": "min"}[rotation]
     value = extreme(psi.drop_vars("z"), inside.drop_vars("z"), kind)
-    text = f"{kind}imum overturning in sigma-2 classes, {lat[0]:g} to {lat[1]:g} degrees north"
+    text = f"{kind}imum overturning in sigma-2 classes, {span(lat)}"
     return labelled(value, "overturning_density_cell", "Sv", text)
 
 

@@ -18,7 +18,7 @@ import xarray as xr
 
 from warmstart.errors import UserError
 from warmstart.grid import Grid
-from warmstart.physics.cgrid import SVERDRUP, labelled
+from warmstart.physics.cgrid import SVERDRUP, labelled, take
 
 #: Coefficients of the surface part of the 55-term polynomial for Boussinesq density: ``(power of s, power of t) -> value``.
 COEFFICIENTS = {
@@ -99,7 +99,7 @@ def nemo_spinup_evaluation_check_density_from_file(state: xr.Dataset, grid: Grid
     """
     if "rhop" not in state:
         raise UserError("no density in the file; expected rhop, as NEMO 4.2 writes it to restarts")
-    value = _denser_than_below(state.rhop.astype("float64").fillna(0.0))
+    value = _denser_than_below(take(state, grid, "rhop").fillna(0.0))
     return labelled(
         value, "check_density_from_file", "1", "share of cells denser than the one below, rhop of the file"
     )
@@ -129,7 +129,7 @@ def nemo_spinup_evaluation_check_density_computed(state: xr.Dataset, grid: Grid)
     >>> float(nemo_spinup_evaluation_check_density_computed(state, grid))
     0.0
     """
-    density = polynomial_density(_filled(state, "thetao"), _filled(state, "so")) * grid.tmask
+    density = polynomial_density(_filled(state, grid, "thetao"), _filled(state, grid, "so")) * grid.tmask
     value = _denser_than_below(density.transpose(*state.thetao.dims))
     return labelled(
         value, "check_density_computed", "1", "share of cells denser than the one below, 55-term polynomial"
@@ -167,7 +167,7 @@ def nemo_spinup_evaluation_temperature_500m_30NS(state: xr.Dataset, grid: Grid) 
     level = int(np.abs(grid.gdept_1d.values - 500.0).argmin())
     weight = grid.e1t * grid.e2t * grid.e3t_0.sum("z") * grid.tmask.isel(z=level)
     weight = weight.where(abs(grid.gphit) < 30.0, 0.0)
-    value = (_filled(state, "thetao").isel(z=level) * weight).sum(("y", "x")) / weight.sum()
+    value = (_filled(state, grid, "thetao").isel(z=level) * weight).sum(("y", "x")) / weight.sum()
     return labelled(
         value, "temperature_500m_30NS_metric", "degC", "temperature near 500 m, 30S-30N, column weights"
     )
@@ -282,7 +282,7 @@ def nemo_spinup_evaluation_ACC_Drake_2(state: xr.Dataset, grid: Grid) -> xr.Data
     >>> bool(nemo_spinup_evaluation_ACC_Drake_2(state, grid) == nemo_spinup_evaluation_ACC_Drake(state, grid))
     True
     """
-    zos = _filled(state, "zos")
+    zos = _filled(state, grid, "zos")
     level = 0.5 * (zos + zos.roll(x=-1)).isel(x=0)
     surface = grid.umask.isel(x=0, y=0)
     stretch = 1.0 + level * surface / (grid.e3u_0.sum("z").isel(x=0) + 1.0 - surface)
@@ -292,7 +292,7 @@ def nemo_spinup_evaluation_ACC_Drake_2(state: xr.Dataset, grid: Grid) -> xr.Data
 
 def _drake(state: xr.Dataset, grid: Grid, stretch: xr.DataArray | float) -> xr.DataArray:
     first = (grid.umask * grid.e2u * grid.e3u_0).isel(x=0)
-    return (_filled(state, "uo").isel(x=0) * first * stretch).sum(("z", "y")) / SVERDRUP
+    return (_filled(state, grid, "uo").isel(x=0) * first * stretch).sum(("z", "y")) / SVERDRUP
 
 
 def nemo_spinup_evaluation_NASTG_BSF_max(state: xr.Dataset, grid: Grid) -> xr.DataArray:
@@ -319,10 +319,10 @@ def nemo_spinup_evaluation_NASTG_BSF_max(state: xr.Dataset, grid: Grid) -> xr.Da
     >>> nemo_spinup_evaluation_NASTG_BSF_max(state, grid).attrs["units"]
     'Sv'
     """
-    zos, surface = _filled(state, "zos"), grid.vmask.isel(z=0)
+    zos, surface = _filled(state, grid, "zos"), grid.vmask.isel(z=0)
     level = 0.5 * (zos + zos.roll(y=-1))
     stretch = 1.0 + level * surface / (grid.e3v_0.sum("z") + 1.0 - surface)
-    flow = (_filled(state, "vo") * grid.e3v_0).sum("z") * stretch * grid.e1v * surface
+    flow = (_filled(state, grid, "vo") * grid.e3v_0).sum("z") * stretch * grid.e1v * surface
     psi = flow.cumsum("x") / SVERDRUP
     value = psi.where(abs(grid.gphit - 20.0) < 20.0).max(("y", "x"))
     return labelled(value, "NASTG_BSF_max", "Sv", "largest barotropic streamfunction, 0-40N")
@@ -352,7 +352,7 @@ def dino_fusion_density_errors(state: xr.Dataset, grid: Grid) -> xr.DataArray:
     >>> float(dino_fusion_density_errors(state, grid))
     0.0
     """
-    density = polynomial_density(_filled(state, "thetao"), _filled(state, "so")) * grid.tmask
+    density = polynomial_density(_filled(state, grid, "thetao"), _filled(state, grid, "so")) * grid.tmask
     lighter = density - density.shift(z=1) < 0.0
     value = 100.0 * (lighter * grid.volume).sum(("z", "y", "x")) / grid.volume.sum()
     return labelled(value, "density_errors", "%", "share of the volume lighter than the cell above")
@@ -433,11 +433,11 @@ def _named_box(
 def _box(state: xr.Dataset, grid: Grid, variable: str, box: xr.DataArray) -> xr.DataArray:
     volume = grid.volume.where(box, 0.0)
     sea = volume.sum()
-    return (_filled(state, variable) * volume).sum(("z", "y", "x")) / sea.where(sea > 0)
+    return (_filled(state, grid, variable) * volume).sum(("z", "y", "x")) / sea.where(sea > 0)
 
 
-def _filled(state: xr.Dataset, name: str) -> xr.DataArray:
-    return state[name].astype("float64").fillna(0.0)
+def _filled(state: xr.Dataset, grid: Grid, name: str) -> xr.DataArray:
+    return take(state, grid, name).fillna(0.0)
 
 
 #: Columns of nemo-spinup-evaluation's CSV of restarts, in its order, and the functions that fill them. In its CSV of

@@ -18,7 +18,7 @@ import xarray as xr
 
 from warmstart.errors import UserError
 from warmstart.grid import Grid
-from warmstart.physics.cgrid import at_south, at_west, labelled, total
+from warmstart.physics.cgrid import at_south, at_west, labelled, take, total
 from warmstart.variables import VARIABLES
 
 Range: TypeAlias = tuple[float, float]
@@ -79,17 +79,8 @@ def power_spectrum(
     >>> power_spectrum(state.zos, grid, "meridional").dims
     ('wavenumber',)
     """
-    level = int(np.abs(grid.gdept_1d.values - depth).argmin())
+    level, wet, runs = _sector(grid, direction, lat, depth, per_cell)
     flat = (field.isel(z=level) if "z" in field.dims else field).astype("float64")
-    axes = {"zonal": ("y", "x"), "meridional": ("x", "y")}
-    if direction not in axes:
-        raise UserError(f"no direction {direction}; expected zonal or meridional")
-    wet = (grid.mask("T").isel(z=level) & (grid.gphit >= lat[0]) & (grid.gphit <= lat[1])).transpose(
-        *axes[direction]
-    )
-    spacing = (grid.e1t if direction == "zonal" else grid.e2t).transpose(*axes[direction])
-    steps = np.ones_like(spacing.values) if per_cell else spacing.values
-    runs = _runs(wet.values, steps, direction == "zonal" and grid.periodic_x)
     if not runs:
         raise UserError(
             f"no {direction} run of {SHORTEST} wet points in this sector; take a wider one or a finer grid"
@@ -99,7 +90,7 @@ def power_spectrum(
         flat = flat.chunk({"y": -1, "x": -1})
     density = xr.apply_ufunc(
         _transform, flat.fillna(0.0).where(flat.notnull() | ~wet), kwargs={"runs": runs, "width": width, "count": count},
-        input_core_dims=[list(axes[direction])], output_core_dims=[["wavenumber"]], dask="parallelized",
+        input_core_dims=[list(wet.dims)], output_core_dims=[["wavenumber"]], dask="parallelized",
         output_dtypes=["float64"], dask_gufunc_kwargs={"output_sizes": {"wavenumber": count}},
     )  # fmt: skip
     length = "cell" if per_cell else "m"
@@ -117,6 +108,21 @@ def power_spectrum(
         f"{units}2 {length}" if units.isalpha() else f"({units})2 {length}",
         text,
     )
+
+
+def _sector(
+    grid: Grid, direction: str, lat: Range, depth: float, per_cell: bool
+) -> tuple[int, xr.DataArray, list[_Runs]]:
+    """The level nearest to a depth, its wet cells ``(lines, along)`` in the sector, and their runs."""
+    axes = {"zonal": ("y", "x"), "meridional": ("x", "y")}
+    if direction not in axes:
+        raise UserError(f"no direction {direction}; expected zonal or meridional")
+    level = int(np.abs(grid.gdept_1d.values - depth).argmin())
+    inside = (grid.gphit >= lat[0]) & (grid.gphit <= lat[1])
+    wet = (grid.mask("T").isel(z=level) & inside).transpose(*axes[direction])
+    spacing = (grid.e1t if direction == "zonal" else grid.e2t).transpose(*wet.dims).values
+    steps = np.ones_like(spacing) if per_cell else spacing
+    return level, wet, _runs(wet.values, steps, direction == "zonal" and grid.periodic_x)
 
 
 def _runs(wet: np.ndarray, spacing: np.ndarray, periodic: bool) -> list[_Runs]:
@@ -238,8 +244,8 @@ def kinetic_energy_spectrum(
     'm2 s-2 m'
     """
     level = int(np.abs(grid.gdept_1d.values - depth).argmin())
-    u = state.uo.isel(z=level).astype("float64").where(grid.mask("U").isel(z=level), 0.0)
-    v = state.vo.isel(z=level).astype("float64").where(grid.mask("V").isel(z=level), 0.0)
+    u = take(state, grid, "uo").isel(z=level).where(grid.mask("U").isel(z=level), 0.0)
+    v = take(state, grid, "vo").isel(z=level).where(grid.mask("V").isel(z=level), 0.0)
     parts = [
         power_spectrum(0.5 * centred, grid, direction, lat, depth, per_cell)
         for centred in (u + at_west(u, grid), v + at_south(v))
@@ -275,11 +281,15 @@ def small_scale_share(state: xr.Dataset, grid: Grid, variable: str, depth: float
     True
     """
     options: dict[str, Any] = {"direction": "meridional", "depth": depth, "per_cell": True}
+    text = f"share of the variance of {variable} at wavelengths under {NOISE:g} cells, {depth:g} m"
+    if not _sector(grid, lat=(-90.0, 90.0), **options)[2]:
+        lead = [d for d in state.dims if d not in ("z", "y", "x")]
+        nothing = xr.DataArray(np.full([state.sizes[d] for d in lead], np.nan), dims=lead)
+        return labelled(nothing, "small_scale_share", "1", text)
     if variable == "kinetic_energy":
         power = kinetic_energy_spectrum(state, grid, **options)
     else:
-        power = power_spectrum(state[variable], grid, **options)
+        power = power_spectrum(take(state, grid, variable), grid, **options)
     whole = total(power, ["wavenumber"])
     share = total(power.where(power.wavenumber > 1.0 / NOISE, 0.0), ["wavenumber"]) / whole.where(whole > 0)
-    text = f"share of the variance of {variable} at wavelengths under {NOISE:g} cells, {depth:g} m"
     return labelled(share, "small_scale_share", "1", text)

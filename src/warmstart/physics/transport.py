@@ -20,6 +20,8 @@ from warmstart.physics.cgrid import (
     extreme,
     labelled,
     north_transport,
+    span,
+    take,
     total,
 )
 
@@ -54,7 +56,7 @@ def channel_transport(
     """
     rows = (grid.gphiu > lat[0]) & (grid.gphiu < lat[1])
     section = total(east_transport(state, grid, free_surface).where(rows, 0.0), ("z", "y")) / SVERDRUP
-    text = f"zonal transport, {abs(lat[0]):g}S-{abs(lat[1]):g}S, zonal mean"
+    text = f"zonal transport, {span(lat)}, zonal mean" + _thickness(free_surface)
     return labelled(section.mean("x", skipna=False), "channel_transport", "Sv", text)
 
 
@@ -108,7 +110,8 @@ def throughflow(state: xr.Dataset, grid: Grid, free_surface: bool = False) -> xr
     'Sv'
     """
     mean = section_transport(state, grid, free_surface).mean("x", skipna=False)
-    return labelled(mean, "throughflow", "Sv", "transport round the channel, mean over meridional sections")
+    text = "transport round the channel, mean over meridional sections" + _thickness(free_surface)
+    return labelled(mean, "throughflow", "Sv", text)
 
 
 def throughflow_spread(state: xr.Dataset, grid: Grid) -> xr.DataArray:
@@ -188,7 +191,7 @@ def gyre(state: xr.Dataset, grid: Grid, lat: Range, rotation: str) -> xr.DataArr
     rows = (grid.gphif >= lat[0]) & (grid.gphif <= lat[1])
     kind = {"clockwise": "max", "anticlockwise": "min"}[rotation]
     value = extreme(barotropic_streamfunction(state, grid), rows, kind)
-    text = f"{kind}imum barotropic streamfunction, {_span(lat)}"
+    text = f"{kind}imum barotropic streamfunction, {span(lat)}"
     return labelled(value, "gyre", "Sv", text)
 
 
@@ -244,7 +247,7 @@ def overturning_cell(state: xr.Dataset, grid: Grid, lat: Range, below: float, ro
     inside = (rows > lat[0]) & (rows < lat[1]) & (grid.gdepw_1d > below)
     kind = {"northern": "max", "abyssal": "min"}[rotation]
     value = extreme(overturning(state, grid), inside, kind)
-    text = f"{kind}imum Eulerian overturning, {_span(lat)}, below {below:g} m"
+    text = f"{kind}imum Eulerian overturning, {span(lat)}, below {below:g} m"
     return labelled(value, "overturning_cell", "Sv", text)
 
 
@@ -272,7 +275,7 @@ def heat_transport(state: xr.Dataset, grid: Grid) -> xr.DataArray:
     >>> heat_transport(state, grid).dims
     ('y',)
     """
-    face = at_north_face(state.thetao.astype("float64")).where(grid.mask("V"), 0.0)
+    face = at_north_face(take(state, grid, "thetao")).where(grid.mask("V"), 0.0)
     flux = total(north_transport(state, grid) * face, ("z", "x"))
     text = "northward heat transport of the resolved flow"
     return labelled(eos.RHO0 * eos.CP * flux, "heat_transport", "W", text)
@@ -301,7 +304,7 @@ def salt_transport(state: xr.Dataset, grid: Grid) -> xr.DataArray:
     >>> salt_transport(state, grid).attrs["units"]
     'kg s-1'
     """
-    face = at_north_face(state.so.astype("float64")).where(grid.mask("V"), 0.0)
+    face = at_north_face(take(state, grid, "so")).where(grid.mask("V"), 0.0)
     flux = total(north_transport(state, grid) * face, ("z", "x"))
     return labelled(1e-3 * eos.RHO0 * flux, "salt_transport", "kg s-1", "northward salt transport")
 
@@ -352,9 +355,8 @@ def heat_transport_peak(state: xr.Dataset, grid: Grid, hemisphere: str) -> xr.Da
     rows = grid.gphiv.mean("x")
     kind = {"north": "max", "south": "min"}[hemisphere]
     value = extreme(heat_transport(state, grid), (rows > lat[0]) & (rows < lat[1]), kind)
-    return labelled(value, "heat_transport_peak", "W", f"{kind}imum northward heat transport, {_span(lat)}")
+    return labelled(value, "heat_transport_peak", "W", f"{kind}imum northward heat transport, {span(lat)}")
 
 
-def _span(lat: Range) -> str:
-    ends = (f"{abs(v):g}{'N' if v > 0 else 'S' if v < 0 else ''}" for v in lat)
-    return "-".join(ends)
+def _thickness(free_surface: bool) -> str:
+    return ", thickness under the free surface" if free_surface else ""

@@ -17,7 +17,7 @@ from warmstart.engine.nemo.pieces import Source, open_sources
 from warmstart.engine.nemo.times import Times, coordinate, read_times
 from warmstart.errors import UserError
 from warmstart.grid import Grid
-from warmstart.variables import DIAGNOSTICS, STATE_VARIABLES, VARIABLES, Variable
+from warmstart.variables import DIAGNOSTICS, STATE_VARIABLES, VARIABLES, Variable, same_units
 
 log = logging.getLogger(__name__)
 
@@ -26,6 +26,8 @@ CONTENT = {"thetao": ("toce_e3t",), "so": ("soce_e3t",), "uo": ("uoce_e3u",), "v
 #: Thickness of the cells at each point, as output of the same file.
 THICKNESS = {"T": ("vovvle3t", "e3t", "thkcello"), "U": ("e3u",), "V": ("e3v",), "W": ()}
 KELVIN = ("K", "degK", "kelvin", "Kelvin")
+#: What programs write where they know no unit.
+UNLABELLED = ("", "-", "1")
 
 
 @dataclass(frozen=True, eq=False)
@@ -142,8 +144,12 @@ def _series(table: Variable, source: Source, name: str, grid: Grid) -> Series:
     units = str(source.first[name].attrs.get("units", ""))
     offset = -273.15 if table.units == "degC" and units in KELVIN else 0.0
     thickness = None
-    held = next((n for n in THICKNESS[table.point] if n in source.first.variables), None)
     written = name in CONTENT.get(table.name, ())
+    if units not in UNLABELLED and not (offset or written or same_units(units, table.units)):
+        raise UserError(
+            f"{source.path}: {name} is in {units}; expected {table.units}: convert it, or correct its units attribute"
+        )
+    held = next((n for n in THICKNESS[table.point] if n in source.first.variables), None)
     if table.three_d and held is not None and not source.first[held].ndim < 3:
         thickness = _placed(source, held, table, grid)
         if not written and not _is_content(values, thickness, table, grid):
@@ -212,7 +218,7 @@ def _align(found: dict[str, list[Series]]) -> tuple[dict[str, Records], str]:
         return {name: [[axis[t]] for t in common] for name, axis in axes.items()}, leader
     averaged = _averaged(found, axes, leader)
     if averaged is None:
-        spans = "; ".join(f"{s[0].path.name}: {_span(s)}" for s in found.values())
+        spans = "; ".join(dict.fromkeys(f"{s[0].path.name}: {_span(s)}" for s in found.values()))
         raise UserError(
             f"the files have no time in common ({spans}); give files of the same years and the same kind"
         )
