@@ -450,3 +450,114 @@ def test_check_loads_neither_torch_nor_jax():
     code = "import sys, warmstart.check; print({'torch', 'jax', 'dask.array'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
+
+
+# ---------------------------------------------------------------- what a stranger hands in
+
+
+def test_functions_of_a_metric_refuse_what_is_missing_mislabelled_or_of_another_grid(ocean, ocean_grid):
+    """Whoever calls a metric without check gets the same clear line."""
+    fahrenheit = ocean.assign(thetao=(ocean.thetao * 1.8 + 32.0).assign_attrs(units="degF"))
+    for state, message in (
+        (fahrenheit, "thetao is in degF; expected degC"),
+        (ocean.drop_vars("thetao"), "the state holds no thetao"),
+        (ocean.isel(x=slice(2)), "give states and mesh of one grid"),
+    ):
+        for metric in (m for m in verb.METRICS.values() if "thetao" in m.needs and "vo_bolus" not in m.needs):
+            with pytest.raises(UserError, match=message) as raised:
+                metric.function(state, ocean_grid)
+            assert "\n" not in str(raised.value)
+
+
+def test_positions_along_the_axes_never_shift_states_against_their_mesh(ensemble, values, ocean_grid):
+    """xarray would keep only the columns that both call the same."""
+    x = np.arange(ensemble.sizes["x"], dtype=float)
+    placed = ensemble.isel(sample=3).assign_coords(x=x + 0.5, z=ocean_grid.gdept_1d.values)
+    mesh = Grid(ocean_grid.ds.assign_coords(x=x, z=np.arange(ensemble.sizes["z"])))
+    for name, metric in verb.METRICS.items():
+        assert float(metric.function(placed, mesh)) == pytest.approx(values[3][name], rel=1e-12, abs=1e-14)
+
+
+def test_a_metric_that_the_grid_is_too_small_for_is_empty_and_stops_no_other():
+    table = verb.check(*basin(nx=4, ny=5, nz=3)).set_index("metric")
+    assert np.isnan(table.value["small_scale_zos"]) and table.value["heat_content"] > 0
+
+
+def test_a_metric_that_fails_is_left_out_with_its_reason_unless_asked_for(
+    ocean, ocean_grid, monkeypatch, caplog
+):
+    def picky(state, grid):
+        raise UserError("not on this grid")
+
+    monkeypatch.setitem(verb.METRICS, "picky", verb.Metric(picky))
+    monkeypatch.setitem(verb.ALL, "picky", verb.Metric(picky))
+    with caplog.at_level(logging.WARNING, logger="warmstart"):
+        table = verb.check(ocean, ocean_grid)
+    assert table.attrs["skipped"]["picky"] == "not on this grid" and "picky (not on this grid)" in caplog.text
+    assert len(table) > 40 and "picky" not in set(table.metric)
+    with pytest.raises(UserError, match="not on this grid"):
+        verb.check(ocean, ocean_grid, only=["picky"])
+
+
+def test_a_cold_ocean_in_fahrenheit_is_refused_although_its_median_could_be_celsius(ocean, ocean_grid):
+    cold = ocean.assign(thetao=ocean.thetao * 0.1 - 1.0)
+    wrong = cold.assign(thetao=(cold.thetao * 1.8 + 32.0).assign_attrs(cold.thetao.attrs))
+    assert 26 < float(wrong.thetao.median()) < 34
+    with pytest.raises(UserError, match=r"hardly any of the sea is below .* looks like K or degF"):
+        verb.check(wrong, ocean_grid)
+    assert len(verb.check(cold, ocean_grid, only=["thetao_mean"])) == 1
+
+
+def test_a_reference_of_one_state_is_said_to_have_no_range(ocean, ocean_grid, caplog):
+    with caplog.at_level(logging.WARNING, logger="warmstart"):
+        verb.check(ocean, ocean_grid, reference=ocean, only=["thetao_mean"])
+    assert "is one state" in caplog.text
+
+
+def test_rows_that_are_no_latitudes_are_mentioned(ocean, ocean_grid, caplog):
+    turned = ocean_grid.ds.copy()
+    turned["gphit"] = turned.gphit + 3.0 * xr.DataArray(np.arange(turned.sizes["x"]), dims="x")
+    with caplog.at_level(logging.WARNING, logger="warmstart"):
+        verb.check(ocean, Grid(turned), only=["thetao_mean"])
+    assert "no circles of latitude" in caplog.text
+
+
+def test_files_with_text_of_variable_length_can_be_read_again_and_again(ensemble, ocean_grid, tmp_path):
+    """xarray writes labels so; HDF5 crashes where such a file is opened twice."""
+    code = """
+import sys, warmstart as ws
+a, b = sys.argv[1:]
+for path in (a, b, a, b):
+    states = ws.open_state(path)
+    ws.open_grid(path), states.phase.values
+    ws.check(path, reference=b, only=["thetao_mean"])
+    ws.check(path, reference=b, only=["thetao_mean"], published=True)
+print("whole")
+"""
+    paths = [tmp_path / "a.nc", tmp_path / "b.nc"]
+    for path in paths:
+        states = ensemble.assign_coords(phase=("sample", np.array(["equilibrium"] * 5, dtype=object)))
+        states.to_netcdf(path)
+        ocean_grid.ds.to_netcdf(path, mode="a", group="grid")
+    done = subprocess.run([sys.executable, "-c", code, *map(str, paths)], capture_output=True, text=True)
+    assert done.stdout.strip() == "whole", done.stderr[-500:]
+
+
+def test_published_rows_are_the_times_that_states_and_reference_share(ensemble, ocean_grid, tmp_path):
+    times = xr.date_range("2001-01-15", periods=5, freq="30D")
+    states = ensemble.rename(sample="time").assign_coords(time=times)
+    shifted = states.isel(time=slice(2, None)) + 0.0
+    verb.check(states, ocean_grid, reference=shifted, published=True, output=tmp_path / "m.csv")
+    frame = pd.read_csv(tmp_path / "m.csv", comment="#")
+    assert frame.timestamp.str[:10].tolist() == [str(t)[:10] for t in times[2:]]
+    assert (frame.diff_temperature_BWbox_metric == 0).all()
+    verb.check(states, ocean_grid, published=True, output=tmp_path / "r.nc")
+    verb.check(
+        states, ocean_grid, reference=tmp_path / "r.nc", published=True, output=tmp_path / "n.csv"
+    )  # metrics of an earlier call
+    assert (pd.read_csv(tmp_path / "n.csv", comment="#").diff_ACC_Drake_metric == 0).all()
+    with pytest.raises(UserError, match="time axes differ: 5 states but 2"):
+        verb.check(
+            states, ocean_grid, reference=states.isel(time=slice(2)).drop_vars("time"),
+            published=True, output=tmp_path / "o.csv",
+        )  # fmt: skip

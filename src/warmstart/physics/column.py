@@ -147,7 +147,9 @@ def inversions(
     0.0
     """
     inverted = _inverted(density_step(state, grid, reference, equation), grid, threshold)
-    text = "fraction of wet vertical pairs with denser water above" + _compared(reference) + _beyond(threshold)
+    text = (
+        "fraction of wet vertical pairs with denser water above" + _compared(reference) + _beyond(threshold)
+    )
     pairs = wet_pairs(grid).sum()
     return labelled(total(inverted, ("z", "y", "x")) / pairs.where(pairs > 0), "inversions", "1", text)
 
@@ -241,7 +243,7 @@ def convective_energy(state: xr.Dataset, grid: Grid) -> xr.DataArray:
     0.0
     """
     step = density_step(state, grid)
-    known = (step.notnull() | ~wet_pairs(grid)).all("z") & state.thetao.isel(z=0).notnull()
+    known = (step.notnull() | ~wet_pairs(grid)).all("z") & take(state, grid, "thetao").isel(z=0).notnull()
     density = step.fillna(0.0).cumsum("z")
     thickness = grid.e3t_0.where(grid.mask("T"), 0.0)
     if density.chunks is not None:
