@@ -34,6 +34,19 @@ def test_potential_density_is_nemos_rhop_to_the_precision_of_the_restart():
 
 
 @needs_nemo
+def test_n2_of_the_surface_is_the_step_of_nemos_rhop():
+    folder = NEMO / "v42_4deg_leapfrog"
+    f, m = read(folder / "DINO_00005760_restart.nc"), read(folder / "mesh_mask.nc")
+    grid = ws.open_grid(folder / "mesh_mask.nc")
+    state = xr.Dataset({"thetao": (("z", "y", "x"), f.tb), "so": (("z", "y", "x"), f.sb)})
+    found = column.n2(state, grid, reference=0.0).values[1:]
+    expected = 9.80665 / 1026.0 * np.diff(f.rhop, axis=0) / m.e3w_0[1:]
+    wet = (m.tmask[:-1] > 0) & (m.tmask[1:] > 0)
+    error = np.abs(found - expected)[wet]
+    assert np.median(error) < 1e-13 and error.max() < 1e-6  # what the time filter of the model changes in tb
+
+
+@needs_nemo
 def test_n2_is_nemos_formula_with_alpha_and_beta_at_the_face():
     """NEMO's bn2: g (alpha dT - beta dS) / e3w, alpha and beta interpolated to the face."""
     folder = NEMO / "v42_4deg_leapfrog"

@@ -1,10 +1,13 @@
-"""Published definitions: the peers' formulas, written here in plain numpy, on real NEMO files; and their known flaws.
+"""Published definitions: the peers' own results on real NEMO files, their formulas in plain numpy, and their known flaws.
 
-The numbers of EXPECTED were obtained by running the peers' own functions (nemo-spinup-evaluation 0.3.0 and the tables of
-DINO-Fusion) on these restarts, apart from this package.
+``published_expected.json`` holds what the peers' own functions (``metrics.py`` and ``utils.py`` of nemo-spinup-evaluation
+0.3.0, ``metrics.py`` and ``ICLRw-tables.py`` of DINO-Fusion) give on the restarts, with the files read by netCDF4 and nothing
+of this package; ten digits.
 """
 
 import functools
+import json
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -17,79 +20,32 @@ from warmstart.errors import UserError
 from warmstart.physics import column, published, transport
 from warmstart.testing import basin
 
-RESTARTS = {
-    "v42_4deg_leapfrog": "DINO_00005760_restart.nc",
-    "v50_4deg_leapfrog": "DINO_00023040_restart.nc",
-    "v50_1deg_rk3": "DINO_00000960_restart.nc",
-}
-EXPECTED = {
-    "v42_4deg_leapfrog": {
-        "nemo_spinup_evaluation_check_density_from_file": 0.001011516,
-        "nemo_spinup_evaluation_check_density_computed": 0.001167134,
-        "nemo_spinup_evaluation_temperature_500m_30NS": 11.522241067,
-        "nemo_spinup_evaluation_temperature_BWbox": 4.968349288,
-        "nemo_spinup_evaluation_temperature_DWbox": 5.451518437,
-        "nemo_spinup_evaluation_ACC_Drake": 61.201189670,
-        "nemo_spinup_evaluation_ACC_Drake_2": 61.201189670,
-        "nemo_spinup_evaluation_NASTG_BSF_max": 46.587203968,
-        "dino_fusion_density_errors": 2.214552089,
-        "dino_fusion_BWbox_thetao": 4.774932229,
-        "dino_fusion_DWbox_thetao": 7.330552947,
-        "dino_fusion_BWbox_thetao_by_index": 4.752521795,
-        "dino_fusion_DWbox_thetao_by_index": 6.708649103,
-        "dino_fusion_BWbox_so": 35.168836470,
-        "dino_fusion_DWbox_so": 35.275108665,
-        "dino_fusion_BWbox_so_by_index": 35.167962905,
-        "dino_fusion_DWbox_so_by_index": 35.250610212,
-    },
-    "v50_4deg_leapfrog": {
-        "nemo_spinup_evaluation_check_density_computed": 0.0,
-        "nemo_spinup_evaluation_temperature_500m_30NS": 10.927577565,
-        "nemo_spinup_evaluation_temperature_BWbox": 5.115406350,
-        "nemo_spinup_evaluation_temperature_DWbox": 5.311390940,
-        "nemo_spinup_evaluation_ACC_Drake": 75.651921944,
-        "nemo_spinup_evaluation_ACC_Drake_2": 75.651921944,
-        "nemo_spinup_evaluation_NASTG_BSF_max": 50.218126010,
-        "dino_fusion_density_errors": 2.428734176,
-        "dino_fusion_DWbox_thetao": 7.012348345,
-    },
-    "v50_1deg_rk3": {
-        "nemo_spinup_evaluation_check_density_computed": 0.004998282,
-        "nemo_spinup_evaluation_temperature_500m_30NS": 11.745164467,
-        "nemo_spinup_evaluation_temperature_BWbox": 4.842815927,
-        "nemo_spinup_evaluation_temperature_DWbox": 5.537105161,
-        "nemo_spinup_evaluation_ACC_Drake": 56.376815567,
-        "nemo_spinup_evaluation_ACC_Drake_2": 56.376815567,
-        "nemo_spinup_evaluation_NASTG_BSF_max": 37.881077966,
-        "dino_fusion_density_errors": 1.359571455,
-        "dino_fusion_BWbox_thetao_by_index": 5.831236578,
-        "dino_fusion_DWbox_thetao_by_index": 4.475065485,
-    },
-}
+EXPECTED = json.loads(Path(__file__).with_name("published_expected.json").read_text())
+V42, V50 = "v42_4deg_leapfrog/DINO_00005760_restart.nc", "v50_4deg_leapfrog/DINO_00023040_restart.nc"
 
 
 @functools.cache
 def table(case):
-    folder = NEMO / case
-    result = check(folder / RESTARTS[case], grid=folder / "mesh_mask.nc", published=True)
+    result = check(NEMO / case, grid=NEMO / EXPECTED[case]["mesh"], published=True)
     return result.set_index("metric").value
 
 
 @functools.cache
 def plain(case):
-    return read(NEMO / case / RESTARTS[case]), read(NEMO / case / "mesh_mask.nc")
+    return read(NEMO / case), read(NEMO / EXPECTED[case]["mesh"])
 
 
 @needs_nemo
-@pytest.mark.parametrize("case", RESTARTS)
+@pytest.mark.parametrize("case", EXPECTED)
 def test_published_numbers_are_those_of_the_peers_own_functions(case):
     values = table(case)
-    for name, expected in EXPECTED[case].items():
-        assert values[name] == pytest.approx(expected, rel=1e-6, abs=1e-9), name
+    assert set(values.index) == set(EXPECTED[case]["values"])
+    for name, expected in EXPECTED[case]["values"].items():
+        assert values[name] == pytest.approx(expected, rel=1e-9, abs=1e-12), name
 
 
 @needs_nemo
-@pytest.mark.parametrize("case", RESTARTS)
+@pytest.mark.parametrize("case", EXPECTED)
 def test_published_numbers_follow_from_the_formulas_in_plain_numpy(case):
     f, m = plain(case)
     values = table(case)
@@ -117,20 +73,18 @@ def test_published_numbers_follow_from_the_formulas_in_plain_numpy(case):
 
 @needs_nemo
 def test_the_density_check_counts_cells_of_the_file_with_land_in_the_denominator():
-    f, m = plain("v42_4deg_leapfrog")
+    f, m = plain(V42)
     rho = np.where(f.rhop == 0, np.nan, f.rhop)
     with np.errstate(invalid="ignore"):
         share = (rho[:-1] - rho[1:] > 1e-5).sum() / rho.size
-    assert table("v42_4deg_leapfrog")["nemo_spinup_evaluation_check_density_from_file"] == pytest.approx(
-        share
-    )
+    assert table(V42)["nemo_spinup_evaluation_check_density_from_file"] == pytest.approx(share)
     assert m.tmask.sum() < 0.9 * rho.size
 
 
 @needs_nemo
 def test_the_csv_has_the_columns_header_and_digits_of_nemo_spinup_evaluation(tmp_path):
     folder = NEMO / "v42_4deg_leapfrog"
-    path, restart = tmp_path / "metrics.csv", folder / RESTARTS["v42_4deg_leapfrog"]
+    path, restart = tmp_path / "metrics.csv", NEMO / V42
     check(restart, grid=folder / "mesh_mask.nc", published=True, reference=restart, output=path)
     lines = path.read_text().splitlines()
     assert lines[0] == "# Metric Evaluation" and lines[3] == f"# Restart File: {restart}"
@@ -174,7 +128,7 @@ def test_output_of_a_year_has_one_row_a_month_and_says_what_cannot_be_computed(t
     with pytest.raises(UserError, match="time axes differ"):
         check(
             files, grid=folder / "mesh_mask.nc", published=True, output=tmp_path / "b.csv",
-            reference=folder / RESTARTS["v50_4deg_leapfrog"],
+            reference=NEMO / V50,
         )  # fmt: skip
 
 
