@@ -7,7 +7,7 @@ import xarray as xr
 from warmstart import parameters
 from warmstart.testing import basin, finish
 
-MEMBERS, SNAPSHOTS = 12, 2
+MEMBERS, SNAPSHOTS, AGES = 12, 2, (10.0, 50.0)
 RANGES = {"vertical_diffusivity": (1e-5, 2e-4), "wind_stress_south": (0.05, 0.4)}
 TINY = {
     "network": {"widths": [8, 12], "embedding": 16},
@@ -42,16 +42,19 @@ def truth(state, grid, values, noise=None):
 
 
 def make_store(path, nx=9, ny=14, nz=5):
-    """Write the store; test members and transients hold NaN, so that reading them fails."""
+    """Write the store: equilibria, and relaxations towards them; test members hold NaN, so that reading them fails."""
     state, grid = basin(nx=nx, ny=ny, nz=nz)
     noise, rows = np.random.default_rng(0), []
     for i, values in enumerate(parameters.sobol(RANGES, MEMBERS, seed=5)):
         values = parameters.resolve(values)
         split = parameters.split_of(i)
-        for k in range(SNAPSHOTS + 1):
+        years = (*AGES, *(600.0 + k for k in range(SNAPSHOTS)))
+        for year in years:
+            transient = year in AGES
             snapshot = truth(state, grid, values, noise)
-            transient = k == SNAPSHOTS
-            if transient or split == "test":
+            if transient:
+                snapshot = state + (snapshot - state) * (1 - np.exp(-year / 40))
+            if split == "test":
                 snapshot = snapshot * np.nan
             snapshot = parameters.attach(snapshot.astype("float32"), values).expand_dims("sample")
             lat = grid.gphit.values[:, 0]
@@ -61,7 +64,7 @@ def make_store(path, nx=9, ny=14, nz=5):
             )
             coords = {
                 "member": i,
-                "year": 600.0 + k,
+                "year": year,
                 "phase": "transient" if transient else "equilibrium",
                 "split": split,
                 "drift": 0.002,

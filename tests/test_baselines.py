@@ -21,20 +21,20 @@ def test_the_nearest_member_is_a_simulated_state(ensemble_store):
     np.testing.assert_array_equal(found.thetao.values, pool.thetao.values.astype("float64"))
 
 
-def test_regression_has_no_spread_and_climatology_no_parameters(generator):
+def test_regression_has_no_spread_and_climatology_no_parameters(generator, ensemble_store):
     mean = baselines.regression(generator, ASKED, n=2)
     np.testing.assert_array_equal(mean.thetao[0], mean.thetao[1])
     other = {"wind_stress_south": 0.35}
     assert not baselines.regression(generator, ASKED | other).thetao.equals(mean.thetao[:1])
-    xr.testing.assert_equal(
-        baselines.climatology(generator, ASKED).thetao, baselines.climatology(generator, ASKED | other).thetao
-    )
+    draws = baselines.climatology(ensemble_store, ASKED, n=10)
+    xr.testing.assert_equal(draws.thetao, baselines.climatology(ensemble_store, ASKED | other, n=10).thetao)
+    assert len(np.unique(draws.member[:9])) == 9  # every training member once, then the first again
 
 
 def test_baselines_refuse_what_generate_refuses(generator, ensemble_store, tmp_path):
     for baseline, source in (
         (baselines.regression, generator),
-        (baselines.climatology, generator),
+        (baselines.climatology, ensemble_store),
         (baselines.nearest, ensemble_store),
     ):
         with pytest.raises(UserError, match="unknown parameter"):

@@ -9,13 +9,14 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from warmstart import files
+from warmstart import files, parameters
 from warmstart.data import batches
-from warmstart.data.batches import scaled
+from warmstart.data.batches import Snapshots, scaled
 from warmstart.data.layout import Layout
 from warmstart.errors import UserError
 from warmstart.generator.checkpoint import Generator, load
-from warmstart.generator.generate import constrained, finish, request, sample
+from warmstart.generator.generate import Request, finish, request, sample
+from warmstart.grid import Grid
 
 
 def regression(
@@ -53,12 +54,13 @@ def regression(
     _claim(output, overwrite)
     loaded = generator if isinstance(generator, Generator) else load(generator)
     values, outside = request(loaded, parameters, extrapolate)
-    states = sample(loaded, values, range(1), "none") * n
-    return _written(finish(states, loaded, values, seed, outside), "regression", loaded, output, overwrite)
+    asked = Request(values, None, tuple(outside))
+    states = sample(loaded, asked, range(1), "none") * n
+    return _written(finish(states, loaded, asked, seed), "regression", loaded.grid, output, overwrite)
 
 
 def climatology(
-    generator: Generator | str | Path,
+    store: str | Path,
     parameters: Mapping[str, Any],
     n: int = 1,
     seed: int = 0,
@@ -66,33 +68,35 @@ def climatology(
     extrapolate: bool = False,
     overwrite: bool = False,
 ) -> xr.Dataset:
-    """Give the mean state of the training members, whatever the parameters.
+    """Take states of the training members, whatever the parameters: what is known before anything is asked.
 
     Parameters
     ----------
-    generator, parameters, n, seed, output, extrapolate, overwrite : as :func:`regression`.
+    store : a store of states.
+    parameters, n, seed, output, overwrite : as :func:`regression`; sample i is an equilibrium snapshot of the
+        (seed + i)-th training member, cyclically.
+    extrapolate : accepted for the common signature.
 
     Returns
     -------
-    States, as :func:`regression`; its parameters are those asked for.
+    States as simulated, with the parameters asked for; the coordinate ``member`` says whose they are.
 
     Raises
     ------
     UserError
-        As :func:`regression`.
+        If the store or a parameter is wrong.
 
     Examples
     --------
-    >>> climatology("no-such-generator", {})
+    >>> climatology("no-such.zarr", {})
     Traceback (most recent call last):
     ...
-    warmstart.errors.UserError: no generator 'no-such-generator': expected a folder made by 'warmstart train' or a shipped name...
+    warmstart.errors.UserError: no-such.zarr does not exist; give an existing NetCDF file or zarr store
     """
-    _claim(output, overwrite)
-    loaded = generator if isinstance(generator, Generator) else load(generator)
-    values, outside = request(loaded, parameters, extrapolate)
-    states = [constrained(loaded, loaded.mean.offset)] * n
-    return _written(finish(states, loaded, values, seed, outside), "climatology", loaded, output, overwrite)
+    snapshots, layout, values, _ = _opened(store, parameters, output, overwrite)
+    order = np.concatenate([_turns(snapshots, m) for m in _rounds(snapshots)])
+    chosen = order[(seed + np.arange(n)) % len(order)]
+    return _simulated(snapshots, layout, chosen, values, seed, "climatology", output, overwrite)
 
 
 def nearest(
@@ -129,12 +133,25 @@ def nearest(
     ...
     warmstart.errors.UserError: no-such.zarr does not exist; give an existing NetCDF file or zarr store
     """
-    from warmstart import parameters as table
+    snapshots, layout, values, ranges = _opened(store, parameters, output, overwrite)
+    distance = ((scaled(snapshots.values, ranges) - scaled(values, ranges)) ** 2).sum(-1)
+    member = int(snapshots.member[distance.argmin()])
+    pool = np.flatnonzero(snapshots.member == member)
+    chosen = pool[(seed + np.arange(n)) % len(pool)]
+    states = _simulated(snapshots, layout, chosen, values, seed, "nearest", None, overwrite)
+    states = states.assign_attrs(nearest_member=member)
+    if output is not None:
+        files.write_dataset(output, states, layout.grid, overwrite)
+    return states
 
+
+def _opened(
+    store: str | Path, given: Mapping[str, Any], output: str | Path | None, overwrite: bool
+) -> tuple[Snapshots, Layout, dict[str, float], dict[str, tuple[float, float]]]:
+    """Training snapshots of a store, the parameters asked for, and the ranges of those that vary."""
     _claim(output, overwrite)
     ds = batches.open_store(store)
-    grid = files.open_grid(store)
-    layout = Layout(grid)
+    layout = Layout(files.open_grid(store))
     snapshots = batches.read(store, layout, "train")
     if not len(snapshots):
         raise UserError(f"{store} has no training member with equilibrium states; simulate one")
@@ -145,20 +162,38 @@ def nearest(
         if np.ptp(v) > 0
     }
     values = {name: float(v[0]) for name, v in snapshots.values.items()}
-    values |= {name: table.get(name).default for name in ranges}
-    values |= {name: table.parse(value, name) for name, value in parameters.items()}
-    distance = ((scaled(snapshots.values, ranges) - scaled(values, ranges)) ** 2).sum(-1)
-    member = snapshots.member[distance.argmin()]
-    pool = np.flatnonzero(snapshots.member == member)
-    chosen = [pool[(seed + i) % len(pool)] for i in range(n)]
-    states = layout.unpack(snapshots.fields[chosen], {"seed": ("sample", np.arange(seed, seed + n))})
-    states = table.attach(states, {name: np.full(n, v) for name, v in values.items()}, "sample")
-    states = states.assign_attrs(
-        files.provenance(seed=seed) | {"baseline": "nearest", "nearest_member": int(member)}
-    )
+    values |= {name: parameters.get(name).default for name in ranges}
+    values |= {name: parameters.parse(value, name) for name, value in given.items()}
+    return snapshots, layout, values, ranges
+
+
+def _simulated(
+    snapshots: Snapshots, layout: Layout, chosen: np.ndarray, values: dict[str, float], seed: int, name: str,
+    output: str | Path | None, overwrite: bool,
+) -> xr.Dataset:  # fmt: skip
+    """Snapshots as a states Dataset with the parameters asked for."""
+    count = len(chosen)
+    coords = {
+        "seed": ("sample", np.arange(seed, seed + count)),
+        "member": ("sample", snapshots.member[chosen], {"long_name": "simulation that the state is of"}),
+    }
+    states = layout.unpack(snapshots.fields[chosen], coords)
+    states = parameters.attach(states, {n: np.full(count, v) for n, v in values.items()}, "sample")
+    states = states.assign_attrs(files.provenance(seed=seed) | {"baseline": name})
     if output is not None:
-        files.write_dataset(output, states, grid, overwrite)
+        files.write_dataset(output, states, layout.grid, overwrite)
     return states
+
+
+def _turns(snapshots: Snapshots, turn: int) -> np.ndarray:
+    """The `turn`-th snapshot of every member that has so many."""
+    first = [np.flatnonzero(snapshots.member == m) for m in snapshots.members]
+    return np.array([pool[turn] for pool in first if len(pool) > turn], int)
+
+
+def _rounds(snapshots: Snapshots) -> range:
+    """How many turns there are."""
+    return range(int(np.unique(snapshots.member, return_counts=True)[1].max()))
 
 
 def _claim(output: str | Path | None, overwrite: bool) -> None:
@@ -168,7 +203,7 @@ def _claim(output: str | Path | None, overwrite: bool) -> None:
 
 
 def _written(
-    ds: xr.Dataset, name: str, generator: Generator, output: str | Path | None, overwrite: bool
+    ds: xr.Dataset, name: str, grid: Grid, output: str | Path | None, overwrite: bool
 ) -> xr.Dataset:
     """Label the states as a baseline's and write them."""
     spreads = [a for a in ds.attrs if a.startswith("predicted_spread_")]
@@ -176,5 +211,5 @@ def _written(
     for attr in spreads:
         del ds.attrs[attr]
     if output is not None:
-        files.write_dataset(output, ds, generator.grid, overwrite)
+        files.write_dataset(output, ds, grid, overwrite)
     return ds

@@ -102,7 +102,19 @@ def generate(
     ] = None,
     parameters: Annotated[
         Path | None,
-        typer.Option(help="YAML file of parameters, or a namelist_cfg of NEMO; --set goes before it."),
+        typer.Option(
+            help="YAML file of parameters, a namelist_cfg of NEMO, or a states file that holds them; "
+            "--set goes before it."
+        ),
+    ] = None,
+    initial: Annotated[
+        Path | None,
+        typer.Option(
+            "--from", help="A state after some years of spin-up; without parameters it decides alone."
+        ),
+    ] = None,
+    age: Annotated[
+        float | None, typer.Option(help="Its years of spin-up, where the file does not state them.")
     ] = None,
     n: Annotated[int, typer.Option("-n", min=1, help="Number of samples.")] = 1,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the first sample; sample i has seed + i.")] = 0,
@@ -111,19 +123,21 @@ def generate(
     ] = False,
     overwrite: Overwrite = False,
 ) -> None:
-    """Generate equilibrium states for given parameters."""
+    """Generate equilibrium states for given parameters, from a state that is not there yet, or from both."""
     from warmstart.generator.generate import generate as sample
 
-    wanted = _parameters(sets, parameters)
+    alone = initial is not None and not sets and parameters is None
     sample(
         generator,
-        wanted,
+        None if alone else _parameters(sets, parameters),
         n=n,
         seed=seed,
         output=output,
         extrapolate=extrapolate,
         overwrite=overwrite,
         progress=True,
+        initial=None if initial is None else _initial(initial),
+        age=age,
     )
     _say(f"{n} state{'s' * (n > 1)} written to {output}")
 
@@ -362,12 +376,39 @@ def _read_parameters(path: Path) -> dict[str, Any]:
     from warmstart.config import read_yaml
     from warmstart.engine.nemo.namelist import parameters
 
+    if path.suffix in (".nc", ".zarr"):
+        return _carried(path)
     if not path.is_dir() and not path.name.startswith("namelist") and path.suffix != ".nml":
         return read_yaml(path)
     values, unknown = parameters(path)
     for name, why in unknown.items():
         _say(f"{name}: default, {why}")
     return dict(values)
+
+
+def _carried(path: Path) -> dict[str, float]:
+    """Parameters that a states file carries; they must be the same for all its states."""
+    from warmstart.files import open_dataset
+    from warmstart.parameters import extract
+
+    with open_dataset(path) as ds:
+        held = extract(ds)
+    if not held:
+        raise UserError(f"{path} carries no parameters; give a YAML file, a namelist, or --set")
+    several = [name for name, values in held.items() if values.size and values.min() != values.max()]
+    if several:
+        raise UserError(f"the states in {path} differ in {', '.join(several)}; give a file of one simulation")
+    return {name: float(values.flat[0]) for name, values in held.items()}
+
+
+def _initial(path: Path) -> Any:
+    """An initial state: a file of this package as it is, one of NEMO as an opened Dataset."""
+    from warmstart.engine.nemo import kind
+    from warmstart.opening import open_state
+
+    if path.is_file() and kind.recognise(path).name not in (kind.OWN, kind.OTHER):
+        return open_state(path)
+    return path
 
 
 def _say(message: str) -> None:

@@ -24,7 +24,7 @@ def make(columns, periodic_x, rows=11, **settings):
 
 
 def answer(net, x):
-    return net(x, torch.tensor([0.3]), torch.ones(1, 2), torch.ones(1, 1, x.shape[2]), torch.ones(1))
+    return net(x, torch.tensor([0.3]), torch.ones(1, 2), torch.ones(1, 1, *x.shape[2:]))
 
 
 @pytest.mark.parametrize(

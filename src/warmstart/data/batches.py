@@ -91,9 +91,33 @@ def read(store: str | Path, layout: Layout, split: str, phase: str = "equilibriu
 
     fields = layout.pack(ds) if count else np.zeros((0, *layout.shape))
     forcing = {str(n).removeprefix(FORCING): ds[n].values for n in ds.data_vars if str(n).startswith(FORCING)}
-    return Snapshots(
-        fields, ds["member"].values, column("drift"), column("year"), parameters.extract(ds), forcing
-    )
+    values = parameters.extract(ds)
+    forcing |= diffusivity_profiles(values, layout)
+    return Snapshots(fields, ds["member"].values, column("drift"), column("year"), values, forcing)
+
+
+def diffusivity_profiles(values: Mapping[str, np.ndarray], layout: Layout) -> dict[str, np.ndarray]:
+    """Logarithm of the diffusivities along the meridian, as DINO distributes them.
+
+    Parameters
+    ----------
+    values : parameters, each ``(sample,)``; those that are missing have no profile.
+    layout : whose grid gives the latitudes.
+
+    Returns
+    -------
+    ``vertical_diffusivity`` (the same everywhere) and ``eddy_diffusivity`` (times the cosine of latitude), ``(sample, y)``.
+
+    Examples
+    --------
+    >>> from warmstart.testing import basin
+    >>> layout = Layout(basin(nx=6, ny=8, nz=4)[1])
+    >>> diffusivity_profiles({"vertical_diffusivity": np.array([1.0])}, layout)["vertical_diffusivity"].shape
+    (1, 8)
+    """
+    cosine = np.log(np.maximum(np.cos(np.deg2rad(layout.grid.gphit.values.mean(1))), 1e-3))
+    shapes = {"vertical_diffusivity": np.zeros_like(cosine), "eddy_diffusivity": cosine}
+    return {n: np.log(np.maximum(values[n], 1e-12))[:, None] + shape for n, shape in shapes.items() if n in values}
 
 
 def open_store(store: str | Path) -> xr.Dataset:

@@ -28,8 +28,8 @@ class UNet(nn.Module):
     Parameters
     ----------
     channels : of the state.
-    forcing : profiles of the forcing, drawn out over x.
-    parameters : inputs that condition it.
+    maps : number of maps that condition it.
+    features : number of scalars that condition it.
     static : maps ``(static, y, x)`` that describe the basin (:meth:`warmstart.data.layout.Layout.static_maps`); the first is
         the mask of the surface.
     config : widths, blocks, stem and attention.
@@ -44,7 +44,7 @@ class UNet(nn.Module):
     static: Tensor
 
     def __init__(
-        self, channels: int, forcing: int, parameters: int, static: Tensor, config: NetworkConfig, periodic_x: bool
+        self, channels: int, maps: int, features: int, static: Tensor, config: NetworkConfig, periodic_x: bool
     ) -> None:  # fmt: skip
         super().__init__()
         self.register_buffer("static", static, persistent=False)
@@ -65,12 +65,12 @@ class UNet(nn.Module):
             -self.columns % self.patch,
         )
         self.embed = nn.Sequential(
-            nn.Linear(2 * FREQUENCIES + parameters + 1, embedding),
+            nn.Linear(2 * FREQUENCIES + features, embedding),
             nn.SiLU(),
             nn.Linear(embedding, embedding),
             nn.SiLU(),
         )
-        self.stem = Convolution((channels + forcing + count) * cell, widths[0], periodic_x)
+        self.stem = Convolution((channels + maps + count) * cell, widths[0], periodic_x)
         self.down, self.up = nn.ModuleList(), nn.ModuleList()
         self.shrink, self.grow = nn.ModuleList(), nn.ModuleList()
         for level, (width, blocks) in enumerate(zip(widths, self.blocks, strict=True)):
@@ -87,24 +87,22 @@ class UNet(nn.Module):
         nn.init.zeros_(self.head.layer.weight)
         nn.init.zeros_(self.head.layer.bias)  # type: ignore[arg-type]
 
-    def forward(self, x: Tensor, noise: Tensor, parameters: Tensor, forcing: Tensor, given: Tensor) -> Tensor:
+    def forward(self, x: Tensor, noise: Tensor, features: Tensor, maps: Tensor) -> Tensor:
         """Answer a noisy map.
 
         Parameters
         ----------
         x : ``(batch, channel, y, x)``.
         noise : logarithm of the noise level over 4, ``(batch,)``.
-        parameters : scaled parameters, ``(batch, parameter)``.
-        forcing : standardised profiles, ``(batch, forcing, y)``.
-        given : 1 where the condition counts, 0 where it is dropped, ``(batch,)``.
+        features : scalars that condition it, ``(batch, feature)``.
+        maps : maps that condition it, ``(batch, map, y, x)``.
 
         Returns
         -------
         ``(batch, channel, y, x)``, float32.
         """
-        embedding = self.embed(torch.cat([_waves(noise), parameters * given[:, None], given[:, None]], 1))
-        profiles = (forcing * given[:, None, None])[..., None].expand(-1, -1, -1, self.columns)
-        maps = torch.cat([x, profiles, self.static.expand(len(x), -1, -1, -1)], 1)
+        embedding = self.embed(torch.cat([_waves(noise), features], 1))
+        maps = torch.cat([x, maps, self.static.expand(len(x), -1, -1, -1)], 1)
         with torch.autocast(x.device.type, torch.bfloat16, enabled=self.precision == torch.bfloat16):
             h = self.stem(self._pack(maps))
             h = self._body(h, embedding)

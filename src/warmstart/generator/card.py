@@ -10,18 +10,24 @@ import yaml
 from warmstart.data.layout import Layout
 from warmstart.generator.checkpoint import Generator
 from warmstart.generator.constraints import inversions
-from warmstart.generator.generate import constrained, wet_fields
+from warmstart.generator.generate import Request, constrained, wet_fields
 from warmstart.generator.residual import ensemble_crps
 from warmstart.generator.sampler import single_thread
 from warmstart.parameters import PARAMETERS
 from warmstart.variables import VARIABLES
 
 if TYPE_CHECKING:
-    from warmstart.data.batches import Snapshots
     from warmstart.generator.prepare import Prepared
 
 #: Samples an ensemble is scored with.
 SAMPLES = 16
+#: The card scores the initial state whose age is nearest to this [years].
+YOUNG = 50.0
+#: What the tables call a residual model.
+OWN = {
+    "none": "mean", "gaussian": "gaussian", "diffusion": "diffusion", "one-pass": "one-pass network",
+    "deterministic": "deterministic network",
+}  # fmt: skip
 
 
 def evaluate(generator: Generator, prepared: Prepared) -> dict[str, Any]:
@@ -46,17 +52,20 @@ def evaluate(generator: Generator, prepared: Prepared) -> dict[str, Any]:
 
 def _cross_validation(generator: Generator, prepared: Prepared) -> dict[str, Any]:
     """Root mean square errors on training members that the forecast has not seen."""
-    training, layout = prepared.training, generator.layout
-    states = layout.to_wet(generator.normalizer.standardise(training.fields))
+    training, states = prepared.training, prepared.examples.states
     truth = np.stack([states[training.member == m].mean(0) for m in training.members])
-    count, inputs = len(truth), generator.mean.inputs
+    count, inputs = len(truth), prepared.examples.inputs
     climatology = (truth.sum(0) - truth) / (count - 1)
     distance = ((inputs[:, None] - inputs[None]) ** 2).sum(-1) + np.diag(np.full(count, np.inf))
+    means = prepared.examples.means
     forecasts = {
         "climatology": climatology,
         "nearest": truth[distance.argmin(1)],
-        "mean": prepared.crossfitted,
+        "mean": means["parameters"][0],
     }
+    for given, phrase in (("state", "mean, state of year {} alone"), ("both", "mean, state of year {} too")):
+        ages = zip(prepared.examples.ages, means.get(given, ()), strict=False)
+        forecasts |= {phrase.format(f"{age:g}"): forecast for age, forecast in ages}
     return {
         "members": training.members.tolist(),
         "rmse": {name: _rmse(forecast - truth, generator) for name, forecast in forecasts.items()},
@@ -65,23 +74,22 @@ def _cross_validation(generator: Generator, prepared: Prepared) -> dict[str, Any
 
 def _validation(generator: Generator, prepared: Prepared) -> dict[str, Any]:
     """Scores on the validation members."""
-    layout, snapshots = generator.layout, prepared.validation
-    states = layout.to_wet(generator.normalizer.standardise(snapshots.fields))
+    snapshots, held_out = prepared.validation, prepared.held_out
     rmse: dict[str, list[Any]] = {}
     crps: dict[str, list[Any]] = {}
     counts: list[tuple[float, float, float]] = []
-    for member in snapshots.members:
+    own = OWN[generator.config.config.residual.model]
+    for position, member in enumerate(snapshots.members):
         chosen = snapshots.member == member
-        truth = states[chosen]
-        forecasts = _forecasts(
-            generator, prepared.training, {n: float(v[chosen][0]) for n, v in snapshots.values.items()}
-        )
+        truth = held_out.states[chosen]
+        values = {n: float(v[chosen][0]) for n, v in snapshots.values.items()}
+        forecasts = _forecasts(generator, prepared, values, position)
         for name, ensemble in forecasts.items():
             rmse.setdefault(name, []).append(_rmse(ensemble.mean(0) - truth, generator))
             score = np.mean([ensemble_crps(ensemble, t) for t in truth], 0)
             crps.setdefault(name, []).append(_means(score, generator))
-        last = next(reversed(forecasts.values()))
-        counts.append((_unstable(generator, truth), _unstable(generator, last), _adjusted(generator, last)))
+        drawn = forecasts[own]
+        counts.append((_unstable(generator, truth), _unstable(generator, drawn), _adjusted(generator, drawn)))
     return {
         "members": snapshots.members.tolist(),
         "samples": SAMPLES,
@@ -93,27 +101,34 @@ def _validation(generator: Generator, prepared: Prepared) -> dict[str, Any]:
     }
 
 
-def _forecasts(generator: Generator, training: Snapshots, values: dict[str, float]) -> dict[str, np.ndarray]:
-    """Ensembles ``(sample, wet)`` of every forecast, the generator's own last."""
-    from warmstart.data.batches import scaled
-
-    states = generator.layout.to_wet(generator.normalizer.standardise(training.fields))
-    inputs = training.first(scaled(training.values, generator.ranges))
-    distance = ((inputs - scaled(values, generator.ranges)) ** 2).sum(-1)
-    nearest = training.members[distance.argmin()]
-    models = {"none": "mean", "gaussian": "gaussian"} | (
-        {"diffusion": "diffusion"} if generator.denoiser is not None else {}
-    )
-    own = generator.config.config.residual.model
-    order = sorted(models, key=lambda model: model == own)
+def _forecasts(
+    generator: Generator, prepared: Prepared, values: dict[str, float], position: int
+) -> dict[str, np.ndarray]:
+    """Ensembles ``(sample, wet)`` of every forecast of one validation member."""
+    training, states = prepared.training, prepared.examples.states
+    asked = Request(values)
+    inputs = asked.inputs(generator)
+    nearest = training.members[((prepared.examples.inputs - inputs) ** 2).sum(-1).argmin()]
+    model = generator.config.config.residual.model
     forecasts = {
-        "climatology": states.mean(0)[None],
+        "climatology": np.stack([states[training.member == m][0] for m in training.members]),
         "nearest": states[training.member == nearest].mean(0)[None],
     }
-    for model in order:
-        seeds = range(1 if model == "none" else SAMPLES)
-        forecasts[models[model]] = np.stack(list(wet_fields(generator, values, seeds, model)))
+    for each in dict.fromkeys(("none", "gaussian", model)):
+        forecasts[OWN[each]] = _ensemble(generator, asked, each)
+    ages = prepared.held_out.ages
+    if "both" in prepared.held_out.means:
+        index = int(np.abs(np.log(ages / YOUNG)).argmin())
+        start, name = (prepared.held_out.initial[index, position], float(ages[index])), f"state of year {ages[index]:g}"
+        forecasts[f"{OWN[model]}, {name} alone"] = _ensemble(generator, Request(None, start), model)
+        forecasts[f"{OWN[model]}, {name} too"] = _ensemble(generator, Request(values, start), model)
     return forecasts
+
+
+def _ensemble(generator: Generator, asked: Request, model: str) -> np.ndarray:
+    """Samples ``(sample, wet)``; one where they would all be the same."""
+    count = 1 if model in ("none", "deterministic") else SAMPLES
+    return np.stack(list(wet_fields(generator, asked, range(count), model)))
 
 
 def _unstable(generator: Generator, fields: np.ndarray) -> float:
@@ -189,10 +204,14 @@ def _origin(generator: Generator) -> str:
         f"- {len(saved.training_members)} training members ({', '.join(map(str, saved.training_members))})"
         + (f", equilibrium snapshots of model years {years[0]:g} to {years[1]:g}" if years else ""),
         f"- variables: {', '.join(f'{n} [{VARIABLES[n].units}]' for n in saved.variables)}",
-        f"- mean: {len(generator.mean.basis)} modes, Gaussian process; residual: {config.residual.model}, "
-        f"{len(generator.coordinates.basis) or 'no'} modes, amplitude {saved.amplitude:.3g}; "
+        f"- mean: {len(generator.mean.basis)} modes, {config.mean.model}; residual: {config.residual.model}, "
+        f"{len(generator.coordinates.basis) or 'no'} joint modes, amplitude "
+        + ", ".join(f"{a:.3g} ({given})" for given, a in saved.amplitude.items())
+        + "; "
         f"network: {net} parameters, {config.sampling.steps} evaluations a sample",
     ]
+    if saved.ages:
+        lines.append(f"- initial states: of {', '.join(f'{a:g}' for a in saved.ages)} years of spin-up")
     if drift:
         each = ", ".join(f"{m}: {d:+.3f}" for m, d in zip(saved.training_members, drift, strict=True))
         lines.insert(2, f"- drift of the deep ocean at the end of each training run [K per century]: {each}")
@@ -237,11 +256,11 @@ def _scores(generator: Generator) -> str:
             f"{counts['after_adjustment']:.0f} after convective adjustment."
         )
         text.append(verdict(held["crps"]))
-    fitted = scores.get("denoising", {})
+    fitted = scores.get("network", {})
     if fitted.get("gaussian") is not None:
         text.append(
-            f"Denoising loss on the validation members: {fitted['diffusion']:.4f} with the network of step {fitted['best_step']:.0f} "
-            f"(of {fitted['steps']:.0f}), {fitted['gaussian']:.4f} for a normal law of the same modes."
+            f"Loss on the validation members: {fitted['network']:.4f} with the network of step {fitted['best_step']:.0f} "
+            f"(of {fitted['steps']:.0f}), {fitted['gaussian']:.4f} with a network that answers nothing."
         )
     return "\n\n".join(text)
 

@@ -18,11 +18,13 @@ from warmstart.config import dump_yaml, load_yaml
 from warmstart.data.layout import Layout
 from warmstart.data.normalize import Normalizer
 from warmstart.errors import UserError
+from warmstart.generator import stored
 from warmstart.generator.backbone import UNet
-from warmstart.generator.config import GeneratorConfig, SavedConfig
-from warmstart.generator.denoiser import Denoiser
+from warmstart.generator.config import SavedConfig
+from warmstart.generator.denoiser import FLAGS, STATE_FLAGS, Denoiser
 from warmstart.generator.mean import MeanModel
-from warmstart.generator.residual import Coordinates
+from warmstart.generator.residual import Coordinates, Law
+from warmstart.generator.spinup import SpinupModel
 from warmstart.grid import Grid
 from warmstart.variables import VARIABLES
 
@@ -38,10 +40,10 @@ class Generator:
     config : what it was trained with and on.
     layout, normalizer : channels, and their means and standard deviations.
     mean : the mean as a function of the parameters.
-    coordinates : of the residual.
-    reference_spread : predictive spread of the mean at which the residual has its plain size, standardised units.
+    spinup : the mean as a function of an initial state, with and without parameters; None where it takes none.
+    laws : of the residual, for each of what may be given: ``parameters``, ``state``, ``both``.
     forcing : linear map from scaled parameters to standardised forcing profiles, ``(1 + parameter, forcing, y)``.
-    denoiser : the network in its preconditioning; None where the residual is Gaussian or absent.
+    denoiser : the network in its preconditioning; None where the residual needs none.
     name, hash : where it came from, and a hash of weights and configuration.
     """
 
@@ -49,8 +51,8 @@ class Generator:
     layout: Layout
     normalizer: Normalizer
     mean: MeanModel
-    coordinates: Coordinates
-    reference_spread: float
+    spinup: SpinupModel | None
+    laws: dict[str, Law]
     forcing: np.ndarray
     denoiser: Denoiser | None
     name: str = ""
@@ -66,22 +68,74 @@ class Generator:
         """Lowest and highest value of each parameter that it depends on."""
         return {n: (p.low, p.high) for n, p in self.config.parameters.items() if p.varies}
 
+    @property
+    def coordinates(self) -> Coordinates:
+        """Of the residual about the mean that is given the parameters."""
+        return self.laws["parameters"].coordinates
 
-def build_denoiser(
-    config: GeneratorConfig, coordinates: Coordinates, forcing: int, parameters: int
-) -> Denoiser:
+    @property
+    def all_coordinates(self) -> dict[str, Coordinates]:
+        """Of the residual, by what the mean is given: the same modes, other standard deviations."""
+        return {given: law.coordinates for given, law in self.laws.items()}
+
+    def predict(
+        self, inputs: np.ndarray | None, initial: tuple[np.ndarray, float] | None
+    ) -> tuple[np.ndarray, float]:
+        """Mean state from what is given.
+
+        Parameters
+        ----------
+        inputs : scaled parameters, ``(parameter,)``; None where they are not given.
+        initial : state ``(wet,)`` in standardised units and its years of spin-up; None where it is not given.
+
+        Returns
+        -------
+        mean : ``(wet,)``, standardised units.
+        spread : its predictive standard deviation, standardised units.
+
+        Raises
+        ------
+        UserError
+            If a state is given to a generator that takes none.
+        """
+        if initial is None:
+            if inputs is None:
+                raise UserError("nothing to predict from: give parameters, an initial state, or both")
+            return self.mean.predict(inputs), self.mean.spread(inputs)
+        (state, age), spinup = initial, self.takes_states()
+        if inputs is None:
+            return spinup.predict(self.mean.offset, np.zeros(0), state, age, "state")
+        return spinup.predict(self.mean.predict(inputs), inputs, state, age, "both")
+
+    def takes_states(self) -> SpinupModel:
+        """The model of initial states.
+
+        Raises
+        ------
+        UserError
+            If there is none.
+        """
+        if self.spinup is None:
+            raise UserError(
+                "this generator takes no initial state: it was trained on a store without transients, or with "
+                "condition.initial_state: false; give parameters only, or train another"
+            )
+        return self.spinup
+
+
+def build_denoiser(config: SavedConfig, coordinates: Coordinates) -> Denoiser:
     """Make the untrained network of a configuration.
 
     Parameters
     ----------
-    config : widths and blocks.
+    config : what it is trained with and on.
     coordinates : of the residual.
-    forcing : number of forcing profiles.
-    parameters : number of scaled parameters.
     """
     layout = coordinates.layout
+    features = len(config.inputs) + (STATE_FLAGS if config.ages else FLAGS)
+    maps = len(config.forcing) + (layout.shape[0] if config.ages else 0)
     static = torch.as_tensor(layout.static_maps())
-    net = UNet(layout.shape[0], forcing, parameters, static, config.network, layout.grid.periodic_x)
+    net = UNet(layout.shape[0], maps, features, static, config.config.network, layout.grid.periodic_x)
     return Denoiser(net, coordinates)
 
 
@@ -93,14 +147,15 @@ def save(generator: Generator, folder: Path) -> None:
     generator : what to write.
     folder : existing folder.
     """
-    mean, coordinates = generator.mean, generator.coordinates
-    arrays = {
-        "mean.offset": mean.offset.astype("float32"), "mean.basis": mean.basis.astype("float32"),
-        "mean.coefficients": mean.coefficients, "mean.inputs": mean.inputs,
-        "mean.candidates": mean.candidates, "mean.posterior": mean.posterior,
-        "residual.basis": coordinates.basis.astype("float32"), "residual.scale": coordinates.scale,
-        "residual.spread": np.array([generator.reference_spread]), "forcing": generator.forcing,
-    }  # fmt: skip
+    arrays = stored.flatten(generator.mean, "mean") | {"forcing": generator.forcing}
+    arrays |= {"residual.basis": generator.coordinates.basis.astype("float32")}
+    if generator.coordinates.rotation is not None:
+        arrays |= {"residual.rotation": generator.coordinates.rotation}
+    for given, law in generator.laws.items():
+        arrays |= {f"residual.{given}.scale": law.coordinates.scale}
+        arrays |= {f"residual.{given}.spread": np.array([law.reference_spread])}
+    if generator.spinup is not None:
+        arrays |= stored.flatten_spinup(generator.spinup)
     if generator.denoiser is not None:
         arrays |= {
             f"net.{n}": v.detach().cpu().numpy() for n, v in generator.denoiser.net.state_dict().items()
@@ -222,19 +277,27 @@ def _assemble(config: SavedConfig, layout: Layout, arrays: dict[str, np.ndarray]
         for what in ("mean", "std")
     )
     wide = {n: a.astype("float64") for n, a in arrays.items() if not n.startswith("net.")}
-    names = ("offset", "basis", "coefficients", "inputs", "candidates", "posterior")
-    coordinates = Coordinates(layout, wide["residual.basis"], wide["residual.scale"])
+    basis, rotation = wide["residual.basis"], wide.get("residual.rotation")
+    laws = {
+        given: Law(
+            Coordinates(layout, basis, wide[f"residual.{given}.scale"], rotation),
+            float(wide[f"residual.{given}.spread"][0]),
+            amplitude,
+        )
+        for given, amplitude in config.amplitude.items()
+    }
+    spinup = stored.read_spinup(wide, layout, config.ages) if config.ages else None
     denoiser = None
-    if config.config.residual.model == "diffusion":
-        denoiser = build_denoiser(config.config, coordinates, len(config.forcing), len(config.inputs))
+    if config.config.residual.has_network:
+        denoiser = build_denoiser(config, laws["parameters"].coordinates)
         denoiser.net.load_state_dict(
             {n.removeprefix("net."): torch.as_tensor(a) for n, a in arrays.items() if n.startswith("net.")}
         )
         denoiser.eval()
     digest = hashlib.sha256((folder / WEIGHTS).read_bytes() + (folder / CONFIG).read_bytes())
     return Generator(
-        config, layout, Normalizer(layout, mean, std), MeanModel(*(wide[f"mean.{n}"] for n in names)), coordinates,
-        float(wide["residual.spread"][0]), wide["forcing"], denoiser, folder.resolve().name, digest.hexdigest()[:16],
+        config, layout, Normalizer(layout, mean, std), stored.read_mean(wide, "mean"), spinup, laws, wide["forcing"],
+        denoiser, folder.resolve().name, digest.hexdigest()[:16],
     )  # fmt: skip
 
 

@@ -10,14 +10,36 @@ from pydantic import Field, PositiveInt, model_validator
 from warmstart.config import Config, build, load_yaml
 
 
-class MeanConfig(Config):
-    """The mean as a function of the parameters.
+class ConditionConfig(Config):
+    """What the generator is told about the simulation.
 
     Attributes
     ----------
+    parameters : names of the parameters; None takes all that the training members vary, ``[]`` none.
+    forcing : names of the profiles that the network sees as maps; None takes those of the store and the diffusivities.
+    initial_state : whether to learn from the members' transients what a young state says about the equilibrium; it needs
+        a store that holds them.
+    dropout : probability with which the network is not told each of parameters, forcing, state and age in training.
+    parameter_noise : standard deviation of noise on the scaled parameters in training (the range is -0.5 to 0.5).
+    """
+
+    parameters: tuple[str, ...] | None = None
+    forcing: tuple[str, ...] | None = None
+    initial_state: bool = True
+    dropout: float = Field(default=0.15, ge=0, le=1)
+    parameter_noise: float = Field(default=0.1, ge=0)
+
+
+class MeanConfig(Config):
+    """The mean as a function of the parameters and of the initial state.
+
+    Attributes
+    ----------
+    model : ``gaussian-process``, ``ridge`` (linear) or ``climatology`` (the mean of the members, whatever is given).
     variance : share of the variance between members that its modes keep.
     """
 
+    model: Literal["gaussian-process", "ridge", "climatology"] = "gaussian-process"
     variance: float = Field(default=0.999, gt=0, le=1)
 
 
@@ -26,18 +48,26 @@ class ResidualConfig(Config):
 
     Attributes
     ----------
-    model : ``diffusion``, ``gaussian`` (a normal law of the same modes) or ``none`` (the mean alone).
-    coordinates : ``eof`` diffuses whitened joint modes of the residual, ``grid`` the scaled maps.
-    variance : share of the residual's variance that the modes keep.
-    modes : at most so many.
+    model : ``diffusion``, ``gaussian`` (a normal law of the same modes), ``none`` (the mean alone), ``one-pass`` (a network
+        that turns noise into a sample in one evaluation, trained on the fair CRPS) or ``deterministic`` (a network that
+        answers the expected residual, trained on the mean square).
+    coordinates : ``eof`` works on whitened joint modes of the residual, ``vertical`` on the maps of vertical modes of each
+        variable, ``grid`` on the scaled maps.
+    variance : share of the residual's variance that the joint modes keep.
+    modes : at most so many joint modes.
     amplitude : factor on the residual; ``calibrated`` finds it on left-out members.
     """
 
-    model: Literal["diffusion", "gaussian", "none"] = "diffusion"
-    coordinates: Literal["eof", "grid"] = "eof"
+    model: Literal["diffusion", "gaussian", "none", "one-pass", "deterministic"] = "diffusion"
+    coordinates: Literal["eof", "vertical", "grid"] = "eof"
     variance: float = Field(default=0.999, gt=0, le=1)
     modes: int = Field(default=48, ge=1)
     amplitude: float | Literal["calibrated"] = "calibrated"
+
+    @property
+    def has_network(self) -> bool:
+        """Whether there is something to train."""
+        return self.model not in ("gaussian", "none")
 
 
 class NetworkConfig(Config):
@@ -89,14 +119,14 @@ class TrainingConfig(Config):
     ema : decay of the running average of the weights.
     mixing : residuals of so many members are combined into one example, with random signs and weights of unit norm: the
         covariance stays, single members are not memorised; 1 takes them as they are.
-    condition_dropout : probability of an example without parameters and forcing.
-    parameter_noise : standard deviation of noise on the scaled parameters (the range is -0.5 to 0.5).
     noise_mean, noise_std : of the logarithm of the training noise level.
     validate_every : steps between validations.
     patience : validations without improvement after which training stops; 0 never stops.
     checkpoint_every : steps between checkpoints.
     threads : CPU threads.
-    device : ``cpu`` or ``cuda``.
+    device : ``cpu`` or ``cuda``; under ``torchrun`` each process takes the GPU of its local rank.
+    precision : of the convolutions, ``float32`` or ``bfloat16``; weights, losses and solver stay in float32 or better.
+    compile : whether to compile the blocks of the network.
     """
 
     steps: int = Field(default=1000, ge=0)
@@ -107,8 +137,6 @@ class TrainingConfig(Config):
     clip: float = Field(default=1.0, gt=0)
     ema: float = Field(default=0.995, ge=0, lt=1)
     mixing: int = Field(default=2, ge=1)
-    condition_dropout: float = Field(default=0.15, ge=0, le=1)
-    parameter_noise: float = Field(default=0.1, ge=0)
     noise_mean: float = -0.4
     noise_std: float = Field(default=1.4, gt=0)
     validate_every: int = Field(default=50, ge=1)
@@ -116,6 +144,8 @@ class TrainingConfig(Config):
     checkpoint_every: int = Field(default=50, ge=1)
     threads: int = Field(default=1, ge=1)
     device: Literal["cpu", "cuda"] = "cpu"
+    precision: Literal["float32", "bfloat16"] = "float32"
+    compile: bool = False
 
 
 Method = Literal["adams-bashforth", "dpm-solver", "heun", "dpm-solver-2s", "ddpm"]
@@ -212,7 +242,7 @@ class GeneratorConfig(Config):
     description : one line for the model card.
     licence : of the weights.
     seed : of weights, data order and noise.
-    mean, residual, network, training, sampling : the parts.
+    condition, mean, residual, network, training, sampling : the parts.
 
     Examples
     --------
@@ -223,6 +253,7 @@ class GeneratorConfig(Config):
     description: str = "Equilibrium states of an ocean model from the parameters of the simulation."
     licence: str = "CC-BY-4.0"
     seed: int = Field(default=0, ge=0)
+    condition: ConditionConfig = ConditionConfig()
     mean: MeanConfig = MeanConfig()
     residual: ResidualConfig = ResidualConfig()
     network: NetworkConfig = NetworkConfig()
@@ -257,8 +288,9 @@ class SavedConfig(Config):
     variables : in channel order.
     parameters : what training saw.
     forcing : names of the forcing profiles that the network reads.
+    ages : years of spin-up of the initial states it was trained on; empty where it takes none.
     training_members : their numbers.
-    amplitude : factor on the residual.
+    amplitude : factor on the residual, for each of what may be given.
     scores : of validation and of cross-validation, by model and metric.
     config : the configuration it was trained with.
     """
@@ -271,8 +303,9 @@ class SavedConfig(Config):
     variables: tuple[str, ...]
     parameters: dict[str, ParameterRange]
     forcing: tuple[str, ...]
+    ages: tuple[float, ...] = ()
     training_members: tuple[int, ...]
-    amplitude: float
+    amplitude: dict[str, float]
     scores: dict[str, Any]
     config: GeneratorConfig
 

@@ -10,12 +10,13 @@ import torch
 from warmstart.errors import UserError
 from warmstart.generator.backbone import UNet
 from warmstart.generator.config import GeneratorConfig, resolve
+from warmstart.generator.denoiser import FLAGS, STATE_FLAGS
 from warmstart.variables import STATE_VARIABLES, VARIABLES
 
 #: Maps that describe the basin to the network (:meth:`warmstart.data.layout.Layout.static_maps`).
 STATIC_MAPS = 5
-#: Forcing profiles of the stores of this package.
-FORCING_PROFILES = 3
+#: Forcing profiles of the stores of this package, and the diffusivities.
+FORCING_PROFILES = 5
 #: Scaled parameters assumed to vary.
 INPUTS = 8
 
@@ -80,7 +81,9 @@ def count(config: GeneratorConfig, shape: tuple[int, int, int]) -> tuple[int, in
 
     levels, rows, columns = shape
     channels = sum(levels if VARIABLES[n].three_d else 1 for n in STATE_VARIABLES)
-    net = config.network
+    net, state = config.network, config.condition.initial_state
+    maps = FORCING_PROFILES + (channels if state else 0)
+    features = INPUTS + (STATE_FLAGS if state else FLAGS)
     saved: dict[int, int] = {}
 
     def keep(tensor: torch.Tensor) -> torch.Tensor:
@@ -91,10 +94,10 @@ def count(config: GeneratorConfig, shape: tuple[int, int, int]) -> tuple[int, in
     held: list[torch.Tensor] = []
     with torch.device("meta"):
         static = torch.empty(STATIC_MAPS, rows, columns)
-        unet = UNet(channels, FORCING_PROFILES, INPUTS, static, net, periodic_x=True)
+        unet = UNet(channels, maps, features, static, net, periodic_x=True)
         inputs = (
-            torch.empty(1, channels, rows, columns), torch.empty(1), torch.empty(1, INPUTS),
-            torch.empty(1, FORCING_PROFILES, rows), torch.ones(1),
+            torch.empty(1, channels, rows, columns), torch.empty(1), torch.empty(1, features),
+            torch.empty(1, maps, rows, columns),
         )  # fmt: skip
         weights = sum(p.numel() for p in unet.parameters())
         own = {id(p.untyped_storage()) for p in unet.parameters()}

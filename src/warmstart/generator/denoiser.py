@@ -11,7 +11,7 @@ residual and can only add to it what the data show.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -21,24 +21,50 @@ from warmstart.generator.backbone import UNet
 from warmstart.generator.residual import Coordinates
 
 
+#: Numbers that the network is told beside the scaled parameters: whether it is told parameters and forcing ...
+FLAGS = 2
+#: ... state and age, the age, and what the mean was given.
+STATE_FLAGS = FLAGS + 5
+
+
 @dataclass(frozen=True)
 class Condition:
-    """What the denoiser is told about each example.
+    """What the network is told about each example.
 
     Attributes
     ----------
     parameters : scaled parameters, ``(batch, parameter)``.
     forcing : standardised forcing profiles, ``(batch, forcing, y)``.
-    given : 1 where they count, 0 where they are dropped, ``(batch,)``.
+    told : 1 where it is told parameters, forcing, state and age, 0 where not, ``(batch, 4)``.
+    given : 1 where the mean was given parameters and state: which residual this is, ``(batch, 2)``.
+    state : initial state, standardised, ``(batch, channel, y, x)``; None for a network that takes none.
+    age : its scaled age, ``(batch,)``.
     """
 
     parameters: Tensor
     forcing: Tensor
+    told: Tensor
     given: Tensor
+    state: Tensor | None = None
+    age: Tensor | None = None
 
     def dropped(self) -> Condition:
-        """The same without a condition."""
-        return Condition(self.parameters, self.forcing, torch.zeros_like(self.given))
+        """The same residual, of which the network is told nothing."""
+        return replace(self, told=torch.zeros_like(self.told))
+
+    def features(self) -> Tensor:
+        """What enters the embedding, ``(batch, feature)``."""
+        parts = [self.parameters * self.told[:, :1], self.told[:, :2]]
+        if self.age is not None:
+            parts += [self.told[:, 2:], (self.age * self.told[:, 3])[:, None], self.given]
+        return torch.cat(parts, 1)
+
+    def maps(self, columns: int) -> Tensor:
+        """What enters as maps, ``(batch, map, y, columns)``: profiles drawn out over x, and the initial state."""
+        profiles = (self.forcing * self.told[:, 1, None, None])[..., None].expand(-1, -1, -1, columns)
+        if self.state is None:
+            return profiles
+        return torch.cat([profiles, self.state * self.told[:, 2, None, None, None]], 1)
 
 
 class Denoiser(nn.Module):
@@ -57,8 +83,8 @@ class Denoiser(nn.Module):
     def __init__(self, net: UNet, coordinates: Coordinates) -> None:
         super().__init__()
         self.net = net
-        layout = coordinates.layout
-        self.register_buffer("mask", torch.as_tensor(layout.mask, dtype=torch.float32), persistent=False)
+        self.layout = layout = coordinates.layout
+        self.register_buffer("mask", torch.as_tensor(coordinates.mask, dtype=torch.float32), persistent=False)
         modes = len(coordinates.basis)
         basis = layout.from_wet(coordinates.basis / math.sqrt(max(modes, 1)))
         analysis = basis * layout.weights * max(modes, 1)
@@ -80,33 +106,15 @@ class Denoiser(nn.Module):
         Same shape and dtype as `z`.
         """
         skip, out, scale = preconditioning(sigma.reshape(-1, *[1] * (z.ndim - 1)))
-        answer = self._network((z * scale).float(), torch.log(sigma).float() / 4, condition)
+        answer = self.answer((z * scale).float(), torch.log(sigma).float() / 4, condition)
         return skip * z + out * answer.to(z.dtype)
 
-    def _network(self, z: Tensor, noise: Tensor, condition: Condition) -> Tensor:
+    def answer(self, z: Tensor, noise: Tensor, condition: Condition) -> Tensor:
         """The network in the coordinates of the latent; land is 0 on the way in and on the way out."""
         maps = torch.einsum("bk,kcyx->bcyx", z, self.basis) if self.modes else z
-        answer = (
-            self.net(maps * self.mask, noise, condition.parameters, condition.forcing, condition.given)
-            * self.mask
-        )
+        answer = self.net(maps * self.mask, noise, condition.features(), condition.maps(maps.shape[-1]))
+        answer = answer * self.mask
         return torch.einsum("bcyx,kcyx->bk", answer, self.analysis) if self.modes else answer
-
-    def loss(self, z: Tensor, sigma: Tensor, noise: Tensor, condition: Condition) -> Tensor:
-        """Weighted denoising loss of each example (Karras et al. 2022, eq. 8): mean square error of F, ``(batch,)``.
-
-        Parameters
-        ----------
-        z : clean latents, ``(batch, *shape)``.
-        sigma : noise level, ``(batch,)``.
-        noise : standard normal, shape of `z`.
-        condition : of the same batch.
-        """
-        level = sigma.reshape(-1, *[1] * (z.ndim - 1))
-        error = (self(z + level * noise, sigma, condition) - z) * torch.sqrt(1 + level**2) / level
-        if self.modes:
-            return error.square().mean(1)
-        return (error.square() * self.mask).sum((1, 2, 3)) / self.mask.sum()
 
 
 def preconditioning(sigma: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,8 @@ from warmstart.errors import UserError
 from warmstart.generator import constraints
 from warmstart.generator.checkpoint import Generator, load
 from warmstart.generator.denoiser import Condition, forcing_profiles
+from warmstart.generator.examples import scaled_age
+from warmstart.generator.objective import expected, one_pass
 from warmstart.generator.sampler import draw, single_thread, solve
 from warmstart.variables import VARIABLES
 
@@ -28,37 +31,44 @@ SAME = 1e-6
 
 def generate(
     generator: Generator | str | Path,
-    parameters: Mapping[str, Any],
+    parameters: Mapping[str, Any] | None = None,
     n: int = 1,
     seed: int = 0,
     output: str | Path | None = None,
     extrapolate: bool = False,
     overwrite: bool = False,
     progress: bool = False,
+    initial: xr.Dataset | str | Path | None = None,
+    age: float | None = None,
 ) -> xr.Dataset:
-    """Generate equilibrium states for one set of parameters.
+    """Generate equilibrium states for one set of parameters, from a state on the way to equilibrium, or from both.
 
     Parameters
     ----------
     generator : folder, name of a shipped one, or a loaded generator.
     parameters : name to number in the units of the parameters table, or text with a unit; what is not given keeps the
-        default of the table, or the training value where the ensemble did not vary it.
+        default of the table, or the training value where the ensemble did not vary it. None gives no parameters: the
+        initial state alone decides (without one, None means the defaults).
     n : number of samples.
     seed : sample i has seed `seed + i`, and depends on nothing else.
     output : states file (NetCDF) to write; None writes none.
     extrapolate : accept parameters outside the training range, with a warning.
     overwrite : whether an existing `output` may be replaced.
     progress : whether to show a progress bar.
+    initial : a state after some years of spin-up, ``(z, y, x)``, on the mesh of the generator: a Dataset or a states file.
+    age : years of spin-up of the initial state; where the file holds several it picks the one of this year. None takes the
+        ``year`` that the file states, or else the age that the state looks like.
 
     Returns
     -------
-    States ``thetao so uo vo zos``, dims ``(sample, z, y, x)``, NaN on land, with ``seed``, the parameters, and what each
-    constraint moved.
+    States ``thetao so uo vo zos``, dims ``(sample, z, y, x)``, NaN on land, with ``seed``, the parameters (if given), and
+    what each constraint moved; attributes say what was given.
 
     Raises
     ------
     UserError
-        If a parameter is unknown, of the wrong unit or out of range, or the output exists.
+        If a parameter is unknown, of the wrong unit or out of range, the initial state is of another mesh, not finite at
+        sea or unlike any of training, or the output exists.
 
     Examples
     --------
@@ -72,12 +82,82 @@ def generate(
     if output is not None:
         files.refuse_existing(output, overwrite)
     loaded = generator if isinstance(generator, Generator) else load(generator)
-    values, outside = request(loaded, parameters, extrapolate)
-    states = sample(loaded, values, range(seed, seed + n), loaded.config.config.residual.model, progress)
-    ds = finish(states, loaded, values, seed, outside)
+    asked = ask(loaded, parameters, initial, age, extrapolate)
+    states = sample(loaded, asked, range(seed, seed + n), loaded.config.config.residual.model, progress)
+    ds = finish(states, loaded, asked, seed)
     if output is not None:
         files.write_dataset(output, ds, loaded.grid, overwrite)
     return ds
+
+
+@dataclass(frozen=True, eq=False)
+class Request:
+    """What a state is asked for with.
+
+    Attributes
+    ----------
+    values : one number for each parameter of the training data, units of the table; None where none are given.
+    initial : initial state ``(wet,)`` in standardised units and its years of spin-up; None where it is not given.
+    outside : what lies out of the range of training, one phrase each.
+    notes : attributes for the file.
+    """
+
+    values: dict[str, float] | None
+    initial: tuple[np.ndarray, float] | None = None
+    outside: tuple[str, ...] = ()
+    notes: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def given(self) -> str:
+        """``parameters``, ``state`` or ``both``."""
+        return "parameters" if self.initial is None else "state" if self.values is None else "both"
+
+    def inputs(self, generator: Generator) -> np.ndarray | None:
+        """Scaled parameters, ``(parameter,)``."""
+        if self.values is None:
+            return None
+        return scaled(self.values, generator.ranges).reshape(len(generator.ranges))
+
+
+def ask(
+    generator: Generator,
+    given: Mapping[str, Any] | None,
+    initial: xr.Dataset | str | Path | None = None,
+    age: float | None = None,
+    extrapolate: bool = False,
+) -> Request:
+    """Complete and check what a state is asked for with.
+
+    Parameters
+    ----------
+    generator : the generator.
+    given, initial, age, extrapolate : as in :func:`generate`.
+
+    Raises
+    ------
+    UserError
+        As in :func:`generate`.
+    """
+    if initial is None:
+        if age is not None:
+            raise UserError("an age was given without the state that has it; give both, or neither")
+        values, outside = request(generator, given or {}, extrapolate)
+        return Request(values, None, tuple(outside))
+    from warmstart.generator.initial import read
+
+    state, years, notes, outside = read(generator, initial, age)
+    if outside and not extrapolate:
+        raise UserError(
+            f"{'; '.join(outside)}. Is it a state of the same configuration? "
+            "Accept an extrapolation with --extrapolate (extrapolate=True)"
+        )
+    for phrase in outside:
+        log.warning("extrapolating: %s", phrase)
+    values = None
+    if given is not None:
+        values, more = request(generator, given, extrapolate)
+        outside = [*outside, *more]
+    return Request(values, (state, years), tuple(outside), notes)
 
 
 def request(
@@ -127,16 +207,16 @@ def request(
 
 
 def sample(
-    generator: Generator, values: Mapping[str, float], seeds: range, model: str, progress: bool = False
+    generator: Generator, asked: Request, seeds: range, model: str, progress: bool = False
 ) -> list[tuple[xr.Dataset, dict[str, float]]]:
     """Draw states one at a time, on one thread, and apply the constraints.
 
     Parameters
     ----------
     generator : the generator.
-    values : its parameters.
+    asked : what with.
     seeds : one a sample.
-    model : ``diffusion``, ``gaussian`` or ``none``.
+    model : as ``residual.model`` of the configuration.
     progress : whether to show a progress bar.
 
     Returns
@@ -145,57 +225,64 @@ def sample(
     """
     states = []
     with single_thread():
-        for field in _tracked(wet_fields(generator, values, seeds, model), len(seeds), progress):
-            states.append(constrained(generator, field))
+        for drawn in _tracked(wet_fields(generator, asked, seeds, model), len(seeds), progress):
+            states.append(constrained(generator, drawn))
     return states
 
 
-def wet_fields(
-    generator: Generator, values: Mapping[str, float], seeds: range, model: str
-) -> Iterator[np.ndarray]:
+def wet_fields(generator: Generator, asked: Request, seeds: range, model: str) -> Iterator[np.ndarray]:
     """Draw standardised states on wet values before any constraint, ``(wet,)`` each; call it on one thread."""
-    inputs = scaled(values, generator.ranges)
-    mean, factor = generator.mean.predict(inputs), amplitude(generator, inputs)
-    condition = _condition(generator, inputs)
+    mean, spread = generator.predict(asked.inputs(generator), asked.initial)
+    law = generator.laws[asked.given]
     for seed in seeds:
         if model == "none":
             yield mean
             continue
-        latent = draw(seed, generator.coordinates.shape)
-        if model == "diffusion":
-            latent = _denoised(generator, latent, condition)
-        yield mean + factor * generator.coordinates.decode(latent.numpy())
+        latent = draw(seed, law.coordinates.shape)
+        if model != "gaussian":
+            latent = _answered(generator, latent, asked, model)
+        # the expected residual has no amplitude to calibrate: it is no noise
+        factor = law.relative(spread) if model == "deterministic" else law.factor(spread)
+        yield mean + factor * law.coordinates.decode(latent.numpy())
 
 
-def amplitude(generator: Generator, inputs: np.ndarray) -> float:
-    """Factor on the residual: calibrated in training, larger where the mean is less certain than it was there."""
-    relative = (
-        generator.mean.spread(inputs) / generator.reference_spread if generator.reference_spread > 0 else 1.0
-    )
-    return generator.config.amplitude * relative
-
-
-def _condition(generator: Generator, inputs: np.ndarray) -> Condition:
-    """What the denoiser is told, as a batch of one."""
-    profiles = forcing_profiles(inputs, generator.forcing)
+def condition(generator: Generator, asked: Request) -> Condition:
+    """What the network is told, as a batch of one."""
+    inputs, layout = asked.inputs(generator), generator.layout
+    known = np.zeros(len(generator.ranges)) if inputs is None else inputs
+    by_parameters, by_state = float(inputs is not None), float(asked.initial is not None)
+    told = [by_parameters, by_parameters, by_state, by_state]
+    state = age = None
+    if generator.spinup is not None:
+        ages = generator.spinup.ages
+        drawn, years = asked.initial or (np.zeros(int(layout.mask.sum())), float(ages[0]))
+        state = torch.as_tensor(layout.from_wet(drawn)[None], dtype=torch.float32)
+        near = np.clip(years, ages[0], ages[-1])
+        age = torch.as_tensor(scaled_age(np.array([near]), ages), dtype=torch.float32)
     return Condition(
-        torch.as_tensor(inputs[None], dtype=torch.float32),
-        torch.as_tensor(profiles[None], dtype=torch.float32),
-        torch.ones(1),
-    )
+        torch.as_tensor(known[None], dtype=torch.float32),
+        torch.as_tensor(forcing_profiles(known, generator.forcing)[None], dtype=torch.float32),
+        torch.tensor([told]), torch.tensor([[by_parameters, by_state]]), state, age,
+    )  # fmt: skip
 
 
-def _denoised(generator: Generator, noise: torch.Tensor, condition: Condition) -> torch.Tensor:
+@torch.no_grad()
+def _answered(generator: Generator, noise: torch.Tensor, asked: Request, model: str) -> torch.Tensor:
     """One latent from one draw of noise."""
     denoiser, sampling = generator.denoiser, generator.config.config.sampling
     if denoiser is None:
-        raise UserError("this generator has no diffusion model: it was trained with another residual")
+        raise UserError("this generator has no network: it was trained with another residual")
+    known = condition(generator, asked)
+    if model == "one-pass":
+        return one_pass(denoiser, noise[None], known)[0]
+    if model == "deterministic":
+        return expected(denoiser, (1, *noise.shape), known)[0].double()
 
     def denoise(z: torch.Tensor, sigma: torch.Tensor) -> torch.Tensor:
-        clean = denoiser(z, sigma, condition)
+        clean = denoiser(z, sigma, known)
         if sampling.guidance == 1:
             return clean
-        free = denoiser(z, sigma, condition.dropped())
+        free = denoiser(z, sigma, known.dropped())
         return free + sampling.guidance * (clean - free)
 
     return solve(denoise, noise[None], sampling)[0]
@@ -210,9 +297,8 @@ def constrained(generator: Generator, field: np.ndarray) -> tuple[xr.Dataset, di
 def finish(
     states: list[tuple[xr.Dataset, dict[str, float]]],
     generator: Generator,
-    values: Mapping[str, float],
+    asked: Request,
     seed: int,
-    outside: list[str],
 ) -> xr.Dataset:
     """Join samples into a states Dataset with parameters, records and provenance.
 
@@ -220,9 +306,8 @@ def finish(
     ----------
     states : from :func:`sample`.
     generator : that drew them.
-    values : its parameters.
+    asked : what with.
     seed : of the first sample.
-    outside : parameters out of range.
 
     Returns
     -------
@@ -232,6 +317,7 @@ def finish(
     ds = ds.assign_coords(
         seed=("sample", np.arange(seed, seed + len(states)), {"long_name": "seed of the sample"})
     )
+    values = asked.values or {}
     ds = parameters.attach(ds, {name: np.full(len(states), v) for name, v in values.items()}, "sample")
     for name, (units, meaning) in constraints.RECORDS.items():
         moved = np.array([record[name] for _, record in states])
@@ -243,28 +329,30 @@ def finish(
         "generator_name": generator.name,
         "grid_fingerprint": config.grid_fingerprint,
     }
-    attrs |= {f"predicted_spread_{name}": s for name, s in spread(generator, values).items()}
-    if outside:
-        attrs["extrapolated"] = "; ".join(outside)
+    attrs |= {f"predicted_spread_{name}": s for name, s in spread(generator, asked).items()}
+    attrs |= {"given": asked.given} | asked.notes
+    if asked.outside:
+        attrs["extrapolated"] = "; ".join(asked.outside)
     return ds.assign_attrs(attrs)
 
 
-def spread(generator: Generator, values: Mapping[str, float]) -> dict[str, float]:
-    """Standard deviation that the generator gives each variable for these parameters.
+def spread(generator: Generator, asked: Request) -> dict[str, float]:
+    """Standard deviation that the generator gives each variable.
 
     Parameters
     ----------
     generator : the generator.
-    values : its parameters.
+    asked : what with.
 
     Returns
     -------
     Root of the volume-weighted mean variance by variable, units of the variables table.
     """
     layout = generator.layout
-    factor = amplitude(generator, scaled(values, generator.ranges))
+    law = generator.laws[asked.given]
+    factor = law.factor(generator.predict(asked.inputs(generator), asked.initial)[1])
     variance = (
-        layout.from_wet(generator.coordinates.variance())
+        layout.from_wet(law.coordinates.variance())
         * (factor * generator.normalizer.std[:, None, None]) ** 2
     )
     means = {

@@ -30,8 +30,12 @@ CANDIDATES = np.array(
         if row[0] + row[1] > 0
     ]
 )
+#: What each model averages over: ridge regression is the linear process, climatology knows no parameters.
+MODELS = {"gaussian-process": CANDIDATES, "ridge": CANDIDATES[CANDIDATES[:, 1] == 0]}
 #: Median and variance of the logarithm of the priors of linear, smooth and noise variance.
 PRIORS = ((0, 1.0, 2.0), (1, 0.3, 4.0), (3, 0.1, 2.0))
+#: Candidates that are less probable than this for every mode are dropped.
+NEGLIGIBLE = 1e-6
 #: Cross-fitting leaves one member out up to so many members, and larger groups beyond.
 FOLDS = 16
 
@@ -69,8 +73,11 @@ class MeanModel:
         mean, variance : ``(mode,)`` each; the variance is that of the process without noise, averaged over the
             candidates, plus the variance of their means.
         """
-        used = self.posterior.max(1) > 1e-6
-        table, posterior = self.candidates[used], self.posterior[used]
+        if not self.inputs.any():
+            # nothing to go by: the mean of the members, and their spread
+            members = len(self.coefficients)
+            return np.zeros(len(self.basis)), (self.coefficients**2).sum(0) * (1 + 1 / members) / max(members - 1, 1)
+        table, posterior = self.candidates, self.posterior
         scale = _scale(self.coefficients)
         gram = _kernel(self.inputs, self.inputs, table) + table[:, 3, None, None] * np.eye(len(self.inputs))
         cross = _kernel(inputs[None], self.inputs, table)[:, 0]
@@ -160,7 +167,13 @@ def eofs(
     return basis, coefficients, (coefficients**2).mean(0)
 
 
-def fit(states: np.ndarray, inputs: np.ndarray, weights: np.ndarray, variance: float = 0.999) -> MeanModel:
+def fit(
+    states: np.ndarray,
+    inputs: np.ndarray,
+    weights: np.ndarray,
+    variance: float = 0.999,
+    model: str = "gaussian-process",
+) -> MeanModel:
     """Fit the mean model to the member means.
 
     Parameters
@@ -169,6 +182,7 @@ def fit(states: np.ndarray, inputs: np.ndarray, weights: np.ndarray, variance: f
     inputs : their scaled parameters, ``(member, parameter)``.
     weights : share of each wet value, ``(wet,)``.
     variance : share of the variance between members that the modes keep.
+    model : ``gaussian-process``, ``ridge`` (linear in the inputs) or ``climatology`` (ignores them).
 
     Returns
     -------
@@ -184,19 +198,26 @@ def fit(states: np.ndarray, inputs: np.ndarray, weights: np.ndarray, variance: f
     """
     offset = states.mean(0)
     basis, coefficients, _ = eofs(states - offset, weights, variance)
-    return MeanModel(
-        offset, basis, coefficients, inputs, CANDIDATES, _posterior(inputs, coefficients, CANDIDATES)
-    )
+    if model == "climatology":
+        inputs = np.zeros_like(inputs)
+    table = MODELS.get(model, CANDIDATES)
+    posterior = _posterior(inputs, coefficients, table)
+    used = posterior.max(1) > NEGLIGIBLE
+    return MeanModel(offset, basis, coefficients, inputs, table[used], posterior[used])
 
 
 def crossfit(
-    states: np.ndarray, inputs: np.ndarray, weights: np.ndarray, variance: float = 0.999
+    states: np.ndarray,
+    inputs: np.ndarray,
+    weights: np.ndarray,
+    variance: float = 0.999,
+    model: str = "gaussian-process",
 ) -> tuple[np.ndarray, np.ndarray]:
     """Predict each training member by a model that has not seen it.
 
     Parameters
     ----------
-    states, inputs, weights, variance : as :func:`fit`.
+    states, inputs, weights, variance, model : as :func:`fit`.
 
     Returns
     -------
@@ -205,9 +226,20 @@ def crossfit(
     """
     members = len(states)
     predictions, spread = np.zeros_like(states), np.zeros(members)
-    for fold in np.array_split(np.arange(members), min(members, FOLDS)):
+    for fold in folds(members):
         rest = np.setdiff1d(np.arange(members), fold)
-        model = fit(states[rest], inputs[rest], weights, variance)
+        fitted = fit(states[rest], inputs[rest], weights, variance, model)
         for i in fold:
-            predictions[i], spread[i] = model.predict(inputs[i]), model.spread(inputs[i])
+            predictions[i], spread[i] = fitted.predict(inputs[i]), fitted.spread(inputs[i])
     return predictions, spread
+
+
+def folds(members: int) -> list[np.ndarray]:
+    """Groups of members that cross-fitting leaves out together.
+
+    Examples
+    --------
+    >>> [fold.tolist() for fold in folds(3)]
+    [[0], [1], [2]]
+    """
+    return np.array_split(np.arange(members), min(members, FOLDS))

@@ -1,9 +1,9 @@
-"""What comes before the network: statistics, mean model, cross-fitted residuals and their coordinates."""
+"""What comes before the network: statistics, mean models, cross-fitted residuals and their coordinates."""
 
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,30 +14,17 @@ from warmstart.data import batches, normalize
 from warmstart.data.batches import Snapshots, scaled
 from warmstart.data.layout import Layout
 from warmstart.errors import UserError
-from warmstart.generator import mean, residual
+from warmstart.generator import mean, residual, transients
 from warmstart.generator.checkpoint import Generator
-from warmstart.generator.config import GeneratorConfig, ParameterRange, SavedConfig
+from warmstart.generator.config import ConditionConfig, GeneratorConfig, ParameterRange, SavedConfig
+from warmstart.generator.examples import Examples
+from warmstart.generator.residual import Law
+from warmstart.generator.spinup import fit_spinup
 
 log = logging.getLogger(__name__)
 
 #: Relative error of the linear map from parameters to forcing profiles above which a warning is given.
 FORCING_TOLERANCE = 0.05
-
-
-@dataclass(frozen=True, eq=False)
-class Examples:
-    """Residuals of one split in the coordinates of the network.
-
-    Attributes
-    ----------
-    latents : ``(sample, *shape)``.
-    inputs : scaled parameters, ``(sample, parameter)``.
-    forcing : standardised profiles, ``(sample, forcing, y)``.
-    """
-
-    latents: np.ndarray
-    inputs: np.ndarray
-    forcing: np.ndarray
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,8 +35,7 @@ class Prepared:
     ----------
     generator : complete but for the network.
     training, validation : snapshots.
-    examples, held_out : their residuals.
-    crossfitted : prediction of each training member by a model that has not seen it, ``(member, wet)``.
+    examples, held_out : their residuals, those of training members by models that have not seen them.
     """
 
     generator: Generator
@@ -57,7 +43,6 @@ class Prepared:
     validation: Snapshots
     examples: Examples
     held_out: Examples
-    crossfitted: np.ndarray
 
 
 def prepare(store: str | Path, config: GeneratorConfig) -> Prepared:
@@ -75,54 +60,143 @@ def prepare(store: str | Path, config: GeneratorConfig) -> Prepared:
     Raises
     ------
     UserError
-        If the store has fewer than two training members.
+        If the store has fewer than two training members, or lacks a parameter or profile that the configuration names.
     """
     ds = batches.open_store(store)
     layout = Layout(files.open_grid(store))
-    training, validation = (batches.read(store, layout, split) for split in ("train", "validation"))
+    training, validation = (
+        _chosen(batches.read(store, layout, split), config.condition, store)
+        for split in ("train", "validation")
+    )
     if len(training.members) < 2:
         raise UserError(
             f"{store} has {len(training.members)} training members with equilibrium states; expected at least 2, "
             "better 10: simulate more members"
         )
     seen = _ranges(training, batches.declared_ranges(ds))
-    ranges = {n: (p.low, p.high) for n, p in seen.items() if p.varies}
+    _require_varied(config.condition, seen, store)
     normalizer = normalize.fit(training.fields, layout)
+    generator, examples = _fit(training, normalizer, seen, store, config)
+    return Prepared(generator, training, validation, examples, held_out(generator, training, validation, store))
+
+
+def _fit(
+    training: Snapshots, normalizer: normalize.Normalizer, seen: dict[str, ParameterRange], store: str | Path,
+    config: GeneratorConfig,
+) -> tuple[Generator, Examples]:  # fmt: skip
+    """Mean models, and the laws of what they leave."""
+    layout, weights = normalizer.layout, normalizer.layout.to_wet(normalizer.layout.weights)
+    ranges = {n: (p.low, p.high) for n, p in seen.items() if p.varies}
     states = layout.to_wet(normalizer.standardise(training.fields))
-    inputs = scaled(training.values, ranges)
-    weights = layout.to_wet(layout.weights)
-    member_states = np.stack([states[training.member == m].mean(0) for m in training.members])
-    member_inputs = training.first(inputs)
-    model = mean.fit(member_states, member_inputs, weights, config.mean.variance)
-    crossfitted, spread = mean.crossfit(member_states, member_inputs, weights, config.mean.variance)
-    reference = float(np.sqrt((spread**2).mean()))
+    inputs = _inputs(training, ranges)
     index = np.searchsorted(training.members, training.member)
-    relative = (spread / reference if reference > 0 else np.ones_like(spread))[index]
-    residuals = (states - crossfitted[index]) / relative[:, None]
-    coordinates = residual.fit(residuals, layout, config.residual)
-    amplitude = config.residual.amplitude
-    if amplitude == "calibrated":
-        amplitude = residual.calibrate(residuals, training.member, layout, config.residual)
-    profiles = _forcing(training, member_inputs)
-    saved = _saved(store, config, layout, seen, training, tuple(training.forcing), amplitude)
-    generator = Generator(saved, layout, normalizer, model, coordinates, reference, profiles, None)
-    return Prepared(
-        generator, training, validation,
-        Examples(coordinates.encode(residuals), inputs, _profiles(training, training)),
-        held_out(generator, training, validation), crossfitted,
-    )  # fmt: skip
+    targets = np.stack([states[training.member == m].mean(0) for m in training.members])
+    options = (config.mean.variance, config.mean.model)
+    model = mean.fit(targets, inputs, weights, *options)
+    crossfitted, spread = mean.crossfit(targets, inputs, weights, *options)
+    means, spreads = {"parameters": crossfitted[None]}, {"parameters": spread[None]}
+    spinup, ages, initial = None, np.zeros(0), np.zeros((0, *targets.shape))
+    if config.condition.initial_state and config.mean.model != "climatology":
+        ages, initial = transients.initial_states(store, normalizer, "train", training.members)
+        if len(ages):
+            unconditional = (targets.sum(0) - targets) / (len(targets) - 1)
+            bases = {"state": unconditional, "both": crossfitted}
+            spinup, predictions, increments = fit_spinup(
+                targets, initial, ages, inputs, bases, layout, *options
+            )
+            means, spreads = means | predictions, spreads | increments
+    references = {given: float(np.sqrt((s**2).mean())) for given, s in spreads.items()}
+    relative = {g: s / references[g] if references[g] > 0 else np.ones_like(s) for g, s in spreads.items()}
+    examples = Examples(
+        states, index, inputs, training.first(_profiles(training, training)), ages, initial, means, relative
+    )
+    laws = _laws(examples, layout, references, config)
+    saved = _saved(store, config, layout, seen, training, tuple(training.forcing), ages, laws)
+    profiles = _forcing(training, inputs)
+    return Generator(saved, layout, normalizer, model, spinup, laws, profiles, None), examples
 
 
-def held_out(generator: Generator, training: Snapshots, validation: Snapshots) -> Examples:
-    """Residuals of the validation members about the mean model of the training members."""
-    inputs = scaled(validation.values, generator.ranges)
-    states = generator.layout.to_wet(generator.normalizer.standardise(validation.fields))
-    latents = np.zeros((len(validation), *generator.coordinates.shape))
-    for i, (state, x) in enumerate(zip(states, inputs, strict=True)):
-        reference = generator.reference_spread
-        relative = generator.mean.spread(x) / reference if reference > 0 else 1.0
-        latents[i] = generator.coordinates.encode((state - generator.mean.predict(x)) / max(relative, 1e-6))
-    return Examples(latents, inputs, _profiles(validation, training))
+def _laws(
+    examples: Examples, layout: Layout, references: dict[str, float], config: GeneratorConfig
+) -> dict[str, Law]:
+    """Coordinates and amplitude of the residual for each of what may be given."""
+    coordinates = residual.fit({g: examples.residuals(g) for g in examples.means}, layout, config.residual)
+    laws = {}
+    for given, found in coordinates.items():
+        amplitude = config.residual.amplitude
+        if amplitude == "calibrated":
+            amplitude = residual.calibrate(examples.member_residuals(given), layout, config.residual)
+        laws[given] = Law(found, references[given], amplitude)
+    return laws
+
+
+def held_out(
+    generator: Generator, training: Snapshots, validation: Snapshots, store: str | Path
+) -> Examples:
+    """Residuals of the validation members about the mean models of the training members."""
+    layout, normalizer = generator.layout, generator.normalizer
+    states = layout.to_wet(normalizer.standardise(validation.fields))
+    members = validation.members
+    inputs = _inputs(validation, generator.ranges)
+    ages, initial = np.zeros(0), np.zeros((0, len(members), states.shape[1]))
+    if generator.spinup is not None:
+        ages = generator.spinup.ages
+        initial = transients.initial_states(store, normalizer, "validation", members, ages)[1]
+    means, relative = {}, {}
+    for given, law in generator.laws.items():
+        if given != "parameters" and not len(initial):
+            continue  # these members hold no transients
+        shape = (1 if given == "parameters" else len(ages), len(members))
+        means[given], relative[given] = np.zeros((*shape, states.shape[1])), np.ones(shape)
+        for a, m in np.ndindex(shape):
+            state = None if given == "parameters" else (initial[a, m], float(ages[a]))
+            known = None if given == "state" else inputs[m]
+            means[given][a, m], spread = generator.predict(known, state)
+            relative[given][a, m] = law.relative(spread)
+    index = np.searchsorted(members, validation.member)
+    profiles = validation.first(_profiles(validation, training))
+    return Examples(states, index, inputs, profiles, ages, initial, means, relative)
+
+
+def _chosen(snapshots: Snapshots, condition: ConditionConfig, store: str | Path) -> Snapshots:
+    """The snapshots with the parameters and profiles that the configuration names."""
+    values, forcing = snapshots.values, snapshots.forcing
+    for what, names, held in (
+        ("parameters", condition.parameters, values),
+        ("forcing", condition.forcing, forcing),
+    ):
+        missing = [n for n in names or () if n not in held]
+        if missing:
+            raise UserError(
+                f"condition.{what} names {', '.join(missing)}, which {store} does not hold; "
+                f"it holds {', '.join(held) or 'none'}"
+            )
+    if condition.parameters is not None:
+        # a profile of the forcing tells the parameter that made it
+        values = {n: values[n] for n in condition.parameters}
+        forcing = forcing if condition.parameters else {}
+    if condition.forcing is not None:
+        forcing = {n: snapshots.forcing[n] for n in condition.forcing}
+    return replace(snapshots, values=values, forcing=forcing)
+
+
+def _inputs(snapshots: Snapshots, ranges: dict[str, tuple[float, float]]) -> np.ndarray:
+    """Scaled parameters of each member, ``(member, parameter)``."""
+    if not ranges:
+        return np.zeros((len(snapshots.members), 0))
+    return snapshots.first(scaled(snapshots.values, ranges))
+
+
+def _require_varied(
+    condition: ConditionConfig, seen: dict[str, ParameterRange], store: str | Path
+) -> None:
+    """Refuse a named parameter that is the same in all members: nothing can be learned of it."""
+    same = [n for n in condition.parameters or () if not seen[n].varies]
+    if same:
+        raise UserError(
+            f"condition.parameters names {', '.join(same)}, the same in all training members of {store}; "
+            "leave it out, or simulate members that vary it"
+        )
 
 
 def _ranges(training: Snapshots, declared: dict[str, tuple[float, float]]) -> dict[str, ParameterRange]:
@@ -141,7 +215,8 @@ def _ranges(training: Snapshots, declared: dict[str, tuple[float, float]]) -> di
 
 def _statistics(training: Snapshots) -> dict[str, tuple[float, float]]:
     """Mean and standard deviation of each forcing profile over the training members."""
-    return {n: (float(v.mean()), float(v.std()) or 1.0) for n, v in training.forcing.items()}
+    found = {n: (float(v.mean()), float(v.std())) for n, v in training.forcing.items()}
+    return {n: (m, s if s > 1e-9 * abs(m) else 1.0) for n, (m, s) in found.items()}
 
 
 def _profiles(snapshots: Snapshots, training: Snapshots) -> np.ndarray:
@@ -168,7 +243,7 @@ def _forcing(training: Snapshots, inputs: np.ndarray) -> np.ndarray:
 
 def _saved(
     store: str | Path, config: GeneratorConfig, layout: Layout, seen: dict[str, ParameterRange],
-    training: Snapshots, forcing: tuple[str, ...], amplitude: float,
+    training: Snapshots, forcing: tuple[str, ...], ages: np.ndarray, laws: dict[str, Law],
 ) -> SavedConfig:  # fmt: skip
     """The configuration to store, without scores."""
     origin: dict[str, Any] = {
@@ -188,7 +263,8 @@ def _saved(
     return SavedConfig(
         warmstart_version=provenance["warmstart_version"], created=provenance["created"], store=origin,
         grid_fingerprint=layout.grid.fingerprint, variables=layout.variables, parameters=seen, forcing=forcing,
-        training_members=tuple(int(m) for m in training.members), amplitude=float(amplitude), scores={}, config=config,
+        ages=tuple(float(a) for a in ages), training_members=tuple(int(m) for m in training.members),
+        amplitude={given: float(law.amplitude) for given, law in laws.items()}, scores={}, config=config,
     )  # fmt: skip
 
 

@@ -1,12 +1,18 @@
-"""train: a store of states becomes a generator; the same command continues an interrupted training, bit for bit."""
+"""train: a store of states becomes a generator; the same command continues an interrupted training, bit for bit.
+
+On one process, or on several::
+
+    warmstart train states.zarr examples/dino-4deg.yaml -o generator
+    torchrun --standalone --nproc-per-node=4 -m warmstart train states.zarr examples/dino-4deg.yaml -o generator
+"""
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
 import json
-import logging
 import math
+import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -14,27 +20,23 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
 from warmstart import files
-from warmstart.data.batches import mix
 from warmstart.errors import UserError
-from warmstart.generator import card, checkpoint
+from warmstart.generator import card, checkpoint, resume
 from warmstart.generator.checkpoint import Generator
 from warmstart.generator.config import GeneratorConfig, TrainingConfig, resolve
 from warmstart.generator.denoiser import Condition, Denoiser
-from warmstart.generator.prepare import Examples, Prepared, prepare
+from warmstart.generator.examples import TOLD, Batch, collate, everything, rows
+from warmstart.generator.objective import Objective
+from warmstart.generator.prepare import Prepared, prepare
+from warmstart.generator.resume import LOG, State
 from warmstart.generator.sampler import single_thread
+from warmstart.generator.team import Team, team
 
-log = logging.getLogger(__name__)
-
-#: Draws of noise a validation snapshot is scored with.
-VALIDATION_DRAWS = 16
-STATE, LOG = "state.safetensors", "train.jsonl"
-#: Numbers of the state of a training.
-COUNTERS = ("step", "best_step", "best_loss", "stale", "last_loss", "validation_loss")
+#: Draws of noise a validation example is scored with.
+DRAWS = {"diffusion": 8, "one-pass": 4, "deterministic": 1}
 
 
 def train(
@@ -77,16 +79,32 @@ def train(
     files.refuse_existing(output, overwrite)
     if not output.parent.is_dir():
         raise UserError(f"cannot write {output}: the folder {output.parent} does not exist; make it first")
-    with single_thread():
-        # one thread: the sums, and with them the weights, are the same on every machine load and after every restart
-        prepared = prepare(store, resolved)
-    work = _claim(output, prepared, overwrite)
-    generator = prepared.generator
-    fitted: dict[str, float | None] = {}
-    if resolved.residual.model == "diffusion":
-        denoiser, fitted = _fit(prepared, work, progress)
-        generator = dataclasses.replace(generator, denoiser=denoiser)
-    scores = card.evaluate(generator, prepared) | ({"denoising": fitted} if fitted else {})
+    _require_device(resolved.training.device)
+    with team(resolved.training.device, resolved.training.batch) as members:
+        with single_thread():
+            # one thread: the sums, and with them the weights, are the same on every machine load and after every restart
+            prepared = prepare(store, resolved)
+        work = output.with_name(f".{output.name}.training")
+        if members.leads:
+            _claim(work, prepared, overwrite)
+        members.wait()
+        generator = prepared.generator
+        fitted: dict[str, float | None] = {}
+        if resolved.residual.has_network:
+            denoiser, fitted = _fit(prepared, work, progress, members)
+            generator = dataclasses.replace(generator, denoiser=denoiser)
+        if members.leads:
+            _finish(generator, prepared, fitted, work, output, overwrite)
+        members.wait()
+    return checkpoint.load(output)
+
+
+def _finish(
+    generator: Generator, prepared: Prepared, fitted: dict[str, float | None], work: Path, output: Path,
+    overwrite: bool,
+) -> None:  # fmt: skip
+    """Score the generator and write its folder."""
+    scores = card.evaluate(generator, prepared) | ({"network": fitted} if fitted else {})
     generator = dataclasses.replace(generator, config=generator.config.model_copy(update={"scores": scores}))
     with files.replacing(output, overwrite) as temporary:
         temporary.mkdir()
@@ -95,12 +113,15 @@ def train(
         if (work / LOG).exists():
             shutil.copyfile(work / LOG, temporary / LOG)
     shutil.rmtree(work)
-    return checkpoint.load(output)
 
 
-def _claim(output: Path, prepared: Prepared, overwrite: bool) -> Path:
-    """The folder of the unfinished training: continue one of the same request, refuse or replace another."""
-    work = output.with_name(f".{output.name}.training")
+def _require_device(device: str) -> None:
+    if device == "cuda" and not torch.cuda.is_available():
+        raise UserError("training.device is cuda, but PyTorch sees no GPU here; set training.device=cpu")
+
+
+def _claim(work: Path, prepared: Prepared, overwrite: bool) -> None:
+    """Make the folder of the unfinished training: continue one of the same request, refuse or replace another."""
     saved = prepared.generator.config
     request = {
         "config": saved.config.model_dump(mode="json"),
@@ -118,91 +139,80 @@ def _claim(output: Path, prepared: Prepared, overwrite: bool) -> Path:
         shutil.rmtree(work)
     work.mkdir(exist_ok=True)
     note.write_text(json.dumps({"hash": wanted, **request}, indent=1))
-    return work
 
 
-@dataclasses.dataclass
-class _State:
-    """Everything that changes while training."""
-
-    denoiser: Denoiser
-    optimiser: torch.optim.AdamW
-    average: dict[str, Tensor]
-    best: dict[str, Tensor]
-    step: int = 0
-    best_step: int = 0
-    best_loss: float | None = None
-    stale: int = 0
-    last_loss: float = 0.0
-    validation_loss: float | None = None
-
-
-def _fit(prepared: Prepared, work: Path, progress: bool) -> tuple[Denoiser, dict[str, float | None]]:
+def _fit(
+    prepared: Prepared, work: Path, progress: bool, team: Team
+) -> tuple[Denoiser, dict[str, float | None]]:
     """Train the network until its steps are done or validation stops improving; returns the best average."""
     config = prepared.generator.config.config
     settings = config.training
-    with _threads(settings.threads), _bar(settings.steps, progress) as show:
-        state = _initial(prepared, config)
-        _restore(state, work)
-        normal = _validate(
-            state, prepared.held_out, config, {n: torch.zeros_like(v) for n, v in state.average.items()}
-        )
+    with _threads(settings.threads), _bar(settings.steps, progress and team.leads) as show:
+        state = _initial(prepared, config, team)
+        resume.restore(state, work)
+        team.wait()
+        objective = _objective(state, prepared, config)
+        step = team.wrap(objective)
+        nothing = {n: torch.zeros_like(v) for n, v in state.average.items()}
+        normal = _validate(state, objective, prepared, nothing)
         if state.step == 0:
             # the network that answers 0 is the Gaussian residual: what does not beat it is not kept
             state.best_loss = normal
-        with (work / LOG).open("a") as lines:
+        with (work / LOG).open("a") if team.leads else open(os.devnull, "a") as lines:
             while state.step < settings.steps and not (
                 settings.patience and state.stale >= settings.patience
             ):
-                _advance(state, prepared.examples, config)
+                _advance(state, step, prepared, team)
                 if state.step % settings.validate_every == 0 or state.step == settings.steps:
-                    _judge(state, prepared, config)
+                    _judge(state, objective, prepared)
                     lines.write(json.dumps(_line(state, settings)) + "\n")
                     lines.flush()
-                if state.step % settings.checkpoint_every == 0:
-                    _keep(state, work)
-                show(state.step, f"loss {state.last_loss:.3f}")
-        _keep(state, work)
+                if team.leads and state.step % settings.checkpoint_every == 0:
+                    resume.keep(state, work)
+                show(state.step, _text(state))
+        if team.leads:
+            resume.keep(state, work)
     held_out = normal is not None
     state.denoiser.net.load_state_dict(state.best if held_out else state.average)
     state.denoiser.cpu().eval()
     chosen = state.best_step if held_out else state.step
-    return state.denoiser, {
-        "gaussian": normal,
-        "diffusion": state.best_loss,
-        "best_step": chosen,
-        "steps": state.step,
-    }
+    return state.denoiser, {"gaussian": normal, "network": state.best_loss, "best_step": chosen, "steps": state.step}
 
 
-def _initial(prepared: Prepared, config: GeneratorConfig) -> _State:
+def _initial(prepared: Prepared, config: GeneratorConfig, team: Team) -> State:
     """The state before the first step."""
-    generator = prepared.generator
+    generator, settings = prepared.generator, config.training
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
-        denoiser = checkpoint.build_denoiser(
-            config, generator.coordinates, len(generator.config.forcing), len(generator.config.inputs)
-        ).to(config.training.device)
-    optimiser = torch.optim.AdamW(denoiser.net.parameters(), weight_decay=config.training.weight_decay)
+        denoiser = checkpoint.build_denoiser(generator.config, generator.coordinates).to(team.device(settings.device))
+    if settings.precision == "bfloat16" or settings.compile:
+        denoiser.net.accelerate(bfloat16=settings.precision == "bfloat16", compiled=settings.compile)
+    optimiser = torch.optim.AdamW(denoiser.net.parameters(), weight_decay=settings.weight_decay)
     average = {n: v.detach().clone() for n, v in denoiser.net.state_dict().items()}
-    return _State(denoiser, optimiser, average, {n: v.clone() for n, v in average.items()})
+    return State(denoiser, optimiser, average, {n: v.clone() for n, v in average.items()})
 
 
-def _advance(state: _State, examples: Examples, config: GeneratorConfig) -> None:
+def _objective(state: State, prepared: Prepared, config: GeneratorConfig) -> Objective:
+    """What the network is trained to, on its device."""
+    device = next(state.denoiser.parameters()).device
+    return Objective(state.denoiser, prepared.generator.coordinates, config.residual.model).to(device)
+
+
+def _advance(state: State, objective: torch.nn.Module, prepared: Prepared, team: Team) -> None:
     """One optimiser step; everything random in it derives from the seed and the number of the step."""
-    settings, device = config.training, config.training.device
+    config = prepared.generator.config.config
+    settings, examples = config.training, prepared.examples
     draw = np.random.default_rng([config.seed, 1, state.step])
-    latents, leading = mix(examples.latents, draw, settings.batch, settings.mixing)
-    inputs = examples.inputs[leading]
-    inputs = inputs + settings.parameter_noise * draw.standard_normal(inputs.shape)
-    given = (draw.random(settings.batch) >= settings.condition_dropout).astype("float32")
+    chosen = rows(examples, draw, settings.batch, settings.mixing)
     sigma = np.exp(settings.noise_mean + settings.noise_std * draw.standard_normal(settings.batch))
-    z, level, noise, condition = _tensors(
-        latents, sigma, draw.standard_normal(latents.shape), inputs, examples.forcing[leading], given, device
-    )
+    told = (draw.random((settings.batch, len(TOLD))) >= config.condition.dropout).astype("float64")
+    noise = draw.standard_normal((2, settings.batch, *prepared.generator.coordinates.shape))
+    jitter = config.condition.parameter_noise * draw.standard_normal((settings.batch, examples.inputs.shape[1]))
+    batch = collate(examples, chosen, prepared.generator.all_coordinates, sigma, noise, told)
+    batch = dataclasses.replace(batch, inputs=batch.inputs + jitter).part(team.rank, team.world)
     for group in state.optimiser.param_groups:
         group["lr"] = _rate(state.step, settings)
-    loss = state.denoiser.loss(z, level, noise, condition).mean()
+    loss = objective(*_tensors(batch, state.denoiser)).mean()
     state.optimiser.zero_grad(set_to_none=True)
     loss.backward()
     torch.nn.utils.clip_grad_norm_(state.denoiser.net.parameters(), settings.clip, error_if_nonfinite=True)
@@ -211,19 +221,21 @@ def _advance(state: _State, examples: Examples, config: GeneratorConfig) -> None
     for name, value in state.denoiser.net.state_dict().items():
         state.average[name].lerp_(value, 1 - decay)
     state.step += 1
-    state.last_loss = float(loss.detach())
+    state.last_loss = team.mean(loss.detach())
 
 
-def _tensors(
-    latents: np.ndarray, sigma: np.ndarray, noise: np.ndarray, inputs: np.ndarray, forcing: np.ndarray,
-    given: np.ndarray, device: str,
-) -> tuple[Tensor, Tensor, Tensor, Condition]:  # fmt: skip
-    """Arrays of one batch as float32 tensors."""
-    z, level, eps, x, profiles, flag = (
-        torch.as_tensor(a, dtype=torch.float32, device=device)
-        for a in (latents, sigma, noise, inputs, forcing, given)
-    )
-    return z, level, eps, Condition(x, profiles, flag)
+def _tensors(batch: Batch, denoiser: Denoiser) -> tuple[Tensor, Tensor, Tensor, Tensor, Condition]:
+    """A batch as float32 tensors on the device of the network."""
+    device = next(denoiser.parameters()).device
+
+    def to(array: np.ndarray) -> Tensor:
+        return torch.as_tensor(array, dtype=torch.float32, device=device)
+
+    state = age = None
+    if batch.state.shape[1]:
+        state, age = to(denoiser.layout.from_wet(batch.state)), to(batch.age)
+    condition = Condition(to(batch.inputs), to(batch.forcing), to(batch.told), to(batch.given), state, age)
+    return to(batch.latents), to(batch.scale), to(batch.sigma), to(batch.noise), condition
 
 
 def _rate(step: int, settings: TrainingConfig) -> float:
@@ -236,33 +248,34 @@ def _rate(step: int, settings: TrainingConfig) -> float:
 
 @torch.no_grad()
 def _validate(
-    state: _State, held_out: Examples, config: GeneratorConfig, weights: dict[str, Tensor]
+    state: State, objective: Objective, prepared: Prepared, weights: dict[str, Tensor]
 ) -> float | None:
-    """Denoising loss on the validation members, the same noise every time; None without any."""
-    if not len(held_out.latents):
+    """Loss on the validation members, the same noise every time; None without any."""
+    held_out, config = prepared.held_out, prepared.generator.config.config
+    if not len(held_out):
         return None
-    draw = np.random.default_rng([config.seed, 2])
     settings, losses = config.training, []
+    draw = np.random.default_rng([config.seed, 2])
     raw = {n: v.clone() for n, v in state.denoiser.net.state_dict().items()}
     state.denoiser.net.load_state_dict(weights)
-    # the same quantiles of the noise level for every snapshot: fewer draws then say as much
-    quantiles = (np.arange(VALIDATION_DRAWS) + 0.5) / VALIDATION_DRAWS
+    # the same quantiles of the noise level for every example: fewer draws then say as much
+    draws = DRAWS[config.residual.model]
     normal = torch.distributions.Normal(settings.noise_mean, settings.noise_std)
-    sigma = np.exp(normal.icdf(torch.as_tensor(quantiles)).numpy())
-    for z, x, profiles in zip(held_out.latents, held_out.inputs, held_out.forcing, strict=True):
-        latents, inputs, forcing = (np.repeat(a[None], VALIDATION_DRAWS, 0) for a in (z, x, profiles))
-        noise = draw.standard_normal(latents.shape)
-        latent, level, eps, condition = _tensors(
-            latents, sigma, noise, inputs, forcing, np.ones(VALIDATION_DRAWS), settings.device
+    quantiles = (torch.arange(draws, dtype=torch.float64) + 0.5) / draws
+    sigma = np.exp(normal.icdf(quantiles).numpy())
+    for row in everything(held_out):
+        noise = draw.standard_normal((2, draws, *prepared.generator.coordinates.shape))
+        batch = collate(
+            held_out, [row] * draws, prepared.generator.all_coordinates, sigma, noise, np.ones((draws, len(TOLD)))
         )
-        losses.append(float(state.denoiser.loss(latent, level, eps, condition).mean()))
+        losses.append(float(objective(*_tensors(batch, state.denoiser)).mean()))
     state.denoiser.net.load_state_dict(raw)
     return float(np.mean(losses))
 
 
-def _judge(state: _State, prepared: Prepared, config: GeneratorConfig) -> None:
+def _judge(state: State, objective: Objective, prepared: Prepared) -> None:
     """Validate the running average and remember it if it is the best so far."""
-    state.validation_loss = loss = _validate(state, prepared.held_out, config, state.average)
+    state.validation_loss = loss = _validate(state, objective, prepared, state.average)
     if loss is None:
         return
     state.stale += 1
@@ -271,66 +284,19 @@ def _judge(state: _State, prepared: Prepared, config: GeneratorConfig) -> None:
         state.best = {n: v.clone() for n, v in state.average.items()}
 
 
-def _line(state: _State, settings: TrainingConfig) -> dict[str, Any]:
+def _text(state: State) -> str:
+    """The live line of progress."""
+    held_out = "" if state.validation_loss is None else f" validation {state.validation_loss:.4f}"
+    best = f" best {state.best_loss:.4f} at {state.best_step}" if state.best_loss is not None else ""
+    return f"loss {state.last_loss:.4f}{held_out}{best}"
+
+
+def _line(state: State, settings: TrainingConfig) -> dict[str, Any]:
     """One line of the log."""
     return {
         "step": state.step, "loss": state.last_loss, "learning_rate": _rate(state.step - 1, settings),
         "validation_loss": state.validation_loss, "best_step": state.best_step,
     }  # fmt: skip
-
-
-def _keep(state: _State, work: Path) -> None:
-    """Write the whole state of the training, in one file, by renaming."""
-    tensors: dict[str, Tensor] = {f"raw.{n}": v for n, v in state.denoiser.net.state_dict().items()}
-    tensors |= {f"average.{n}": v for n, v in state.average.items()}
-    tensors |= {f"best.{n}": v for n, v in state.best.items()}
-    for name, parameter in state.denoiser.net.named_parameters():
-        tensors |= {f"optimiser.{name}.{key}": v for key, v in state.optimiser.state[parameter].items()}
-    counters = {k: getattr(state, k) for k in COUNTERS}
-    temporary = work / f"{STATE}.tmp"
-    save_file(
-        {n: v.detach().cpu().contiguous() for n, v in tensors.items()},
-        temporary,
-        {"counters": json.dumps(counters)},
-    )
-    temporary.replace(work / STATE)
-
-
-def _restore(state: _State, work: Path) -> None:
-    """Take up the state that an interrupted training left, and cut its log back to it."""
-    path = work / STATE
-    if not path.exists():
-        (work / LOG).unlink(missing_ok=True)
-        return
-    device = next(state.denoiser.parameters()).device
-    try:
-        with safe_open(path, framework="pt") as stored:
-            tensors = {name: stored.get_tensor(name).to(device) for name in stored.keys()}  # noqa: SIM118 (no dict)
-            counters = json.loads(stored.metadata()["counters"])
-    except (SafetensorError, OSError, KeyError, ValueError) as error:
-        raise UserError(f"cannot read {path}: {error}; delete {work} to train from the start") from error
-
-    def part(prefix: str) -> dict[str, Tensor]:
-        return {n.removeprefix(prefix): v for n, v in tensors.items() if n.startswith(prefix)}
-
-    state.denoiser.net.load_state_dict(part("raw."))
-    state.average, state.best = part("average."), part("best.")
-    for name, parameter in state.denoiser.net.named_parameters():
-        kept = part(f"optimiser.{name}.")
-        if kept:
-            # AdamW keeps its count on the CPU
-            state.optimiser.state[parameter] = {k: v.cpu() if k == "step" else v for k, v in kept.items()}
-    for key, value in counters.items():
-        setattr(state, key, value)
-    kept_lines = []
-    for line in (work / LOG).read_text().splitlines() if (work / LOG).exists() else []:
-        with contextlib.suppress(
-            json.JSONDecodeError
-        ):  # the line that was being written when the training was killed
-            if json.loads(line)["step"] <= state.step:
-                kept_lines.append(line)
-    (work / LOG).write_text("".join(f"{line}\n" for line in kept_lines))
-    log.info("continuing at step %d", state.step)
 
 
 @contextlib.contextmanager

@@ -1,0 +1,100 @@
+"""The state of a training on disk: one file, written by renaming, from which the same command continues bit for bit."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import logging
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from warmstart.errors import UserError
+from warmstart.generator.denoiser import Denoiser
+
+log = logging.getLogger(__name__)
+
+STATE, LOG = "state.safetensors", "train.jsonl"
+#: Numbers of the state of a training.
+COUNTERS = ("step", "best_step", "best_loss", "stale", "last_loss", "validation_loss")
+
+
+@dataclasses.dataclass
+class State:
+    """Everything that changes while training. Random numbers derive from the seed and the step: they need no state.
+
+    Attributes
+    ----------
+    denoiser, optimiser : the network and AdamW.
+    average, best : running average of the weights, and the one that validated best.
+    step, best_step, best_loss, stale, last_loss, validation_loss : where the training is.
+    """
+
+    denoiser: Denoiser
+    optimiser: torch.optim.AdamW
+    average: dict[str, Tensor]
+    best: dict[str, Tensor]
+    step: int = 0
+    best_step: int = 0
+    best_loss: float | None = None
+    stale: int = 0
+    last_loss: float = 0.0
+    validation_loss: float | None = None
+
+
+def keep(state: State, work: Path) -> None:
+    """Write the whole state of the training, in one file, by renaming."""
+    tensors: dict[str, Tensor] = {f"raw.{n}": v for n, v in state.denoiser.net.state_dict().items()}
+    tensors |= {f"average.{n}": v for n, v in state.average.items()}
+    tensors |= {f"best.{n}": v for n, v in state.best.items()}
+    for name, parameter in state.denoiser.net.named_parameters():
+        tensors |= {f"optimiser.{name}.{key}": v for key, v in state.optimiser.state[parameter].items()}
+    counters = {k: getattr(state, k) for k in COUNTERS}
+    temporary = work / f"{STATE}.tmp"
+    save_file(
+        {n: v.detach().cpu().contiguous() for n, v in tensors.items()},
+        temporary,
+        {"counters": json.dumps(counters)},
+    )
+    temporary.replace(work / STATE)
+
+
+def restore(state: State, work: Path) -> None:
+    """Take up the state that an interrupted training left, and cut its log back to it."""
+    path = work / STATE
+    if not path.exists():
+        (work / LOG).unlink(missing_ok=True)
+        return
+    device = next(state.denoiser.parameters()).device
+    try:
+        with safe_open(path, framework="pt") as stored:
+            tensors = {name: stored.get_tensor(name).to(device) for name in stored.keys()}  # noqa: SIM118 (no dict)
+            counters = json.loads(stored.metadata()["counters"])
+    except (SafetensorError, OSError, KeyError, ValueError) as error:
+        raise UserError(f"cannot read {path}: {error}; delete {work} to train from the start") from error
+
+    def part(prefix: str) -> dict[str, Tensor]:
+        return {n.removeprefix(prefix): v for n, v in tensors.items() if n.startswith(prefix)}
+
+    state.denoiser.net.load_state_dict(part("raw."))
+    state.average, state.best = part("average."), part("best.")
+    for name, parameter in state.denoiser.net.named_parameters():
+        kept = part(f"optimiser.{name}.")
+        if kept:
+            # AdamW keeps its count on the CPU
+            state.optimiser.state[parameter] = {k: v.cpu() if k == "step" else v for k, v in kept.items()}
+    for key, value in counters.items():
+        setattr(state, key, value)
+    kept_lines = []
+    for line in (work / LOG).read_text().splitlines() if (work / LOG).exists() else []:
+        with contextlib.suppress(
+            json.JSONDecodeError
+        ):  # the line that was being written when the training was killed
+            if json.loads(line)["step"] <= state.step:
+                kept_lines.append(line)
+    (work / LOG).write_text("".join(f"{line}\n" for line in kept_lines))
+    log.info("continuing at step %d", state.step)
