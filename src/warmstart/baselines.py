@@ -202,9 +202,7 @@ def _claim(output: str | Path | None, overwrite: bool) -> None:
         files.refuse_existing(output, overwrite)
 
 
-def _written(
-    ds: xr.Dataset, name: str, grid: Grid, output: str | Path | None, overwrite: bool
-) -> xr.Dataset:
+def _written(ds: xr.Dataset, name: str, grid: Grid, output: str | Path | None, overwrite: bool) -> xr.Dataset:
     """Label the states as a baseline's and write them."""
     spreads = [a for a in ds.attrs if a.startswith("predicted_spread_")]
     ds = ds.assign_attrs(baseline=name)

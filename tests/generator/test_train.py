@@ -8,7 +8,6 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-import torch
 import xarray as xr
 import yaml
 
@@ -129,7 +128,7 @@ def test_maps_themselves_can_be_diffused(ensemble_store, tmp_path):
     assert np.isfinite(generate(made, {}).thetao).sum() == (made.grid.tmask > 0).sum()
 
 
-def learn(model):
+def learn(model, steps):
     """Losses of a few steps on two residuals that differ in their sign."""
     config = resolve(
         {
@@ -155,22 +154,22 @@ def learn(model):
     state = loop._initial(prepared, config, alone)
     objective = loop._objective(state, prepared, config)
     losses = []
-    for _ in range(120):
+    for _ in range(steps):
         loop._advance(state, objective, prepared, alone)
         losses.append(state.last_loss)
     return losses
 
 
-@pytest.mark.parametrize("model, share", [("diffusion", 0.7), ("one-pass", 0.9)])
-def test_the_loss_falls_when_the_residuals_have_structure(model, share):
+@pytest.mark.parametrize("model, steps, share", [("diffusion", 120, 0.8), ("one-pass", 250, 0.93)])
+def test_the_loss_falls_when_the_residuals_have_structure(model, steps, share):
     """Residuals with two values only: a network that learns nothing keeps the loss of the normal law."""
-    losses = learn(model)
-    assert np.mean(losses[-30:]) < share * np.mean(losses[:5])
+    losses = learn(model, steps)
+    assert np.mean(losses[-steps // 3 :]) < share * np.mean(losses[:5])
 
 
 def test_a_deterministic_network_can_not_know_the_sign():
     """Of two equally likely residuals the expected one is 0: the loss stays that of the answer 0."""
-    losses = learn("deterministic")
+    losses = learn("deterministic", 40)
     assert np.mean(losses[-30:]) == pytest.approx(np.mean(losses[:5]), rel=0.3)
 
 

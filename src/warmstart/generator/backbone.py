@@ -7,8 +7,10 @@ Large grids enter through a space-to-depth stem, and a block of attention at the
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import math
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -103,7 +105,7 @@ class UNet(nn.Module):
         """
         embedding = self.embed(torch.cat([_waves(noise), features], 1))
         maps = torch.cat([x, maps, self.static.expand(len(x), -1, -1, -1)], 1)
-        with torch.autocast(x.device.type, torch.bfloat16, enabled=self.precision == torch.bfloat16):
+        with _mixed(x.device.type, self.precision):
             h = self.stem(self._pack(maps))
             h = self._body(h, embedding)
             h = self.head(activate(self.norm(h)))
@@ -194,6 +196,11 @@ def _enlarge(h: Tensor, stride: tuple[int, int], like: Tensor) -> Tensor:
     """Repeat each cell `stride` times in (y, x), cut to the size of `like`."""
     h = functional.interpolate(h, scale_factor=(float(stride[0]), float(stride[1])))
     return h[:, :, : like.shape[2], : like.shape[3]]
+
+
+def _mixed(device: str, precision: torch.dtype) -> contextlib.AbstractContextManager[Any]:
+    """Mixed precision where it is asked for; counting on torch's meta device knows none."""
+    return torch.autocast(device, precision) if precision != torch.float32 else contextlib.nullcontext()
 
 
 def _waves(noise: Tensor) -> Tensor:

@@ -119,7 +119,10 @@ def _forecasts(
     ages = prepared.held_out.ages
     if "both" in prepared.held_out.means:
         index = int(np.abs(np.log(ages / YOUNG)).argmin())
-        start, name = (prepared.held_out.initial[index, position], float(ages[index])), f"state of year {ages[index]:g}"
+        start, name = (
+            (prepared.held_out.initial[index, position], float(ages[index])),
+            f"state of year {ages[index]:g}",
+        )
         forecasts[f"{OWN[model]}, {name} alone"] = _ensemble(generator, Request(None, start), model)
         forecasts[f"{OWN[model]}, {name} too"] = _ensemble(generator, Request(values, start), model)
     return forecasts

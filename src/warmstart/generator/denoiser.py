@@ -20,7 +20,6 @@ from torch import Tensor, nn
 from warmstart.generator.backbone import UNet
 from warmstart.generator.residual import Coordinates
 
-
 #: Numbers that the network is told beside the scaled parameters: whether it is told parameters and forcing ...
 FLAGS = 2
 #: ... state and age, the age, and what the mean was given.

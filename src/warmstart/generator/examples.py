@@ -186,7 +186,7 @@ def scaled_age(years: np.ndarray, ages: np.ndarray) -> np.ndarray:
 
     Examples
     --------
-    >>> scaled_age(np.array([10.0, 1000.0]), np.array([10.0, 1000.0])).tolist()
+    >>> scaled_age(np.array([10.0, 1000.0]), np.array([10.0, 1000.0])).round(9).tolist()
     [-0.5, 0.5]
     """
     span = np.log(ages[-1] / ages[0]) or 1.0

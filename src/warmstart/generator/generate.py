@@ -141,8 +141,8 @@ def ask(
     if initial is None:
         if age is not None:
             raise UserError("an age was given without the state that has it; give both, or neither")
-        values, outside = request(generator, given or {}, extrapolate)
-        return Request(values, None, tuple(outside))
+        complete, beyond = request(generator, given or {}, extrapolate)
+        return Request(complete, None, tuple(beyond))
     from warmstart.generator.initial import read
 
     state, years, notes, outside = read(generator, initial, age)
@@ -352,8 +352,7 @@ def spread(generator: Generator, asked: Request) -> dict[str, float]:
     law = generator.laws[asked.given]
     factor = law.factor(generator.predict(asked.inputs(generator), asked.initial)[1])
     variance = (
-        layout.from_wet(law.coordinates.variance())
-        * (factor * generator.normalizer.std[:, None, None]) ** 2
+        layout.from_wet(law.coordinates.variance()) * (factor * generator.normalizer.std[:, None, None]) ** 2
     )
     means = {
         n: (variance * layout.weights)[c].sum() / layout.weights[c].sum() for n, c in layout.slices.items()

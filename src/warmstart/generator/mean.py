@@ -76,7 +76,9 @@ class MeanModel:
         if not self.inputs.any():
             # nothing to go by: the mean of the members, and their spread
             members = len(self.coefficients)
-            return np.zeros(len(self.basis)), (self.coefficients**2).sum(0) * (1 + 1 / members) / max(members - 1, 1)
+            return np.zeros(len(self.basis)), (self.coefficients**2).sum(0) * (1 + 1 / members) / max(
+                members - 1, 1
+            )
         table, posterior = self.candidates, self.posterior
         scale = _scale(self.coefficients)
         gram = _kernel(self.inputs, self.inputs, table) + table[:, 3, None, None] * np.eye(len(self.inputs))

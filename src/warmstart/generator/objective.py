@@ -27,7 +27,9 @@ class Objective(nn.Module):
         self.denoiser, self.model = denoiser, model
         layout = coordinates.layout
         share = layout.to_wet(layout.weights) if len(coordinates.basis) else _map_weights(coordinates)
-        self.register_buffer("synthesis", torch.as_tensor(coordinates.basis, dtype=torch.float32), persistent=False)
+        self.register_buffer(
+            "synthesis", torch.as_tensor(coordinates.basis, dtype=torch.float32), persistent=False
+        )
         self.register_buffer("weights", torch.as_tensor(share, dtype=torch.float32), persistent=False)
 
     def forward(self, z: Tensor, scale: Tensor, sigma: Tensor, noise: Tensor, condition: Condition) -> Tensor:
@@ -98,7 +100,9 @@ def one_pass(denoiser: Denoiser, noise: Tensor, condition: Condition) -> Tensor:
     noise : standard normal, ``(batch, *shape)``.
     condition : of the same batch.
     """
-    return noise + denoiser.answer(noise.float(), torch.zeros(len(noise), device=noise.device), condition).to(noise.dtype)
+    return noise + denoiser.answer(noise.float(), torch.zeros(len(noise), device=noise.device), condition).to(
+        noise.dtype
+    )
 
 
 def expected(denoiser: Denoiser, shape: torch.Size | tuple[int, ...], condition: Condition) -> Tensor:

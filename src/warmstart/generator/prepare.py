@@ -77,7 +77,9 @@ def prepare(store: str | Path, config: GeneratorConfig) -> Prepared:
     _require_varied(config.condition, seen, store)
     normalizer = normalize.fit(training.fields, layout)
     generator, examples = _fit(training, normalizer, seen, store, config)
-    return Prepared(generator, training, validation, examples, held_out(generator, training, validation, store))
+    return Prepared(
+        generator, training, validation, examples, held_out(generator, training, validation, store)
+    )
 
 
 def _fit(
@@ -130,9 +132,7 @@ def _laws(
     return laws
 
 
-def held_out(
-    generator: Generator, training: Snapshots, validation: Snapshots, store: str | Path
-) -> Examples:
+def held_out(generator: Generator, training: Snapshots, validation: Snapshots, store: str | Path) -> Examples:
     """Residuals of the validation members about the mean models of the training members."""
     layout, normalizer = generator.layout, generator.normalizer
     states = layout.to_wet(normalizer.standardise(validation.fields))
@@ -187,9 +187,7 @@ def _inputs(snapshots: Snapshots, ranges: dict[str, tuple[float, float]]) -> np.
     return snapshots.first(scaled(snapshots.values, ranges))
 
 
-def _require_varied(
-    condition: ConditionConfig, seen: dict[str, ParameterRange], store: str | Path
-) -> None:
+def _require_varied(condition: ConditionConfig, seen: dict[str, ParameterRange], store: str | Path) -> None:
     """Refuse a named parameter that is the same in all members: nothing can be learned of it."""
     same = [n for n in condition.parameters or () if not seen[n].varies]
     if same:

@@ -138,8 +138,7 @@ def fit(
     pooled = np.concatenate([r / max(float(np.sqrt((r**2).mean())), 1e-12) for r in residuals.values()])
     nothing = np.zeros((0, pooled.shape[-1]))
     if config.coordinates == "eof":
-        basis, _, kept = eofs(pooled, layout.to_wet(layout.weights), config.variance)
-        basis = basis[: config.modes]
+        basis = eofs(pooled, layout.to_wet(layout.weights), config.variance)[0][: config.modes]
         some = Coordinates(layout, basis, np.ones(len(basis)))
     else:
         rotation = _vertical_modes(pooled, layout) if config.coordinates == "vertical" else None

@@ -188,16 +188,23 @@ def fit_spinup(
     spreads : by case, ``(age, member)``.
     """
     members, cases = len(equilibrium), tuple(bases)
-    raw = {case: np.zeros((len(ages), members, len(CORRECTIONS), equilibrium.shape[1]), "float32") for case in cases}
+    raw = {
+        case: np.zeros((len(ages), members, len(CORRECTIONS), equilibrium.shape[1]), "float32")
+        for case in cases
+    }
     spreads = {case: np.zeros((len(ages), members)) for case in cases}
     for fold in folds(members):
         rest = np.setdiff1d(np.arange(members), fold)
-        part = _fit(equilibrium[rest], transients[:, rest], ages, inputs[rest], cases, layout, variance, model)
+        part = _fit(
+            equilibrium[rest], transients[:, rest], ages, inputs[rest], cases, layout, variance, model
+        )
         for case in cases:
             for a, fitted in enumerate(part.models[case]):
                 for i in fold:
                     x = inputs[i] if case == "both" else inputs[i, :0]
-                    raw[case][a, i], spreads[case][a, i] = part.corrections(fitted, bases[case][i], x, transients[a, i])
+                    raw[case][a, i], spreads[case][a, i] = part.corrections(
+                        fitted, bases[case][i], x, transients[a, i]
+                    )
     whole = _fit(equilibrium, transients, ages, inputs, cases, layout, variance, model)
     predictions, models = {}, {}
     for case in cases:
@@ -212,7 +219,9 @@ def fit_spinup(
                 for i in fold:
                     predictions[case][a, i] = combine(bases[case][i], raw[case][a, i], weights, layout)
             final = stack(raw[case][a], residual, layout)
-            stacked.append(AgeModel(fitted.expected, fitted.increment, fitted.joint, fitted.centre, fitted.scale, final))
+            stacked.append(
+                AgeModel(fitted.expected, fitted.increment, fitted.joint, fitted.centre, fitted.scale, final)
+            )
         models[case] = tuple(stacked)
     return (
         SpinupModel(layout, whole.ages, whole.centre, whole.basis, whole.features, models, whole.age),
@@ -247,8 +256,10 @@ def _fit(
                     fit(states[a], x, ones, variance, model),
                     fit(target - states[a], known, ones, variance, model),
                     fit(target, known, ones, variance, model),
-                    centres[a], float(scales[a]), np.zeros((len(CORRECTIONS), layout.shape[0])),
-                )  # fmt: skip
+                    centres[a],
+                    float(scales[a]),
+                    np.zeros((len(CORRECTIONS), layout.shape[0])),
+                )
             )
         models[case] = tuple(fitted)
     logs = np.repeat(np.log(ages), transients.shape[1])[:, None]

@@ -52,9 +52,7 @@ def flatten_spinup(model: SpinupModel) -> dict[str, np.ndarray]:
     return arrays
 
 
-def read_spinup(
-    arrays: Mapping[str, np.ndarray], layout: Layout, ages: tuple[float, ...]
-) -> SpinupModel:
+def read_spinup(arrays: Mapping[str, np.ndarray], layout: Layout, ages: tuple[float, ...]) -> SpinupModel:
     """The inverse of :func:`flatten_spinup`.
 
     Raises
@@ -65,7 +63,9 @@ def read_spinup(
     models = {
         given: tuple(
             AgeModel(
-                *(read_mean(arrays, f"spinup.{given}.{i}.{name}") for name in PROCESSES),
+                read_mean(arrays, f"spinup.{given}.{i}.expected"),
+                read_mean(arrays, f"spinup.{given}.{i}.increment"),
+                read_mean(arrays, f"spinup.{given}.{i}.joint"),
                 arrays[f"spinup.{given}.{i}.features_centre"],
                 float(arrays[f"spinup.{given}.{i}.features_scale"][0]),
                 arrays[f"spinup.{given}.{i}.weights"],

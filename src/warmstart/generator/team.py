@@ -15,7 +15,7 @@ from warmstart.errors import UserError
 
 @dataclass(frozen=True)
 class Team:
-    """This process among those that train together; all of them draw the same batch and each works on its part.
+    """A process among those that train together; all of them draw the same batch and each works on its part.
 
     Attributes
     ----------
@@ -75,7 +75,9 @@ def team(device: str, batch: int) -> Iterator[Team]:
     ...     alone.world
     1
     """
-    rank, world, local = (int(os.environ.get(n, d)) for n, d in (("RANK", 0), ("WORLD_SIZE", 1), ("LOCAL_RANK", 0)))
+    rank, world, local = (
+        int(os.environ.get(n, d)) for n, d in (("RANK", 0), ("WORLD_SIZE", 1), ("LOCAL_RANK", 0))
+    )
     if world == 1:
         yield Team()
         return

@@ -176,7 +176,12 @@ def _fit(
     state.denoiser.net.load_state_dict(state.best if held_out else state.average)
     state.denoiser.cpu().eval()
     chosen = state.best_step if held_out else state.step
-    return state.denoiser, {"gaussian": normal, "network": state.best_loss, "best_step": chosen, "steps": state.step}
+    return state.denoiser, {
+        "gaussian": normal,
+        "network": state.best_loss,
+        "best_step": chosen,
+        "steps": state.step,
+    }
 
 
 def _initial(prepared: Prepared, config: GeneratorConfig, team: Team) -> State:
@@ -184,7 +189,9 @@ def _initial(prepared: Prepared, config: GeneratorConfig, team: Team) -> State:
     generator, settings = prepared.generator, config.training
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
-        denoiser = checkpoint.build_denoiser(generator.config, generator.coordinates).to(team.device(settings.device))
+        denoiser = checkpoint.build_denoiser(generator.config, generator.coordinates).to(
+            team.device(settings.device)
+        )
     if settings.precision == "bfloat16" or settings.compile:
         denoiser.net.accelerate(bfloat16=settings.precision == "bfloat16", compiled=settings.compile)
     optimiser = torch.optim.AdamW(denoiser.net.parameters(), weight_decay=settings.weight_decay)
@@ -207,7 +214,9 @@ def _advance(state: State, objective: torch.nn.Module, prepared: Prepared, team:
     sigma = np.exp(settings.noise_mean + settings.noise_std * draw.standard_normal(settings.batch))
     told = (draw.random((settings.batch, len(TOLD))) >= config.condition.dropout).astype("float64")
     noise = draw.standard_normal((2, settings.batch, *prepared.generator.coordinates.shape))
-    jitter = config.condition.parameter_noise * draw.standard_normal((settings.batch, examples.inputs.shape[1]))
+    jitter = config.condition.parameter_noise * draw.standard_normal(
+        (settings.batch, examples.inputs.shape[1])
+    )
     batch = collate(examples, chosen, prepared.generator.all_coordinates, sigma, noise, told)
     batch = dataclasses.replace(batch, inputs=batch.inputs + jitter).part(team.rank, team.world)
     for group in state.optimiser.param_groups:
@@ -266,7 +275,12 @@ def _validate(
     for row in everything(held_out):
         noise = draw.standard_normal((2, draws, *prepared.generator.coordinates.shape))
         batch = collate(
-            held_out, [row] * draws, prepared.generator.all_coordinates, sigma, noise, np.ones((draws, len(TOLD)))
+            held_out,
+            [row] * draws,
+            prepared.generator.all_coordinates,
+            sigma,
+            noise,
+            np.ones((draws, len(TOLD))),
         )
         losses.append(float(objective(*_tensors(batch, state.denoiser)).mean()))
     state.denoiser.net.load_state_dict(raw)

@@ -48,7 +48,8 @@ def initial_states(
     if len(lacking) or (ages is None and len(members) < FEWEST):
         if len(lacking) < len(members):
             log.warning(
-                "no initial state is learned from: members %s hold no transient with its year", lacking.tolist()
+                "no initial state is learned from: members %s hold no transient with its year",
+                lacking.tolist(),
             )
         return np.zeros(0) if ages is None else ages, nothing
     states = layout.to_wet(normalizer.standardise(found.fields[usable]))
