@@ -10,6 +10,9 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
+#: Whose versions a result depends on.
+PACKAGES = ("veros", "jax", "jaxlib", "numpy", "scipy", "torch", "azula", "diffusers", "nvidia-physicsnemo")
+
 
 def describe(script: str) -> dict[str, object]:
     """Command, commit, machine and versions, for the JSON of a result."""
@@ -26,10 +29,15 @@ def describe(script: str) -> dict[str, object]:
         "commit": commit.stdout.strip(),
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "machine": f"{cpu}, {os.cpu_count()} cores, {platform.system()} {platform.machine()}",
-        "versions": {
-            name: importlib.metadata.version(name) for name in ("veros", "jax", "jaxlib", "numpy", "scipy")
-        },
+        "versions": {name: _version(name) for name in PACKAGES if _version(name)},
     }
+
+
+def _version(name: str) -> str | None:
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return None
 
 
 def _cpu_lines() -> list[str]:
