@@ -300,17 +300,19 @@ def info(
 @app.command()
 def plan(
     config: Annotated[Path, typer.Argument(help="Training configuration (YAML).")],
-    shape: Annotated[tuple[int, int, int], typer.Option(help="Levels, rows and columns of the grid.")] = (
-        18,
-        49,
-        13,
-    ),
+    shape: Annotated[
+        tuple[int, int, int] | None,
+        typer.Option(
+            help="Levels, rows and columns of the grid, where the configuration names none or another."
+        ),
+    ] = None,
+    gpu_memory: Annotated[float, typer.Option("--gpu-memory", help="Memory of the GPU [GB].")] = 80.0,
 ) -> None:
-    """Count what a generator would cost on a grid: parameters, FLOPs and memory, without allocating them."""
+    """Count what a generator would cost on a grid, without allocating it, and say whether a GPU trains and samples it."""
     from warmstart.generator.cost import cost
 
-    for label, value in cost(config, shape).items():
-        typer.echo(f"{label:<40} {value}")
+    for label, value in cost(config, shape, gpu_memory).items():
+        typer.echo(f"{label:<46} {value}")
 
 
 @app.command()

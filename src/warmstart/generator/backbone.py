@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.utils.checkpoint import checkpoint
 
 from warmstart.errors import UserError
 from warmstart.generator.config import NetworkConfig
@@ -57,7 +58,7 @@ class UNet(nn.Module):
                 f"network.patch is {self.patch}, which does not divide the {self.columns} columns of a periodic basin; "
                 "choose a divisor, or 1"
             )
-        self.precision = torch.float32
+        self.precision, self.recompute = torch.float32, config.recompute
         widths, embedding, cell, whole = config.widths, config.embedding, self.patch**2, config.halve == "all"
         self.blocks = config.blocks if isinstance(config.blocks, tuple) else (config.blocks,) * len(widths)
         self.strides = strides(-(-self.columns // self.patch), len(widths) - 1, odd=whole)
@@ -129,6 +130,12 @@ class UNet(nn.Module):
                 block.compile(dynamic=False)
         return self
 
+    def _run(self, block: nn.Module, *inputs: Tensor) -> Tensor:
+        """A block, kept whole or to be computed again."""
+        if self.recompute and torch.is_grad_enabled():
+            return checkpoint(block, *inputs, use_reentrant=False)
+        return block(*inputs)
+
     def _pack(self, maps: Tensor) -> Tensor:
         """Gather each `patch` x `patch` cells into channels: space to depth."""
         maps = functional.pad(maps, (0, self.fill[1], 0, self.fill[0]))
@@ -156,7 +163,7 @@ class UNet(nn.Module):
         bottom = len(self.strides)
         for level in range(bottom + 1):
             for block in down[level]:
-                h = block(h, static[level], embedding)
+                h = self._run(block, h, static[level], embedding)
             if level < bottom:
                 kept.append(h)
                 h = self.shrink[level](h)
@@ -167,7 +174,7 @@ class UNet(nn.Module):
                 skip = kept.pop()
                 h = torch.cat([self.grow[level](_enlarge(h, self.strides[level], skip)), skip], 1)
             for block in up[level]:
-                h = block(h, static[level], embedding)
+                h = self._run(block, h, static[level], embedding)
         return h
 
 
