@@ -175,7 +175,7 @@ def test_a_deterministic_network_can_not_know_the_sign():
 
 def test_counted_parameters_are_those_of_the_network(generator):
     saved = generator.config
-    counted = count(saved.config, generator.grid.shape)[0]
+    counted = count(saved.config, generator.grid.shape).parameters
     real = sum(p.numel() for p in generator.denoiser.net.parameters())
     per_input = saved.config.network.embedding  # the count assumes 8 inputs and 5 profiles
     per_profile = 9 * saved.config.network.widths[0]
@@ -187,6 +187,7 @@ def test_counted_parameters_are_those_of_the_network(generator):
     [
         ({"sets": ["training.stepz=3"]}, "stepz"),
         ({"sets": ["residual.model=magic"]}, "residual.model"),
+        ({"sets": ["shape=[18, 49, 13]"]}, r"mesh of \(5, 14, 9\) levels.*is for \(18, 49, 13\)"),
         ({"store": "missing.zarr"}, "does not exist"),
         ({"output": "no-such-folder/generator"}, "does not exist"),
     ],

@@ -60,10 +60,16 @@ def prepare(store: str | Path, config: GeneratorConfig) -> Prepared:
     Raises
     ------
     UserError
-        If the store has fewer than two training members, or lacks a parameter or profile that the configuration names.
+        If the store has fewer than two training members, lacks a parameter or profile that the configuration
+        names, or has a mesh of another shape.
     """
     ds = batches.open_store(store)
     layout = Layout(files.open_grid(store))
+    if config.shape not in (None, layout.grid.shape):
+        raise UserError(
+            f"{store} has a mesh of {layout.grid.shape} levels, rows and columns; the configuration is for {config.shape}. "
+            "Train with the configuration of that mesh, or change 'shape'"
+        )
     training, validation = (
         _chosen(batches.read(store, layout, split), config.condition, store)
         for split in ("train", "validation")
