@@ -1,8 +1,9 @@
 import numpy as np
 import pytest
 import xarray as xr
+import yaml
 
-from warmstart.engine.verdict import is_stationary, judge, trend
+from warmstart.engine.verdict import is_stationary, judge, trend, trend_interval, years_until
 from warmstart.errors import UserError
 
 YEARS = np.arange(0.0, 601.0)
@@ -70,3 +71,81 @@ def test_the_standard_error_counts_independent_values_only():
 def test_a_series_without_deep_temperature_is_refused():
     with pytest.raises(UserError, match="thetao_deep"):
         judge(series(4.0).drop_vars("thetao_deep"))
+
+
+def test_the_interval_covers_the_true_drift_as_often_as_it_says():
+    """Two hundred years of red noise on a trend: 95 % of the intervals hold the trend (within sampling)."""
+    rng, held = np.random.default_rng(1), 0
+    for _ in range(300):
+        noise = rng.normal(size=201)
+        for i in range(1, 201):
+            noise[i] += 0.5 * noise[i - 1]
+        _, (low, high) = trend_interval(YEARS[:201], 4.0 + 2e-4 * YEARS[:201] + 0.003 * noise)
+        held += low <= 2e-4 <= high
+    assert 0.90 <= held / 300 <= 0.99
+
+
+def test_a_curved_approach_is_no_noise():
+    """Without chance the interval is narrow however bent the approach is."""
+    low, high = judge(series(4.0 - np.exp(-YEARS / 200.0))).interval
+    assert high - low < 0.005
+
+
+def test_the_e_folding_time_is_found_through_noise():
+    noise = 0.002 * np.random.default_rng(2).normal(size=YEARS.size)
+    found = judge(series(4.0 - np.exp(-YEARS / 150.0) + noise)).approach
+    assert found.years == pytest.approx(150.0, rel=0.1)
+    assert found.interval[0] < 150.0 < found.interval[1]
+    assert found.limit == pytest.approx(4.0, abs=0.01)
+
+
+@pytest.mark.parametrize(
+    ("deep", "why"),
+    [
+        (4.0 + 0.001 * YEARS, "longer than the 300 years"),
+        (4.0 - np.exp(-YEARS / 3000.0), "longer than the 300 years"),
+        (4.0 + 0.01 * np.sin(YEARS), "varies more than it drifts"),
+        (np.where(YEARS == 5, np.nan, 4.0), "not finite"),
+    ],
+)
+def test_where_there_is_no_e_folding_time_the_reason_is_said(deep, why):
+    found = judge(series(deep)).approach
+    assert np.isnan(found.years)
+    assert why in str(found)
+
+
+def test_the_variability_is_that_about_the_trend():
+    found = judge(series(4.0 + 1e-4 * YEARS, 150.0 + 6.0 * np.sqrt(2) * np.sin(2 * np.pi * YEARS / 4.5)))
+    assert found.variability["channel_transport"] == pytest.approx(6.0, rel=0.02)
+    assert found.variability["thetao_deep"] == pytest.approx(0.0, abs=1e-9)
+
+
+def test_a_shift_between_two_stretches_is_no_drift():
+    """An extrapolated ocean is judged from where it was put, and not before it has run long enough."""
+    ds = series(np.where(YEARS <= 450, 4.0, 5.0))
+    assert judge(ds).verdict == "drifting"
+    ds["stretch"] = ("time", (YEARS > 450).astype(int))
+    assert (judge(ds).verdict, judge(ds).years) == ("equilibrium", 149.0)
+    assert judge(ds.isel(time=slice(0, 480))).verdict == "drifting"
+    assert years_until(ds, "equilibrium") == 200.0
+
+
+def test_years_until_is_nan_for_a_run_that_never_came_near():
+    ds = series(4.0 + 0.01 * YEARS)
+    assert np.isnan(years_until(ds, "near"))
+    assert years_until(series(4.0 + 3e-4 * YEARS), "near") == 200.0
+
+
+def test_a_cell_of_a_tenth_of_a_sverdrup_is_not_held_to_a_thousandth():
+    ds = series(4.0).assign(overturning_abyssal=("time", -0.5 - 5e-4 * YEARS))
+    assert judge(ds).verdict == "equilibrium"
+    assert judge(ds.assign(overturning_abyssal=("time", -0.5 - 2e-3 * YEARS))).moving == (
+        "overturning_abyssal",
+    )
+
+
+def test_what_is_written_is_what_netcdf_and_yaml_can_hold(tmp_path):
+    found = judge(series(4.0, years=np.arange(49.0)))
+    xr.Dataset(attrs=found.attributes()).to_netcdf(tmp_path / "a.nc")
+    assert yaml.safe_load(yaml.safe_dump(found.summary()))["efolding_years"] is None
+    assert "drifting" in str(found)

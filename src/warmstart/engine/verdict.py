@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 import xarray as xr
+from scipy.special import ndtri, stdtrit
 
+from warmstart.engine.approach import Approach, approach, independent_values
 from warmstart.errors import UserError
 
 WINDOW_YEARS = 200.0  #: the trend is taken over the last so many years
@@ -14,7 +18,10 @@ SHORTEST_YEARS = 50.0  #: a shorter series cannot show an equilibrium
 EQUILIBRIUM_DRIFT = 0.01  #: [K/century]
 NEAR_DRIFT = 0.05  #: [K/century]
 STATIONARY_PERCENT = 1.0  #: trend of a transport that counts as none [% of its mean a century]
+STATIONARY_SVERDRUP = 0.1  #: and the least that counts as one, for cells of a Sverdrup or less [Sv/century]
+CONFIDENCE = 0.95  #: of intervals, and of the transports being stationary all together
 TRANSPORTS = ("channel_transport", "overturning_north", "overturning_abyssal")
+UNITS = {"thetao_deep": "K", **dict.fromkeys(TRANSPORTS, "Sv")}
 
 
 @dataclass(frozen=True)
@@ -27,28 +34,76 @@ class Verdict:
     verdict : ``"equilibrium"``, ``"near"`` or ``"drifting"``.
     years : length of the window that was looked at [years].
     moving : transports that still have a trend.
+    interval : 95 % confidence interval of the drift [K/century].
+    variability : standard deviation about a smooth trend, of the deep temperature [K] and of each transport [Sv].
+    approach : e-folding of the way there.
     """
 
     drift: float
     verdict: str
     years: float
     moving: tuple[str, ...]
+    interval: tuple[float, float] = (math.nan, math.nan)
+    variability: dict[str, float] = field(default_factory=dict)
+    approach: Approach = field(default_factory=Approach)
+
+    def attributes(self) -> dict[str, Any]:
+        """Attributes for a file: numbers and text only."""
+        found = {
+            "drift_K_per_century": self.drift,
+            "drift_interval_K_per_century": list(self.interval),
+            "drift_window_years": self.years,
+            "verdict": self.verdict,
+            "moving_transports": " ".join(self.moving),
+            "efolding_years": self.approach.years,
+            "efolding_interval_years": list(self.approach.interval),
+            "efolding_note": self.approach.note,
+            "thetao_deep_limit_degC": self.approach.limit,
+        }
+        return found | {f"variability_{name}_{UNITS[name]}": std for name, std in self.variability.items()}
+
+    def summary(self) -> dict[str, Any]:
+        """The attributes for YAML: None where there is no number."""
+        return {name: _known(value) for name, value in self.attributes().items()}
+
+    def __str__(self) -> str:
+        """Say it in a few lines."""
+        low, high = self.interval
+        moving = ", ".join(self.moving).replace("_", " ") or "none"
+        spread = ", ".join(f"{n.replace('_', ' ')} {s:.3g} {UNITS[n]}" for n, s in self.variability.items())
+        return "\n".join(
+            [
+                f"{self.verdict}: the ocean below 2000 m drifts by {self.drift:+.4f} K/century "
+                f"(95 %: {low:+.4f} to {high:+.4f}) over the last {self.years:g} years",
+                f"transports with a trend: {moving}",
+                f"year-to-year standard deviation: {spread or 'unknown'}",
+                f"approach: {self.approach}",
+            ]
+        )
+
+
+def _known(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_known(v) for v in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def judge(series: xr.Dataset) -> Verdict:
     """Judge the end of a run from its time series.
 
-    Equilibrium: deep temperature drifts by less than 0.01 K/century and every transport is stationary (its trend is
-    within two standard errors, or below 1 % of its mean a century). Near: below 0.05 K/century. Anything else,
-    and any series shorter than 50 years, is drifting.
+    Equilibrium: deep temperature drifts by less than 0.01 K/century and every transport is stationary (its trend is not
+    significant, all transports together at 95 %, or below 1 % of its mean or 0.1 Sv a century). Near: below 0.05
+    K/century. Anything else, and any series shorter than 50 years, is drifting.
 
     Parameters
     ----------
-    series : dims ``(time,)``, coordinate ``year`` [years], ``thetao_deep`` [degC] and the transports [Sv].
+    series : dims ``(time,)``, coordinate ``year`` [years], ``thetao_deep`` [degC] and the transports [Sv]. A variable
+        ``stretch`` numbers uninterrupted stretches of running; only the last one is looked at, because a shift of the
+        state between two is no drift.
 
     Returns
     -------
-    Drift and verdict over the last 200 years.
+    Drift, its interval, variability and verdict over the last 200 years, and the e-folding of the way there.
 
     Raises
     ------
@@ -66,31 +121,85 @@ def judge(series: xr.Dataset) -> Verdict:
         raise UserError(
             f"the series holds no {' and no '.join(missing)}; expected a series.nc that an engine wrote"
         )
-    year = np.asarray(series["year"].values, dtype="float64")
+    series = _last_stretch(series)
+    found = _judge_end(series)
+    deep = np.asarray(series["thetao_deep"].values, "float64")
+    return replace(found, approach=approach(np.asarray(series["year"].values, "float64"), deep))
+
+
+def years_until(series: xr.Dataset, verdict: str) -> float:
+    """Find the model years after which a run could have been ended with a verdict.
+
+    Parameters
+    ----------
+    series : as for :func:`judge`.
+    verdict : ``"near"``, which an equilibrium is too, or ``"equilibrium"``.
+
+    Returns
+    -------
+    First year, of those every decade, at which the 200 years before it had that verdict [years]; NaN if none had. The
+    window begins again with each stretch.
+
+    Raises
+    ------
+    UserError
+        As :func:`judge`.
+
+    Examples
+    --------
+    >>> years = np.arange(800.0)
+    >>> deep = ("time", np.minimum(0.001 * years, 0.3))
+    >>> years_until(xr.Dataset({"thetao_deep": deep}, {"year": ("time", years)}), "equilibrium")
+    470.0
+    """
+    enough = ("equilibrium",) if verdict == "equilibrium" else ("near", "equilibrium")
+    years = np.asarray(series["year"].values, "float64")
+    for year in years[(years % 10 == 0) & (years >= years[0] + WINDOW_YEARS)] if years.size else ():
+        part = _last_stretch(series.isel(time=np.flatnonzero(years <= year)))
+        end = _judge_end(part)
+        if end.years >= WINDOW_YEARS - 1.0 and end.verdict in enough:
+            return float(year)
+    return math.nan
+
+
+def _judge_end(series: xr.Dataset) -> Verdict:
+    """The verdict of the last 200 years, without the approach."""
+    year = np.asarray(series["year"].values, "float64")
     last = year >= year[-1] - WINDOW_YEARS if year.size else np.zeros(0, bool)
     year = year[last]
     if year.size < 3:
-        return Verdict(float("nan"), "drifting", float(np.ptp(year)) if year.size else 0.0, ())
-    length = float(np.ptp(year))
-    drift = 100.0 * trend(year, np.asarray(series["thetao_deep"].values[last], dtype="float64"))[0]
-    transports = {
-        name: np.asarray(series[name].values[last], "float64") for name in TRANSPORTS if name in series
-    }
-    moving = tuple(name for name, values in transports.items() if not is_stationary(year, values))
+        return Verdict(math.nan, "drifting", float(np.ptp(year)) if year.size else 0.0, ())
+    names = ("thetao_deep", *(n for n in TRANSPORTS if n in series))
+    columns = {name: np.asarray(series[name].values[last], "float64") for name in names}
+    drift, interval = trend_interval(year, columns["thetao_deep"])
+    drift, length = 100.0 * drift, float(np.ptp(year))
+    moving = tuple(
+        n for n in names[1:] if not is_stationary(year, columns[n], len(names) - 1, STATIONARY_SVERDRUP)
+    )
     if length < SHORTEST_YEARS or not abs(drift) < NEAR_DRIFT:
         verdict = "drifting"
     else:
         verdict = "equilibrium" if abs(drift) < EQUILIBRIUM_DRIFT and not moving else "near"
-    return Verdict(drift, verdict, length, moving)
+    variability = {name: spread(year, values) for name, values in columns.items()}
+    return Verdict(drift, verdict, length, moving, (100.0 * interval[0], 100.0 * interval[1]), variability)
 
 
-def is_stationary(year: np.ndarray, transport: np.ndarray) -> bool:
-    """Tell whether a transport has no trend: within two standard errors of none, or below 1 % a century.
+def _last_stretch(series: xr.Dataset) -> xr.Dataset:
+    if "stretch" not in series or not series.sizes["time"]:
+        return series
+    return series.isel(time=np.flatnonzero(series["stretch"].values == series["stretch"].values[-1]))
+
+
+def is_stationary(year: np.ndarray, transport: np.ndarray, together: int = 1, least: float = 0.0) -> bool:
+    """Tell whether a transport has no trend: none that is significant at 95 %, or below 1 % of its mean a century.
 
     Parameters
     ----------
     year : times, shape ``(n,)`` [years].
     transport : values, shape ``(n,)`` [any].
+    together : how many transports are asked: the confidence is that of all of them together (Bonferroni), so that a
+        steady ocean is not called moving because it was asked often.
+    least : a trend that counts as none whatever the mean [units of `transport` a century].
 
     Returns
     -------
@@ -105,8 +214,9 @@ def is_stationary(year: np.ndarray, transport: np.ndarray) -> bool:
     slope, error = trend(year, transport)
     if not np.isfinite(slope):
         return False
-    small = abs(slope) * 100.0 < STATIONARY_PERCENT / 100.0 * abs(float(np.mean(transport)))
-    return bool(small or abs(slope) <= 2.0 * error)
+    small = abs(slope) * 100.0 < max(STATIONARY_PERCENT / 100.0 * abs(float(np.mean(transport))), least)
+    errors = float(ndtri(1.0 - (1.0 - CONFIDENCE) / (2.0 * max(together, 1))))
+    return bool(small or abs(slope) <= errors * error)
 
 
 def trend(year: np.ndarray, values: np.ndarray) -> tuple[float, float]:
@@ -131,15 +241,69 @@ def trend(year: np.ndarray, values: np.ndarray) -> tuple[float, float]:
     (2.0, 0.0)
     """
     if not (np.isfinite(values).all() and np.isfinite(year).all()):
-        return float("nan"), float("nan")
+        return math.nan, math.nan
     t = year - year.mean()
-    spread = float(t @ t)
-    if spread == 0.0:
-        return float("nan"), float("nan")
-    slope = float(t @ (values - values.mean())) / spread
-    residual = values - values.mean() - slope * t
-    variance = float(residual @ residual)
-    r = float(residual[1:] @ residual[:-1]) / variance if variance > 0 else 0.0
-    r = min(max(r, 0.0), 0.99)
-    independent = max(values.size * (1 - r) / (1 + r), 3.0)
-    return slope, float(np.sqrt(variance / (independent - 2.0) / spread))
+    if not t.any():
+        return math.nan, math.nan
+    slope = float(t @ (values - values.mean()) / (t @ t))
+    return slope, _chance(year, values - values.mean() - slope * t)[0]
+
+
+def trend_interval(year: np.ndarray, values: np.ndarray) -> tuple[float, tuple[float, float]]:
+    """Fit a straight line and give the 95 % confidence interval of its slope, by Student's t.
+
+    What varies about the line by chance is taken from a cubic through the values: the approach to an equilibrium is
+    curved, and that is no noise.
+
+    Parameters
+    ----------
+    year : times, shape ``(n,)``, n >= 3 [years].
+    values : shape ``(n,)`` [any].
+
+    Returns
+    -------
+    Slope, and lowest and highest slope of the interval [units of `values` a year]; NaN if a value is not finite or there
+    are fewer than six.
+
+    Examples
+    --------
+    >>> slope, (low, high) = trend_interval(np.arange(100.0), np.cos(np.arange(100.0)))
+    >>> low < slope < high
+    True
+    """
+    slope = trend(year, values)[0]
+    if not np.isfinite(slope) or year.size < 6:
+        return slope, (math.nan, math.nan)
+    curve = np.polynomial.Polynomial.fit(year, values, 3)
+    error, independent = _chance(year, values - curve(year))
+    half = float(stdtrit(independent - 2.0, 0.5 + CONFIDENCE / 2.0)) * error
+    return slope, (slope - half, slope + half)
+
+
+def spread(year: np.ndarray, values: np.ndarray) -> float:
+    """Standard deviation about a cubic through the values: what varies from year to year, the approach taken out.
+
+    Parameters
+    ----------
+    year : times, shape ``(n,)`` [years].
+    values : shape ``(n,)`` [any].
+
+    Returns
+    -------
+    In the units of `values`; NaN if a value is not finite or there are fewer than six.
+
+    Examples
+    --------
+    >>> round(spread(np.arange(1000.0), 0.3 * np.arange(1000.0) + np.sqrt(2) * np.sin(np.arange(1000.0))), 2)
+    1.0
+    """
+    if year.size < 6 or not (np.isfinite(values).all() and np.ptp(year) > 0):
+        return math.nan
+    return float(np.std(values - np.polynomial.Polynomial.fit(year, values, 3)(year)))
+
+
+def _chance(year: np.ndarray, residual: np.ndarray) -> tuple[float, float]:
+    """Standard error of a slope, from what varies about it, and the number of independent values."""
+    t = year - year.mean()
+    independent = independent_values(residual)
+    return float(np.sqrt(residual @ residual / (independent - 2.0) / (t @ t))), independent

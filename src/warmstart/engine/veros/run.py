@@ -20,7 +20,7 @@ import yaml
 from warmstart import files, parameters
 from warmstart.engine import dino
 from warmstart.engine.base import DAY, YEAR, Job, Phase, load_job, save_job
-from warmstart.engine.verdict import judge
+from warmstart.engine.verdict import Verdict, judge
 from warmstart.engine.veros import checkpoint, diagnose, environment
 from warmstart.engine.veros.checkpoint import Progress
 from warmstart.engine.veros.restart import read_restart, write_restart
@@ -300,8 +300,7 @@ class Run:
         )
         series = diagnose.series_dataset(self.progress.rows)
         found = judge(series)
-        rate, judged = found.drift, found.verdict
-        attrs |= {"drift_K_per_century": rate, "verdict": judged}
+        attrs |= found.attributes()
         snapshots = checkpoint.load_snapshots(self.folder)
         if snapshots:
             states = parameters.attach(diagnose.states_dataset(snapshots), values).assign_attrs(attrs)
@@ -312,21 +311,22 @@ class Run:
         write_restart(
             self.folder / "restart.h5", self.step.pack(self.carry), {"day": self._day(), "parameters": values}
         )
-        self._write_status("finished", rate, judged)
+        self._write_status("finished", found)
         checkpoint.clear(self.folder)
         self.report(
-            "finished", year=self.job.years, years=self.job.years, folder=str(self.folder), verdict=judged
+            "finished",
+            year=self.job.years,
+            years=self.job.years,
+            folder=str(self.folder),
+            verdict=found.verdict,
         )
 
-    def _write_status(
-        self, state: str, rate: float | None = None, judged: str | None = None, message: str = ""
-    ) -> None:
+    def _write_status(self, state: str, found: Verdict | None = None, message: str = "") -> None:
         wall, cpu = self._spent()
         status = {
             "state": state,
             "years": self._day() / YEAR,
-            "drift_K_per_century": rate if rate is None or math.isfinite(rate) else None,
-            "verdict": judged,
+            **(found.summary() if found else {"drift_K_per_century": None, "verdict": None}),
             "attempts": self.progress.attempt,
             "blow_ups": self.progress.blow_ups,
             "wall_seconds": round(wall, 1),
