@@ -116,6 +116,20 @@ def generate(
     age: Annotated[
         float | None, typer.Option(help="Its years of spin-up, where the file does not state them.")
     ] = None,
+    sampling: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="KEY=VALUE",
+            help="Change the sampler: method=heun (its published settings), steps=17 (evaluations), guidance=1.5; repeatable.",
+        ),
+    ] = None,
+    conserve: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=MEAN",
+            help="Content that every state has, by its mean: thetao=3.9 (heat), so=34.7 (salt), zos=0 (volume); repeatable.",
+        ),
+    ] = None,
     n: Annotated[int, typer.Option("-n", min=1, help="Number of samples.")] = 1,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the first sample; sample i has seed + i.")] = 0,
     extrapolate: Annotated[
@@ -130,6 +144,8 @@ def generate(
     sample(
         generator,
         None if alone else _parameters(sets, parameters),
+        sampling=_pairs(sampling, "--sampling", "steps=17"),
+        conserve=_pairs(conserve, "--conserve", "so=34.7"),
         n=n,
         seed=seed,
         output=output,
@@ -371,6 +387,24 @@ def _parameters(sets: list[str] | None, path: Path | None) -> dict[str, Any]:
             raise UserError(f"--set {item}: expected NAME=VALUE, for example --set wind_stress_south=0.3Pa")
         wanted[name.strip()] = value
     return {name: parse(value, name) for name, value in wanted.items()}
+
+
+def _pairs(items: list[str] | None, option: str, example: str) -> dict[str, Any]:
+    """Values of a repeated option; read as YAML."""
+    import yaml
+
+    pairs = {}
+    for item in items or []:
+        name, equals, value = item.partition("=")
+        if not equals or not name.strip():
+            raise UserError(f"{option} {item}: expected KEY=VALUE, for example {option} {example}")
+        try:
+            pairs[name.strip()] = yaml.safe_load(value)
+        except yaml.YAMLError as error:
+            raise UserError(
+                f"{option} {item}: {value!r} is no value; for example {option} {example}"
+            ) from error
+    return pairs
 
 
 def _read_parameters(path: Path) -> dict[str, Any]:

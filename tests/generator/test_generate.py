@@ -10,6 +10,7 @@ import xarray as xr
 from ensemble import truth
 from warmstart import files, parameters
 from warmstart.errors import UserError
+from warmstart.generator.conserve import means
 from warmstart.generator.constraints import inversions
 from warmstart.generator.generate import generate
 from warmstart.testing import basin
@@ -104,10 +105,63 @@ def test_an_existing_output_is_refused_before_sampling(generator, tmp_path):
 
 def test_a_dropped_condition_and_guidance_are_consistent(generator):
     """Guidance of weight 1 computed the long way is the conditional denoiser."""
-    import dataclasses
-
-    saved = generator.config
-    sampling = saved.config.sampling.model_copy(update={"guidance": 1.0 + 1e-12})
-    config = saved.model_copy(update={"config": saved.config.model_copy(update={"sampling": sampling})})
-    guided = generate(dataclasses.replace(generator, config=config), ASKED)
+    guided = generate(generator, ASKED, sampling={"guidance": 1.0 + 1e-12})
     np.testing.assert_allclose(guided.thetao, generate(generator, ASKED).thetao, atol=1e-6)
+    assert guided.attrs["network_evaluations"] == 16
+
+
+@pytest.mark.parametrize(
+    "sampling",
+    [
+        {"method": "dpm-solver", "steps": 16},
+        {"method": "heun", "steps": 17},
+        {"method": "dpm-solver-2s"},
+        {"method": "ddpm", "steps": 50},
+        {"method": "ddpm", "steps": 50, "guide": "zero-mean"},
+        {"guide": "stratification"},
+        {"guidance": 1.5},
+    ],
+)
+def test_every_sampler_draws_from_the_same_checkpoint(generator, sampling):
+    """Another sample of nearly the same law, which again depends on its seed only."""
+    batch = generate(generator, ASKED, n=3, seed=2, sampling=sampling)
+    alone = generate(generator, ASKED, seed=4, sampling=sampling)
+    xr.testing.assert_identical(batch.isel(sample=[2]).drop_attrs(), alone.drop_attrs())
+    default = generate(generator, ASKED, n=3, seed=2)
+    # no state of this ensemble has an inversion to be steered away from
+    assert batch.thetao.equals(default.thetao) == (sampling == {"guide": "stratification"})
+    spread = float(default.thetao.std("sample").mean())
+    assert float(abs(batch.thetao.mean("sample") - default.thetao.mean("sample")).mean()) < 4 * spread
+    assert batch.attrs["sampler"] == sampling.get("method", "adams-bashforth")
+
+
+def test_contents_asked_for_are_those_of_every_state(generator):
+    states = generate(generator, ASKED, n=3, conserve={"so": 35.3, "thetao": 6.5})
+    free = generate(generator, ASKED, n=3)
+    for i in range(3):
+        found = means(states.isel(sample=i), generator.grid)
+        assert found["so"] == pytest.approx(35.3, rel=1e-12)
+        assert found["thetao"] == pytest.approx(6.5, rel=1e-12)
+        assert abs(found["zos"]) < 1e-12
+        one = states.isel(sample=i)
+        wet = generator.grid.tmask.values > 0
+        assert inversions(one.thetao.values, one.so.values, generator.grid.gdepw_0.values, wet) == 0
+    assert (states.constraint_salt != 0).all() and (free.constraint_salt == 0).all()
+    assert states.attrs["conserved_so"] == 35.3
+
+
+@pytest.mark.parametrize(
+    "options, message",
+    [
+        ({"sampling": {"method": "euler"}}, "sampling: method.*'heun'"),
+        ({"sampling": {"method": "heun", "steps": 16}}, "an odd number, for example 17"),
+        ({"sampling": {"steps": 0}}, "steps.*greater than or equal to 2"),
+        ({"sampling": {"evaluations": 20}}, "evaluations.*Known keys: method, steps"),
+        ({"conserve": {"heat": 1.0}}, "cannot conserve heat: expected means of thetao"),
+        ({"conserve": {"so": 350.0}}, "350 1e-3; expected"),
+    ],
+)
+def test_a_sampler_or_content_that_cannot_be_is_refused(generator, tmp_path, options, message):
+    with pytest.raises(UserError, match=message):
+        generate(generator, ASKED, output=tmp_path / "states.nc", **options)
+    assert not list(tmp_path.iterdir())

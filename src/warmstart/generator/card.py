@@ -145,7 +145,7 @@ def _unstable(generator: Generator, fields: np.ndarray) -> float:
 def _adjusted(generator: Generator, fields: np.ndarray) -> float:
     """The same after the constraints."""
     top, wet = generator.grid.gdepw_0.values, generator.grid.tmask.values > 0
-    states = [constrained(generator, field)[0] for field in fields]
+    states = [constrained(generator, field, Request(None))[0] for field in fields]
     return float(np.mean([inversions(s["thetao"].values, s["so"].values, top, wet) for s in states]))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -235,6 +236,29 @@ class SamplingConfig(Config):
     def evaluations(self) -> int:
         """Evaluations of the network a sample, those without the condition counted."""
         return self.steps if self.guidance == 1 else 2 * self.steps
+
+
+def resampled(stored: SamplingConfig, changes: Mapping[str, Any]) -> SamplingConfig:
+    """A sampler with some settings changed; another method brings the settings that it was published with.
+
+    Parameters
+    ----------
+    stored : settings to start from.
+    changes : keys and values, as a YAML has them.
+
+    Raises
+    ------
+    UserError
+        If a key is unknown or a value cannot be.
+
+    Examples
+    --------
+    >>> resampled(SamplingConfig(steps=30), {"method": "ddpm"}).steps
+    1000
+    """
+    same = changes.get("method", stored.method) == stored.method
+    kept = stored.model_dump() if same else {"guidance": stored.guidance}
+    return build(SamplingConfig, kept | dict(changes), "sampling")
 
 
 class GeneratorConfig(Config):

@@ -11,6 +11,7 @@ content is right, the state is not one of the prior's any more.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 
 import numpy as np
 import xarray as xr
@@ -151,6 +152,7 @@ def check_targets(targets: Mapping[str, float]) -> dict[str, float]:
     return found
 
 
+@lru_cache(maxsize=8)
 def responses_of(coordinates: Coordinates, normalizer: Normalizer) -> dict[str, xr.Dataset]:
     """How a state changes, on average over the law of the residual, when one of its contents is one unit larger.
 

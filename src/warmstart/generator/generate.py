@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +15,14 @@ import xarray as xr
 from warmstart import files, parameters
 from warmstart.data.batches import scaled
 from warmstart.errors import UserError
-from warmstart.generator import constraints
+from warmstart.generator import constraints, guides
 from warmstart.generator.checkpoint import Generator, load
-from warmstart.generator.denoiser import Condition, forcing_profiles
+from warmstart.generator.config import SamplingConfig, resampled
+from warmstart.generator.conserve import check_targets, responses_of
+from warmstart.generator.denoiser import Condition, Denoiser, forcing_profiles
 from warmstart.generator.examples import scaled_age
 from warmstart.generator.objective import expected, one_pass
-from warmstart.generator.sampler import draw, single_thread, solve
+from warmstart.generator.sampler import Source, guided, single_thread, solve, stream
 from warmstart.variables import VARIABLES
 
 log = logging.getLogger(__name__)
@@ -40,6 +42,8 @@ def generate(
     progress: bool = False,
     initial: xr.Dataset | str | Path | None = None,
     age: float | None = None,
+    sampling: Mapping[str, Any] | None = None,
+    conserve: Mapping[str, float] | None = None,
 ) -> xr.Dataset:
     """Generate equilibrium states for one set of parameters, from a state on the way to equilibrium, or from both.
 
@@ -58,6 +62,10 @@ def generate(
     initial : a state after some years of spin-up, ``(z, y, x)``, on the mesh of the generator: a Dataset or a states file.
     age : years of spin-up of the initial state; where the file holds several it picks the one of this year. None takes the
         ``year`` that the file states, or else the age that the state looks like.
+    sampling : changes of the sampler, keys of :class:`warmstart.generator.config.SamplingConfig`: ``{"method": "heun"}``
+        takes the settings that this method was published with.
+    conserve : means that every state has to have, which stand for its contents: of ``thetao`` [degC] (heat), ``so`` [1e-3]
+        (salt) and ``zos`` [m] (volume). What is not named keeps the content that was drawn; volume has mean sea level 0.
 
     Returns
     -------
@@ -68,7 +76,7 @@ def generate(
     ------
     UserError
         If a parameter is unknown, of the wrong unit or out of range, the initial state is of another mesh, not finite at
-        sea or unlike any of training, or the output exists.
+        sea or unlike any of training, the sampler is unknown or cannot be, no ocean has such contents, or the output exists.
 
     Examples
     --------
@@ -82,7 +90,11 @@ def generate(
     if output is not None:
         files.refuse_existing(output, overwrite)
     loaded = generator if isinstance(generator, Generator) else load(generator)
-    asked = ask(loaded, parameters, initial, age, extrapolate)
+    asked = replace(
+        ask(loaded, parameters, initial, age, extrapolate),
+        sampling=_sampling(loaded, sampling),
+        conserve=check_targets(conserve or {}),
+    )
     states = sample(loaded, asked, range(seed, seed + n), loaded.config.config.residual.model, progress)
     ds = finish(states, loaded, asked, seed)
     if output is not None:
@@ -100,12 +112,16 @@ class Request:
     initial : initial state ``(wet,)`` in standardised units and its years of spin-up; None where it is not given.
     outside : what lies out of the range of training, one phrase each.
     notes : attributes for the file.
+    sampling : of the sampler; None takes the generator's own.
+    conserve : means that stand for contents, by variable.
     """
 
     values: dict[str, float] | None
     initial: tuple[np.ndarray, float] | None = None
     outside: tuple[str, ...] = ()
     notes: dict[str, Any] = field(default_factory=dict)
+    sampling: SamplingConfig | None = None
+    conserve: dict[str, float] = field(default_factory=dict)
 
     @property
     def given(self) -> str:
@@ -226,7 +242,7 @@ def sample(
     states = []
     with single_thread():
         for drawn in _tracked(wet_fields(generator, asked, seeds, model), len(seeds), progress):
-            states.append(constrained(generator, drawn))
+            states.append(constrained(generator, drawn, asked))
     return states
 
 
@@ -234,16 +250,19 @@ def wet_fields(generator: Generator, asked: Request, seeds: range, model: str) -
     """Draw standardised states on wet values before any constraint, ``(wet,)`` each; call it on one thread."""
     mean, spread = generator.predict(asked.inputs(generator), asked.initial)
     law = generator.laws[asked.given]
+    # the expected residual has no amplitude to calibrate: it is no noise
+    factor = law.relative(spread) if model == "deterministic" else law.factor(spread)
     for seed in seeds:
         if model == "none":
             yield mean
             continue
-        latent = draw(seed, law.coordinates.shape)
-        if model != "gaussian":
+        source = stream(seed, law.coordinates.shape)
+        latent = source()
+        if model == "diffusion":
+            latent = _diffused(generator, latent, source, asked, mean, factor)
+        elif model != "gaussian":
             latent = _answered(generator, latent, asked, model)
-        # the expected residual has no amplitude to calibrate: it is no noise
-        factor = law.relative(spread) if model == "deterministic" else law.factor(spread)
-        yield mean + factor * law.coordinates.decode(latent.numpy())
+        yield mean + factor * law.coordinates.decode(latent[0].numpy())
 
 
 def condition(generator: Generator, asked: Request) -> Condition:
@@ -266,32 +285,61 @@ def condition(generator: Generator, asked: Request) -> Condition:
     )  # fmt: skip
 
 
+def _network(generator: Generator) -> Denoiser:
+    """The network, where there is one."""
+    if generator.denoiser is None:
+        raise UserError("this generator has no network: it was trained with another residual")
+    return generator.denoiser
+
+
 @torch.no_grad()
 def _answered(generator: Generator, noise: torch.Tensor, asked: Request, model: str) -> torch.Tensor:
-    """One latent from one draw of noise."""
-    denoiser, sampling = generator.denoiser, generator.config.config.sampling
-    if denoiser is None:
-        raise UserError("this generator has no network: it was trained with another residual")
-    known = condition(generator, asked)
+    """One latent from one draw of noise in one evaluation."""
+    denoiser, known = _network(generator), condition(generator, asked)
     if model == "one-pass":
-        return one_pass(denoiser, noise[None], known)[0]
-    if model == "deterministic":
-        return expected(denoiser, (1, *noise.shape), known)[0].double()
-
-    def denoise(z: torch.Tensor, sigma: torch.Tensor) -> torch.Tensor:
-        clean = denoiser(z, sigma, known)
-        if sampling.guidance == 1:
-            return clean
-        free = denoiser(z, sigma, known.dropped())
-        return free + sampling.guidance * (clean - free)
-
-    return solve(denoise, noise[None], sampling)[0]
+        return one_pass(denoiser, noise, known)
+    return expected(denoiser, noise.shape, known).double()
 
 
-def constrained(generator: Generator, field: np.ndarray) -> tuple[xr.Dataset, dict[str, float]]:
+@torch.no_grad()
+def _diffused(
+    generator: Generator, noise: torch.Tensor, source: Source, asked: Request, mean: np.ndarray, factor: float
+) -> torch.Tensor:
+    """One latent from one draw of noise by the sampler."""
+    denoiser, known = _network(generator), condition(generator, asked)
+    free, law = known.dropped(), generator.laws[asked.given]
+    sampling = asked.sampling or generator.config.config.sampling
+    denoise = guided(
+        lambda z, sigma: denoiser(z, sigma, known),
+        lambda z, sigma: denoiser(z, sigma, free),
+        sampling.guidance,
+    )
+    if sampling.guide == "stratification":
+        denoise = guides.stratification(denoise, law.coordinates, generator.normalizer, mean, factor)
+    after = guides.zero_mean(law.coordinates) if sampling.guide == "zero-mean" else None
+    return solve(denoise, noise, sampling, source, after)
+
+
+def _sampling(generator: Generator, changes: Mapping[str, Any] | None) -> SamplingConfig | None:
+    """The sampler with what is asked for changed."""
+    if not changes:
+        return None
+    if generator.config.config.residual.model != "diffusion":
+        raise UserError(
+            f"this generator has no sampler to change: its residual is {generator.config.config.residual.model}"
+        )
+    return resampled(generator.config.config.sampling, changes)
+
+
+def constrained(
+    generator: Generator, field: np.ndarray, asked: Request
+) -> tuple[xr.Dataset, dict[str, float]]:
     """State in physical units that satisfies the constraints, with their record."""
     physical = generator.normalizer.restore(generator.layout.from_wet(field))
-    return constraints.apply(generator.layout.unpack(physical[None]).isel(sample=0), generator.grid)
+    state = generator.layout.unpack(physical[None]).isel(sample=0)
+    targets = constraints.contents_of(state, generator.grid) | asked.conserve
+    responses = responses_of(generator.laws[asked.given].coordinates, generator.normalizer)
+    return constraints.apply(state, generator.grid, constraints.standard(targets, responses))
 
 
 def finish(
@@ -331,6 +379,10 @@ def finish(
     }
     attrs |= {f"predicted_spread_{name}": s for name, s in spread(generator, asked).items()}
     attrs |= {"given": asked.given} | asked.notes
+    attrs |= {f"conserved_{name}": target for name, target in asked.conserve.items()}
+    if config.config.residual.model == "diffusion":
+        sampling = asked.sampling or config.config.sampling
+        attrs |= {"sampler": sampling.method, "network_evaluations": sampling.evaluations}
     if asked.outside:
         attrs["extrapolated"] = "; ".join(asked.outside)
     return ds.assign_attrs(attrs)
