@@ -5,6 +5,61 @@ from warmstart.engine.base import Job, spinup_phases
 from warmstart.engine.veros import diagnose, run
 
 
+class Still:
+    """A step that changes nothing, at once."""
+
+    def theta(self, *_):
+        return {}
+
+    def advance(self, carry, theta, steps):
+        return carry
+
+
+def still_run(folder, monkeypatch, phases, row):
+    """A run of a step that changes nothing; each look at it gives `row`."""
+    numbers = dict.fromkeys(diagnose.SERIES, 1.0)
+    flat = {"thetao_profile": [1.0] * 6, "so_profile": [35.0] * 6}
+    monkeypatch.setattr(diagnose, "newest", lambda carry: {})
+    monkeypatch.setattr(diagnose, "series_row", lambda fields, grid: numbers | row())
+    monkeypatch.setattr(diagnose, "profiles", lambda fields, grid: flat)
+    monkeypatch.setattr(diagnose, "state_arrays", lambda fields, grid: {})
+    job = Job(
+        engine="veros",
+        configuration={"resolution": 10.0, "levels": 6},
+        parameters=parameters.defaults(),
+        start="rest",
+        folder=folder,
+        phases=phases,
+    )
+    running = run.Run(job, lambda event, **content: None)
+    running.step = Still()
+    running.step_seconds = 1e-9
+    for theta, steps in running._phase_requests():
+        running._advance(theta, steps)
+    return running
+
+
+def test_a_spinup_until_equilibrium_ends_when_it_is_there_and_settles_at_once(tmp_path, monkeypatch):
+    """Nothing moves: after the 200 years that a verdict needs, the 20 years of settling follow."""
+    done = still_run(tmp_path, monkeypatch, spinup_phases(3000, 20, until_equilibrium=True), dict)
+    days = [r["day"] for r in done.progress.rows]
+    assert days == [360.0 * year for year in range(1, len(days) + 1)], "the series has each year once"
+    assert days[-1] == 360.0 * (210 + 20)
+    assert done.progress.early_days == 360.0 * (3000 - 210)
+    kept = sorted(float(path.stem.split("_")[1]) / 360 for path in (tmp_path / "snapshots").iterdir())
+    assert kept == [10, 50, 100, 200, 215, 220, 225, 230]
+
+
+def test_a_spinup_that_drifts_runs_to_its_cap(tmp_path, monkeypatch):
+    count = iter(range(10000))
+    done = still_run(
+        tmp_path, monkeypatch, spinup_phases(300, 0, until_equilibrium=True),
+        lambda: {"thetao_deep": 1e-3 * next(count)},
+    )  # fmt: skip
+    assert done.progress.rows[-1]["day"] == 300 * 360.0
+    assert done.progress.early_days == 0.0
+
+
 class Slow:
     """A step whose every call is interrupted by a signal."""
 
@@ -25,6 +80,7 @@ def stopped(tmp_path, monkeypatch):
     row = dict.fromkeys(("thetao_mean", "so_mean", "kinetic_energy", "speed_max"), 1.0)
     monkeypatch.setattr(diagnose, "newest", lambda carry: {})
     monkeypatch.setattr(diagnose, "series_row", lambda fields, grid: row)
+    monkeypatch.setattr(diagnose, "profiles", lambda fields, grid: {})
     job = Job(
         engine="veros",
         configuration={"resolution": 10.0, "levels": 6},
@@ -44,7 +100,10 @@ def test_a_signal_on_the_day_of_a_row_loses_no_row(stopped):
     """Stopped and continued until the end: the series has each year once."""
     for _ in range(20):
         stopped.stopping = False
-        assert stopped._advance_phases() is None
+        for theta, steps in stopped._phase_requests():
+            stopped._advance(theta, steps)
+            if stopped.stopping and stopped.progress.steps < stopped.target:
+                break
         if not stopped.stopping:
             break
     assert stopped._day() == 1080.0

@@ -11,6 +11,7 @@ import pytest
 import xarray as xr
 import yaml
 
+from warmstart.engine.acceleration import Acceleration
 from warmstart.engine.base import DAY, Job, Phase, load_job, save_job
 from warmstart.engine.veros.diagnose import SERIES
 from warmstart.engine.veros.restart import read_restart
@@ -138,6 +139,53 @@ def test_two_years_and_two_more_from_the_restart_are_four(finished, tmp_path):
     assert call(make_job(tmp_path / "second", 2 * 360, start=restart))[0] == 0
     assert_same(data(finished), data(tmp_path / "second"), only="restart:")
     assert not np.array_equal(read_restart(restart)[0]["temp"], data(finished)["restart:temp"])
+
+
+@pytest.fixture(scope="module")
+def accelerated(tmp_path_factory):
+    """Twelve years with an extrapolation every four."""
+    folder = tmp_path_factory.mktemp("jobs") / "accelerated"
+    code, _, errors = call(accelerated_job(folder))
+    assert code == 0, errors
+    return folder
+
+
+def accelerated_job(folder):
+    path = make_job(folder, 12 * 360)
+    job = load_job(path)
+    how = Acceleration(stretch_years=4, window_years=3, most=2)
+    save_job(
+        job.model_copy(update={"phases": (job.phases[0].model_copy(update={"acceleration": how}),)}), path
+    )
+    return path
+
+
+def test_an_extrapolation_shifts_the_deep_ocean_by_what_the_status_says(accelerated):
+    shifts = status(accelerated)["shifts"]
+    assert [s["year"] for s in shifts] == [4.0, 8.0]
+    with xr.open_dataset(accelerated / "series.nc", engine="netcdf4") as series:
+        jumps = np.diff(series.thetao_deep.values)
+        assert series.thetao_profile.dims == ("time", "z")
+        surface = np.diff(series.thetao_profile.values[:, 0])
+    for shift in shifts:
+        assert abs(shift["deep_K"]) > 0.05
+        assert jumps[int(shift["year"])] == pytest.approx(shift["deep_K"], rel=0.2)
+    assert np.abs(surface[4:]).max() < 0.3, "the surface is left to the forcing"
+
+
+def test_an_accelerated_run_that_was_stopped_continues_to_the_same_bits(accelerated, tmp_path):
+    path = accelerated_job(tmp_path / "stopped")
+    process = subprocess.Popen([*COMMAND, str(path)], stdout=subprocess.PIPE, text=True)
+    for line in process.stdout:
+        if json.loads(line)["event"] == "shift":
+            break
+    process.send_signal(signal.SIGTERM)
+    process.communicate()
+    assert process.returncode == 143
+    code, _, errors = call(path)
+    assert code == 0, errors
+    assert_same(data(accelerated), data(tmp_path / "stopped"))
+    assert status(accelerated)["shifts"] == status(tmp_path / "stopped")["shifts"]
 
 
 def test_a_finished_run_is_not_run_again_and_its_folder_takes_no_other_job(finished, tmp_path):

@@ -10,6 +10,7 @@ import numpy as np
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from warmstart.engine.acceleration import Acceleration
 from warmstart.errors import UserError
 from warmstart.parameters import PARAMETERS
 
@@ -17,6 +18,7 @@ DAY = 86400.0  #: [s]
 YEAR = 360  #: length of the engine's year [days]
 SYNCHRONOUS_DAYS = 30  #: days with equal time steps after a start from temperature and salinity alone
 SYNCHRONOUS_STEP = 1800.0  #: [s]
+UNTOUCHED_YEARS = 50  #: of a spin-up, before the deep ocean is extrapolated: the upper ocean comes first
 CAUTIOUS = (3600.0, DAY)  #: time steps of the settling phase and of the retry after a blow-up [s]
 ACCELERATED = (1800.0, 2 * DAY)  #: time steps of the spin-up [s]
 
@@ -46,6 +48,8 @@ class Phase(Frozen):
     snapshot_days : days of the states to keep; day 0 is the start.
     snapshot_every_days : in addition, a state at each multiple [days].
     label : what the states are, ``transient`` or ``equilibrium``.
+    until_equilibrium : whether it ends earlier, as soon as the run is at equilibrium; later phases then begin earlier.
+    acceleration : whether the deep ocean is extrapolated between stretches of running.
     """
 
     name: str
@@ -56,6 +60,8 @@ class Phase(Frozen):
     snapshot_days: tuple[float, ...] = ()
     snapshot_every_days: float | None = Field(default=None, gt=0.0)
     label: Literal["transient", "equilibrium"] = "transient"
+    until_equilibrium: bool = False
+    acceleration: Acceleration | None = None
 
     def records(self, day: float) -> bool:
         """Whether the series has a row at that day."""
@@ -73,7 +79,18 @@ class Phase(Frozen):
             if interval is not None:
                 first = int(start_day // interval) + 1
                 days |= {n * interval for n in range(first, int(self.until_day // interval) + 1)}
+        if self.acceleration is not None:
+            length = self.acceleration.stretch_years * YEAR
+            days |= {
+                start_day + n * length for n in range(1, int((self.until_day - start_day) // length) + 1)
+            }
         return sorted(days)
+
+    def ends_stretch(self, start_day: float, day: float) -> bool:
+        """Whether a stretch between two extrapolations ends on that day."""
+        if self.acceleration is None:
+            return False
+        return (day - start_day) % (self.acceleration.stretch_years * YEAR) == 0
 
     def cautious(self) -> Phase:
         """The same phase with the time steps of the retry, if it is accelerated."""
@@ -200,13 +217,20 @@ def save_job(job: Job, path: str | Path) -> None:
         temporary.write_text(yaml.safe_dump(job.model_dump(mode="json"), sort_keys=False))
 
 
-def spinup_phases(years: int, settle_years: int = 20) -> tuple[Phase, ...]:
-    """Phases of a spin-up from rest: adjust, accelerate, settle.
+def spinup_phases(
+    years: int,
+    settle_years: int = 20,
+    until_equilibrium: bool = False,
+    acceleration: Acceleration | None = None,
+) -> tuple[Phase, ...]:
+    """Phases of a spin-up: adjust, accelerate, settle.
 
     Parameters
     ----------
     years : year at which the accelerated spin-up ends.
     settle_years : years run after it at 3600 s / 1 day, from which four equilibrium states are kept.
+    until_equilibrium : whether the spin-up may end before `years`, at equilibrium.
+    acceleration : extrapolation of the deep ocean on the way, from year 50 on.
 
     Returns
     -------
@@ -220,7 +244,16 @@ def spinup_phases(years: int, settle_years: int = 20) -> tuple[Phase, ...]:
     """
     kept = [year for year in (10, 50, 100, *range(200, years + 1, 100)) if year <= years]
     settled = sorted({years + round(settle_years * i / 4) for i in range(1, 5)}) if settle_years else []
-    phases = [_adjust(), _phase("spinup", years, ACCELERATED, kept)]
+    spinup = _phase("spinup", years, ACCELERATED, kept)
+    phases = [_adjust()]
+    if acceleration is not None and years > UNTOUCHED_YEARS:
+        phases.append(_phase("upper ocean", UNTOUCHED_YEARS, ACCELERATED, [10, UNTOUCHED_YEARS]))
+        spinup = spinup.model_copy(
+            update={"snapshot_days": tuple(d for d in spinup.snapshot_days if d > UNTOUCHED_YEARS * YEAR)}
+        )
+    phases.append(
+        spinup.model_copy(update={"until_equilibrium": until_equilibrium, "acceleration": acceleration})
+    )
     if settle_years:
         phases.append(_phase("settle", years + settle_years, CAUTIOUS, settled, "equilibrium"))
     return tuple(phases)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from warmstart import parameters as table
+from warmstart.engine import starts
 from warmstart.engine.member import (
     LOCK,
     is_done,
@@ -95,6 +96,9 @@ def simulate(
         ]
         for job in jobs:
             same_job(Path(job["folder"]), job)
+        if resolved.start in starts.MADE:
+            for job in jobs:
+                _write_start(resolved, job)
         waiting = [i for i, job in enumerate(jobs) if not is_done(read_status(Path(job["folder"])))]
         length = resolved.years + resolved.settle_years
         if waiting:
@@ -104,6 +108,18 @@ def simulate(
             with _client(scheduler, min(workers or _cores(), len(waiting))) as client:
                 _run(client, {i: jobs[i] for i in waiting}, Watch(runs, len(jobs), length), progress)
     return summary(runs, resolved)
+
+
+def _write_start(plan: Plan, job: dict[str, Any]) -> None:
+    """Make the restart of a member that does not start from rest."""
+    starts.write_start(
+        plan.start,
+        job["parameters"],
+        plan.configuration,
+        sorted(plan.ranges),
+        plan.finished,
+        Path(job["folder"]),
+    )
 
 
 def summary(runs: Path, plan: Plan) -> pd.DataFrame:

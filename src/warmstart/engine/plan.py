@@ -9,7 +9,10 @@ from pydantic import BaseModel, Field, ValidationError, field_validator, model_v
 
 from warmstart import parameters as table
 from warmstart.config import Config, build, dump_yaml, load_yaml
+from warmstart.engine import starts
+from warmstart.engine.acceleration import Acceleration
 from warmstart.engine.base import Configuration, Job, spinup_phases
+from warmstart.engine.verdict import WINDOW_YEARS
 from warmstart.errors import UserError
 
 #: Keys of a plan that may differ between two calls in the same folder: they change no member's result.
@@ -25,11 +28,19 @@ class Plan(Config):
     configuration : resolution and levels.
     members : how many members; member *i* is the same whatever this number is.
     seed : seed of the Sobol sequence that places the members in `ranges`.
-    years : length of the accelerated spin-up of each member [model years].
+    years : length of the accelerated spin-up of each member; with `until: equilibrium` its longest [model years].
+    until : ``years``, or ``equilibrium``: a member whose deep ocean and transports have come to rest
+        (:mod:`warmstart.engine.verdict`) goes on to settle at once.
+    acceleration : extrapolation of the deep ocean between stretches of running
+        (:class:`~warmstart.engine.acceleration.Acceleration`); none if it is not given.
     settle_years : years run after it at short time steps, which the ``equilibrium`` snapshots come from.
     ranges : parameter name to lowest and highest value; numbers, or text with units.
     fixed : parameters with one value for all members; the others keep the default of the parameters table.
-    start : ``rest``, or the path of an engine restart from which every member starts.
+    start : ``rest``; ``cold``, at rest and everywhere 2 degC and 35; ``nearest``, the state of the finished member with
+        the nearest parameters; ``predicted``, what a regression on the finished members expects; or the path of an
+        engine restart from which every member starts.
+    finished : the folder of finished members, runs or member files, for ``nearest`` and ``predicted``; with
+        `acceleration`, the first shift aims at the profile that a regression on them expects.
     checkpoint_seconds : a killed member loses at most so much [s of wall time].
     extrapolate : whether values may lie outside the ranges in which the engine was shown to be stable.
     """
@@ -39,10 +50,13 @@ class Plan(Config):
     members: int = Field(ge=1, le=100_000)
     seed: int = Field(ge=0)
     years: int = Field(ge=1)
+    until: Literal["years", "equilibrium"] = "years"
+    acceleration: Acceleration | None = None
     settle_years: int = Field(default=20, ge=0)
     ranges: dict[str, tuple[float, float]] = Field(default_factory=dict)
     fixed: dict[str, float] = Field(default_factory=dict)
     start: str = "rest"
+    finished: str | None = None
     checkpoint_seconds: float = Field(default=60.0, gt=0, le=300)
     extrapolate: bool = False
 
@@ -73,6 +87,16 @@ class Plan(Config):
         both = sorted(set(self.ranges) & set(self.fixed))
         if both:
             raise ValueError(f"{', '.join(both)}: in ranges and in fixed; keep one of them")
+        if self.start in starts.FROM_FINISHED and self.finished is None:
+            raise ValueError(f"start: {self.start} needs finished: the folder of finished members")
+        if self.finished is not None and self.start not in starts.FROM_FINISHED and self.acceleration is None:
+            raise ValueError(
+                "finished: is read for start: nearest or predicted, or with acceleration; remove it"
+            )
+        if self.until == "equilibrium" and self.years < WINDOW_YEARS:
+            raise ValueError(
+                f"until: equilibrium is judged over {WINDOW_YEARS:g} years; years is {self.years}"
+            )
         if not self.extrapolate:
             given = {**self.ranges, **{name: (value, value) for name, value in self.fixed.items()}}
             for name, (low, high) in given.items():
@@ -114,17 +138,22 @@ def load_plan(plan: Plan | dict[str, Any] | str | Path, members: int | None = No
         resolved = build(Plan, plan, "plan")
     else:
         resolved = load_yaml(plan, Plan)
-        if resolved.start != "rest" and not Path(resolved.start).is_absolute():
-            resolved = resolved.model_copy(
-                update={"start": str((Path(plan).parent / resolved.start).resolve())}
-            )
+        beside = Path(plan).parent
+        if resolved.start not in starts.NAMES:
+            resolved = resolved.model_copy(update={"start": str((beside / resolved.start).resolve())})
+        if resolved.finished is not None:
+            resolved = resolved.model_copy(update={"finished": str((beside / resolved.finished).resolve())})
     if members is not None:
         if members < 1:
             raise UserError(f"members is {members}; expected at least 1")
         resolved = resolved.model_copy(update={"members": members})
-    if resolved.start != "rest" and not Path(resolved.start).is_file():
+    if resolved.start not in starts.NAMES and not Path(resolved.start).is_file():
         raise UserError(
-            f"start: {resolved.start} does not exist; expected 'rest' or the path of an engine restart"
+            f"start: {resolved.start} does not exist; expected {', '.join(starts.NAMES)} or the path of an engine restart"
+        )
+    if resolved.finished is not None and not Path(resolved.finished).is_dir():
+        raise UserError(
+            f"finished: {resolved.finished} is no folder; expected runs or a folder of member files"
         )
     return resolved
 
@@ -162,14 +191,18 @@ def member_job(plan: Plan, values: dict[str, float], folder: Path) -> dict[str, 
     >>> [phase["until_day"] / 360 for phase in member_job(plan, member_parameters(plan)[0], Path("runs"))["phases"]][1:]
     [100.0, 120.0]
     """
+    how = plan.acceleration
+    if how is not None and plan.finished is not None:
+        expected = starts.expected_profile(values, plan.configuration, sorted(plan.ranges), plan.finished)
+        how = how.model_copy(update={"expected": expected})
     try:
         job = Job(
             engine=plan.engine,
             configuration=plan.configuration,
             parameters=values,
-            start=plan.start,
+            start=str(folder / starts.FILE) if plan.start in starts.MADE else plan.start,
             folder=folder,
-            phases=spinup_phases(plan.years, plan.settle_years),
+            phases=spinup_phases(plan.years, plan.settle_years, plan.until == "equilibrium", how),
             checkpoint_seconds=plan.checkpoint_seconds,
         )
     except ValidationError as error:

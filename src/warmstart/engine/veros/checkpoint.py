@@ -27,15 +27,19 @@ class Progress:
     rows : the series so far.
     blow_ups : what blew up, when, with which parameters.
     wall_seconds, cpu_seconds : time spent by all processes that worked on the run.
+    early_days : by how much phases that ended at equilibrium were shorter than planned [days].
+    shifts : the extrapolations so far: ``day``, ``deep`` (shift below 2000 m) [K], and the stretch before it.
     """
 
     phase: int = 0
     steps: int = 0
     attempt: int = 1
-    rows: list[dict[str, float]] = field(default_factory=list)
+    rows: list[dict[str, Any]] = field(default_factory=list)
     blow_ups: list[dict[str, Any]] = field(default_factory=list)
     wall_seconds: float = 0.0
     cpu_seconds: float = 0.0
+    early_days: float = 0.0
+    shifts: list[dict[str, Any]] = field(default_factory=list)
 
 
 def save(folder: Path, fields: dict[str, np.ndarray], progress: Progress) -> None:

@@ -101,6 +101,38 @@ def series_row(fields: Mapping[str, np.ndarray], grid: Grid) -> dict[str, float]
     }
 
 
+#: Profiles of the series; horizontal means of each level, surface first.
+PROFILES: dict[str, tuple[str, str, str]] = {
+    "thetao_profile": ("temp", "degC", "horizontal-mean potential temperature"),
+    "so_profile": ("salt", "1e-3", "horizontal-mean salinity"),
+}
+
+
+def profiles(fields: Mapping[str, np.ndarray], grid: Grid) -> dict[str, list[float]]:
+    """Average temperature and salinity over each level.
+
+    Parameters
+    ----------
+    fields : from :func:`newest`.
+    grid : the mesh.
+
+    Returns
+    -------
+    The names of :data:`PROFILES`, a value a level.
+
+    Examples
+    --------
+    >>> len(profiles(newest(carry), grid)["so_profile"])  # doctest: +SKIP
+    18
+    """
+    volume = grid.volume.values
+    water = np.maximum(volume.sum(axis=(1, 2)), 1e-300)
+    return {
+        name: ((fields[veros] * volume).sum(axis=(1, 2)) / water).tolist()
+        for name, (veros, _, _) in PROFILES.items()
+    }
+
+
 def channel_transport(u: np.ndarray, grid: Grid) -> float:
     """Zonal transport between the latitudes of the channel, mean over longitude [Sv]."""
     latitude = grid.gphit.values[:, 0]
@@ -189,23 +221,23 @@ def states_dataset(snapshots: list[dict[str, Any]]) -> xr.Dataset:
     return xr.Dataset(variables, coords=coords)
 
 
-def series_dataset(rows: list[dict[str, float]]) -> xr.Dataset:
+def series_dataset(rows: list[dict[str, Any]]) -> xr.Dataset:
     """Stack series rows along time.
 
     Parameters
     ----------
-    rows : each from :func:`series_row`, with ``day``.
+    rows : each from :func:`series_row`, with ``day`` and, if they were taken, the :func:`profiles`.
 
     Returns
     -------
-    Dataset with dim ``time`` and coordinate ``year``.
+    Dataset with dim ``time`` and coordinate ``year``; profiles have dims ``(time, z)``.
 
     Examples
     --------
     >>> series_dataset([{**series_row(fields, grid), "day": 0.0}])  # doctest: +SKIP
     """
     years = np.array([row["day"] for row in rows]) / dino.YEAR_DAYS
-    variables = {
+    variables: dict[str, Any] = {
         name: (
             "time",
             np.array([row[name] for row in rows]),
@@ -213,5 +245,13 @@ def series_dataset(rows: list[dict[str, float]]) -> xr.Dataset:
         )
         for name, (units, meaning) in SERIES.items()
     }
+    for name, (_, units, meaning) in PROFILES.items():
+        if rows and all(name in row for row in rows):
+            values = np.array([row[name] for row in rows])
+            variables[name] = (
+                ("time", "z"),
+                values,
+                {"units": units, "long_name": f"{meaning} (instantaneous)"},
+            )
     attrs = {"units": "1", "long_name": "model years of 360 days since the start of the run"}
     return xr.Dataset(variables, coords={"year": ("time", years, attrs)})

@@ -204,6 +204,37 @@ def _fields(
     }
 
 
+def shifted(fields: Mapping[str, np.ndarray], shift: np.ndarray, grid: Grid) -> dict[str, np.ndarray]:
+    """Add a profile to temperature and salinity; density and stability follow, motion and tendencies stay.
+
+    Parameters
+    ----------
+    fields : restart fields of Veros, dims ``(x, y, z, level)``.
+    shift : of temperature [K] and salinity [1e-3], each level of both, surface first, shape ``(2 nz,)``.
+    grid : the mesh.
+
+    Returns
+    -------
+    New fields; `fields` are not changed.
+
+    Examples
+    --------
+    >>> shifted(read_restart("restart.h5")[0], np.zeros(36), grid)  # doctest: +SKIP
+    """
+    depth, tmask = grid.gdept_1d.values[:, None, None], grid.tmask.values.astype("float64")
+    new = {name: np.array(fields[name]) for name in fields}
+    for level in range(new["temp"].shape[-1]):
+        thetao, so = (
+            from_veros(new[name][..., level]) + profile[:, None, None] * tmask
+            for name, profile in zip(("temp", "salt"), np.split(shift, 2), strict=True)
+        )
+        rho = in_situ_density(thetao, so, depth) * tmask
+        stability = _stability(thetao, so, rho, grid)
+        for name, values in (("temp", thetao), ("salt", so), ("rho", rho), ("Nsqr", stability)):
+            new[name][..., level] = to_veros(values)
+    return new
+
+
 def _coast_count(grid: Grid) -> int:
     """Number of separate coasts."""
     difference = face_differences(grid)

@@ -10,7 +10,7 @@ import math
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,12 +18,13 @@ import numpy as np
 import yaml
 
 from warmstart import files, parameters
-from warmstart.engine import dino
+from warmstart.engine import acceleration, dino
+from warmstart.engine.acceleration import Acceleration
 from warmstart.engine.base import DAY, YEAR, Job, Phase, load_job, save_job
-from warmstart.engine.verdict import Verdict, judge
+from warmstart.engine.verdict import WINDOW_YEARS, Verdict, judge
 from warmstart.engine.veros import checkpoint, diagnose, environment
 from warmstart.engine.veros.checkpoint import Progress
-from warmstart.engine.veros.restart import read_restart, write_restart
+from warmstart.engine.veros.restart import read_restart, shifted, write_restart
 from warmstart.errors import UserError
 from warmstart.grid import Grid
 
@@ -35,6 +36,8 @@ MAX_SPEED = 20.0  #: a velocity beyond is a blow-up [m s-1]
 CALL_SECONDS = 5.0  #: wall time of one call of the compiled loop, after which signals are looked at
 FAILED, TERMINATED = 3, 143  #: exit codes
 Report = Callable[..., None]
+#: What a run asks to be done: inputs of the step and number of steps; at the end, what blew up.
+Requests = Generator[tuple[dict[str, Any], int], None, dict[str, Any] | None]
 
 
 def emit(event: str, **content: Any) -> None:
@@ -140,23 +143,33 @@ class Run:
         self.since = (time.monotonic(), time.process_time())
         self.saved = self.said = time.monotonic()
         self.step_seconds = math.inf
+        self.target = 0  #: steps of the present phase at the next stop
+        self.code = 0
+        volume = self.grid.volume.values
+        self.levels = acceleration.Levels(self.grid.gdept_1d.values, volume.sum(axis=(1, 2)))
 
     def execute(self) -> int:
         """Run to the end, to a failure, or to a signal; return the exit code."""
         signal.signal(signal.SIGTERM, self._on_signal)
         self.step = _build_step(self.job)
-        self._resume()
-        while True:
-            blown = self._advance_phases()
-            if blown:
-                if not self._retry(blown):
-                    return FAILED
-            elif self.stopping:
+        for theta, steps in self.requests():
+            self._advance(theta, steps)
+            if self.stopping and self.progress.steps < self.target:
                 self._save()
                 return TERMINATED
-            else:
+        return self.code
+
+    def requests(self) -> Requests:
+        """Ask for the steps to be done, each time inputs and number; whoever does them updates carry and progress."""
+        self._resume()
+        while True:
+            blown = yield from self._phase_requests()
+            if blown is None:
                 self._finish()
-                return 0
+                return None
+            if not self._retry(blown):
+                self.code = FAILED
+                return blown
 
     def _on_signal(self, *_: Any) -> None:
         self.stopping = True
@@ -169,7 +182,7 @@ class Run:
         else:
             fields, self.progress = found
             self.carry = self.step.unpack(fields)
-            self.report("resumed", year=self._day() / YEAR, years=self.job.years)
+            self.report("resumed", year=self._run_day(self._day()) / YEAR, years=self.job.years)
         self._write_status("running")
 
     def _begin(self) -> None:
@@ -186,58 +199,111 @@ class Run:
         return self.job.phases[index - 1].until_day if index else 0.0
 
     def _day(self) -> float:
-        """Day since the start of the run."""
+        """Day of the plan; where a phase ended early, the plan is ahead of the run."""
         p = self.progress
         if p.phase >= len(self.job.phases):
             return self.job.phases[-1].until_day
         return self._phase_start(p.phase) + p.steps * self._phases()[p.phase].dt_tracer / DAY
 
-    def _advance_phases(self) -> dict[str, Any] | None:
-        """Run all phases that are left; return a description of a blow-up, or None."""
+    def _run_day(self, day: float) -> float:
+        """Day since the start of the run."""
+        return day - self.progress.early_days
+
+    def _phase_requests(self) -> Requests:
+        """Requests of all phases that are left; returns a description of a blow-up, or None."""
         phases = self._phases()
         while self.progress.phase < len(phases):
             phase, start = phases[self.progress.phase], self._phase_start(self.progress.phase)
             theta = self.step.theta(self.job.parameters, phase.dt_momentum, phase.dt_tracer)
+            if phase.acceleration is not None and not self.progress.steps:
+                self._aim(phase.acceleration)
             for stop in phase.stops(start):
                 if stop <= self._day():
                     continue
-                target = round((stop - start) * DAY / phase.dt_tracer)
-                self._advance_to(theta, target)
-                if self.progress.steps < target:  # stopped on the way; at the target the row comes first
-                    return None
+                self.target = round((stop - start) * DAY / phase.dt_tracer)
+                yield theta, self.target - self.progress.steps
                 blown = self._observe(phase, stop)
-                if blown or self.stopping:
+                if blown:
                     return blown
+                if phase.acceleration is not None and phase.ends_stretch(start, stop):
+                    self._extrapolate(phase.acceleration, stop)
+                if phase.until_equilibrium and self._is_equilibrium():
+                    self.progress.early_days += phase.until_day - stop
+                    break
                 if time.monotonic() - self.saved >= self.job.checkpoint_seconds:
                     self._save()
             self.progress.phase, self.progress.steps = self.progress.phase + 1, 0
         return None
 
-    def _advance_to(self, theta: dict[str, Any], target: int) -> None:
-        """Step until `target` steps of the phase are done, in calls short enough to answer a signal."""
+    def _aim(self, how: Acceleration) -> None:
+        """Shift the deep ocean to the profile that is expected at equilibrium, if one is given."""
+        if how.expected and not self.progress.shifts:
+            profile = np.concatenate([self.progress.rows[-1][name] for name in diagnose.PROFILES])
+            self._shift(
+                acceleration.bounded(np.array(how.expected) - profile, self.levels), self._day(), None
+            )
+
+    def _extrapolate(self, how: Acceleration, day: float) -> None:
+        """Measure the years since the last extrapolation and shift the deep ocean, unless it is calm."""
+        past = [s["stretch"] for s in self.progress.shifts if s["stretch"]]
+        rows = self._rows()
+        adjusted = rows[0]["day"] + (how.stretch_years - how.window_years) * YEAR
+        rows = [row for row in rows if row["day"] >= adjusted and row["day"] > 0]
+        profiles = np.array([np.concatenate([row[name] for name in diagnose.PROFILES]) for row in rows])
+        stretch = acceleration.measure(np.array([row["day"] for row in rows]) / YEAR, profiles)
+        calm = bool(self.progress.shifts) and acceleration.is_calm(stretch, self.levels)
+        if not calm and len(past) < how.most:
+            history = [acceleration.Stretch(*(np.array(v) for v in s.values())) for s in past]
+            self._shift(acceleration.next_shift([*history, stretch], self.levels), day, stretch.as_dict())
+
+    def _shift(self, shift: np.ndarray, day: float, stretch: dict[str, Any] | None) -> None:
+        """Add a profile to temperature and salinity and note it."""
+        self.carry = self.step.unpack(shifted(self.step.pack(self.carry), shift, self.grid))
+        deep = self.levels.deep_mean(shift)
+        self.progress.shifts.append({"day": self._run_day(day), "deep": deep, "stretch": stretch})
+        self.report("shift", year=self._run_day(day) / YEAR, years=self.job.years, deep=deep)
+
+    def _rows(self) -> list[dict[str, Any]]:
+        """The series since the last extrapolation."""
+        last = self.progress.shifts[-1]["day"] if self.progress.shifts else -1.0
+        return [row for row in self.progress.rows if row["day"] > last]
+
+    def _is_equilibrium(self) -> bool:
+        """Whether the years since the last extrapolation are long enough and at equilibrium; looked at each decade."""
+        rows = self._rows()
+        if (
+            len(rows) < 2
+            or rows[-1]["day"] % (10 * YEAR)
+            or rows[-1]["day"] - rows[0]["day"] < WINDOW_YEARS * YEAR
+        ):
+            return False
+        return judge(diagnose.series_dataset(rows)).verdict == "equilibrium"
+
+    def _advance(self, theta: dict[str, Any], steps: int) -> None:
+        """Do `steps` steps, in calls short enough to answer a signal."""
         import jax
 
-        while self.progress.steps < target and not self.stopping:
-            left = target - self.progress.steps
+        while steps and not self.stopping:
             first = math.isinf(self.step_seconds)
-            n = min(left, 2 if first else max(1, int(CALL_SECONDS / self.step_seconds)))
+            n = min(steps, 2 if first else max(1, int(CALL_SECONDS / self.step_seconds)))
             if first:  # compile before the clock starts
                 jax.block_until_ready(self.step.advance(self.carry, theta, 0))
             before = time.monotonic()
             self.carry = jax.block_until_ready(self.step.advance(self.carry, theta, n))
             self.step_seconds = max((time.monotonic() - before) / n, 1e-6)
             self.progress.steps += n
+            steps -= n
 
     def _observe(self, phase: Phase, day: float) -> dict[str, Any] | None:
         """Add a row, keep a state, report progress; return a description if the run has blown up."""
-        fields = diagnose.newest(self.carry)
+        fields, real = diagnose.newest(self.carry), self._run_day(day)
         row = diagnose.series_row(fields, self.grid)
         if (
             not all(math.isfinite(row[n]) for n in ("thetao_mean", "so_mean", "kinetic_energy"))
             or not row["speed_max"] <= MAX_SPEED
         ):
             return {
-                "year": day / YEAR,
+                "year": real / YEAR,
                 "phase": phase.name,
                 "attempt": self.progress.attempt,
                 "dt_momentum": phase.dt_momentum,
@@ -246,12 +312,12 @@ class Run:
                 "parameters": dict(self.job.parameters),
             }
         if phase.records(day):
-            self.progress.rows.append({"day": day, **row})
+            self.progress.rows.append({"day": real, **row, **diagnose.profiles(fields, self.grid)})
         if phase.keeps(day):
-            checkpoint.save_snapshot(self.folder, day, diagnose.state_arrays(fields, self.grid), phase.label)
+            checkpoint.save_snapshot(self.folder, real, diagnose.state_arrays(fields, self.grid), phase.label)
         if time.monotonic() - self.said >= 1.0:
             self.said = time.monotonic()
-            self.report("progress", year=day / YEAR, years=self.job.years, attempt=self.progress.attempt)
+            self.report("progress", year=real / YEAR, years=self.job.years, attempt=self.progress.attempt)
         return None
 
     def _retry(self, blown: dict[str, Any]) -> bool:
@@ -299,7 +365,7 @@ class Run:
             config=config, command=f"python -m warmstart.engine.veros {self.folder / 'job.yaml'}"
         )
         series = diagnose.series_dataset(self.progress.rows)
-        found = judge(series)
+        found = judge(diagnose.series_dataset(self._rows()))
         attrs |= found.attributes()
         snapshots = checkpoint.load_snapshots(self.folder)
         if snapshots:
@@ -309,13 +375,15 @@ class Run:
         series = parameters.attach(series, values).assign_attrs(attrs)
         files.write_dataset(self.folder / "series.nc", series, overwrite=True)
         write_restart(
-            self.folder / "restart.h5", self.step.pack(self.carry), {"day": self._day(), "parameters": values}
+            self.folder / "restart.h5",
+            self.step.pack(self.carry),
+            {"day": self._run_day(self._day()), "parameters": values},
         )
         self._write_status("finished", found)
         checkpoint.clear(self.folder)
         self.report(
             "finished",
-            year=self.job.years,
+            year=self._run_day(self._day()) / YEAR,
             years=self.job.years,
             folder=str(self.folder),
             verdict=found.verdict,
@@ -325,10 +393,13 @@ class Run:
         wall, cpu = self._spent()
         status = {
             "state": state,
-            "years": self._day() / YEAR,
+            "years": self._run_day(self._day()) / YEAR,
             **(found.summary() if found else {"drift_K_per_century": None, "verdict": None}),
             "attempts": self.progress.attempt,
             "blow_ups": self.progress.blow_ups,
+            "shifts": [
+                {"year": s["day"] / YEAR, "deep_K": round(s["deep"], 4)} for s in self.progress.shifts
+            ],
             "wall_seconds": round(wall, 1),
             "cpu_seconds": round(cpu, 1),
             "warmstart_version": files.version(),

@@ -1,0 +1,232 @@
+"""Where the members of an ensemble start: rest, a cold ocean, the nearest finished member, or what a regression expects."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import xarray as xr
+
+from warmstart import files, parameters
+from warmstart.engine import dino
+from warmstart.engine.base import Configuration
+from warmstart.errors import UserError
+from warmstart.grid import Grid
+
+#: What a plan may ask for by name; anything else is the path of a restart.
+NAMES = ("rest", "cold", "nearest", "predicted")
+#: Those for which a restart is made in the member's folder, and those of them that need finished members.
+MADE = ("cold", "nearest", "predicted")
+FROM_FINISHED = ("nearest", "predicted")
+FILE = "start.h5"
+
+COLD = {"thetao": 2.0, "so": 35.0}  #: the homogeneous ocean [degC, 1e-3]
+CARRIED = ("thetao", "so", "uo", "vo")
+FEWEST = 3  #: finished members that a regression needs
+RIDGE = 0.5  #: penalty on the slopes, in units of one member whose parameters are all at the edge of the box
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A member whose run has ended at or near equilibrium.
+
+    Attributes
+    ----------
+    path : the file that holds its states.
+    values : its parameters.
+    last : its last equilibrium state, dims ``(z, y, x)``.
+    mean : the mean of its equilibrium states.
+    """
+
+    path: Path
+    values: dict[str, float]
+    last: xr.Dataset
+    mean: xr.Dataset
+
+
+def read_finished(folder: str | Path, grid: Grid) -> list[Finished]:
+    """Read the members of a folder that ended at or near equilibrium, in the order of their names.
+
+    Parameters
+    ----------
+    folder : runs, ``member_NNN/states.nc``, or member files, ``member_NNN.nc``.
+    grid : the mesh that they must have.
+
+    Returns
+    -------
+    The members.
+
+    Raises
+    ------
+    UserError
+        If there are none, or one is on another mesh.
+
+    Examples
+    --------
+    >>> read_finished("no-such-folder", dino.grid(10.0, 6))
+    Traceback (most recent call last):
+    ...
+    warmstart.errors.UserError: no-such-folder holds no member at or near equilibrium...
+    """
+    found = []
+    for path in sorted([*Path(folder).glob("member_*/states.nc"), *Path(folder).glob("member_*.nc")]):
+        with files.open_dataset(path) as ds:
+            if ds.attrs.get("verdict") not in ("equilibrium", "near"):
+                continue
+            files.open_grid(path).require_same(grid, str(path))
+            states = ds[list(CARRIED)].isel(time=(ds["phase"] == "equilibrium").values).load()
+            values = {name: float(v) for name, v in parameters.extract(ds).items()}
+        if states.sizes["time"]:
+            found.append(Finished(path, values, states.isel(time=-1), states.mean("time")))
+    if not found:
+        raise UserError(
+            f"{folder} holds no member at or near equilibrium; expected member_NNN/states.nc or member_NNN.nc of "
+            "finished runs"
+        )
+    return found
+
+
+def nearest(values: dict[str, float], finished: Sequence[Finished], varied: Sequence[str]) -> xr.Dataset:
+    """Take the last state of the member whose parameters are nearest, each in units of its range in the table.
+
+    Parameters
+    ----------
+    values : parameters of the run that shall start.
+    finished : from :func:`read_finished`.
+    varied : names of the parameters to compare.
+
+    Returns
+    -------
+    State, dims ``(z, y, x)``; the attribute ``nearest`` names the file.
+
+    Examples
+    --------
+    >>> nearest(values, read_finished("runs", grid), ["wind_stress_south"])  # doctest: +SKIP
+    """
+    here = _scaled(values, varied)
+    chosen = min(
+        finished, key=lambda m: (float(((_scaled(m.values, varied) - here) ** 2).sum()), m.path.name)
+    )
+    return chosen.last.assign_attrs(nearest=str(chosen.path.name))
+
+
+def predicted(values: dict[str, float], finished: Sequence[Finished], varied: Sequence[str]) -> xr.Dataset:
+    """Predict the state by ridge regression, cell by cell, on the parameters of finished members.
+
+    Parameters
+    ----------
+    values, finished, varied : as :func:`nearest`.
+
+    Returns
+    -------
+    Mean equilibrium state that a linear model expects, dims ``(z, y, x)``.
+
+    Raises
+    ------
+    UserError
+        If there are fewer than three finished members.
+
+    Examples
+    --------
+    >>> predicted(values, read_finished("runs", grid), ["wind_stress_south"])  # doctest: +SKIP
+    """
+    if len(finished) < FEWEST:
+        raise UserError(
+            f"{len(finished)} finished members are too few for a regression; expected at least {FEWEST}, or start: nearest"
+        )
+    design = np.stack([np.append(1.0, _scaled(m.values, varied)) for m in finished])
+    penalty = np.diag([0.0, *[RIDGE] * len(varied)])
+    here = np.append(1.0, _scaled(values, varied))
+    weights = here @ np.linalg.solve(design.T @ design + penalty, design.T)
+    members = xr.concat([m.mean for m in finished], "member")
+    return (members * xr.DataArray(weights, dims="member")).sum("member", skipna=False)
+
+
+def _scaled(values: dict[str, float], varied: Sequence[str]) -> np.ndarray:
+    """Parameters on -1 to 1 over their range in the table."""
+    return np.array([2.0 * float(parameters.get(name).coordinate(values[name])) - 1.0 for name in varied])
+
+
+def cold(grid: Grid) -> xr.Dataset:
+    """A homogeneous cold ocean at rest, the second initial state of a test for multiple equilibria.
+
+    Examples
+    --------
+    >>> float(cold(dino.grid(10.0, 6)).thetao.max())
+    2.0
+    """
+    wet = grid.tmask > 0
+    return xr.Dataset(
+        {name: xr.full_like(grid.tmask, value, dtype=float).where(wet) for name, value in COLD.items()}
+    )
+
+
+def write_start(
+    start: str,
+    values: dict[str, float],
+    configuration: Configuration,
+    varied: Sequence[str],
+    finished: str | None,
+    folder: Path,
+) -> None:
+    """Write the restart that a member starts from, unless its folder holds one.
+
+    Parameters
+    ----------
+    start : one of :data:`MADE`.
+    values : parameters of the member.
+    configuration : its grid.
+    varied : names of the parameters that differ between members.
+    finished : folder of finished members.
+    folder : of the member; ``start.h5`` is written there.
+
+    Raises
+    ------
+    UserError
+        If the finished members do not serve.
+
+    Examples
+    --------
+    >>> write_start("cold", values, Configuration(resolution=4, levels=18), [], None, folder)  # doctest: +SKIP
+    """
+    from warmstart.engine.veros.restart import restart_from_state
+
+    if (folder / FILE).exists():
+        return
+    grid = dino.grid(configuration.resolution, configuration.levels)
+    if start == "cold":
+        state = cold(grid)
+    else:
+        members = read_finished(finished or "", grid)
+        state = {"nearest": nearest, "predicted": predicted}[start](values, members, varied)
+    folder.mkdir(parents=True, exist_ok=True)
+    restart_from_state(state, grid, folder / FILE)
+
+
+def expected_profile(
+    values: dict[str, float], configuration: Configuration, varied: Sequence[str], finished: str
+) -> tuple[float, ...]:
+    """Horizontal means of temperature and salinity that the regression expects at equilibrium.
+
+    Parameters
+    ----------
+    values, configuration, varied, finished : as :func:`write_start`.
+
+    Returns
+    -------
+    Each level of both [degC, 1e-3], surface first.
+
+    Examples
+    --------
+    >>> expected_profile(values, Configuration(resolution=4, levels=18), ["wind_stress_south"], "runs")  # doctest: +SKIP
+    """
+    grid = dino.grid(configuration.resolution, configuration.levels)
+    state = predicted(values, read_finished(finished, grid), varied)
+    weight = grid.volume
+    means = [
+        (state[name].fillna(0.0) * weight).sum(("y", "x")) / weight.sum(("y", "x"))
+        for name in ("thetao", "so")
+    ]
+    return tuple(float(v) for v in np.concatenate([m.values for m in means]))
