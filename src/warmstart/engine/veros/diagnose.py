@@ -226,7 +226,7 @@ def series_dataset(rows: list[dict[str, Any]]) -> xr.Dataset:
 
     Parameters
     ----------
-    rows : each from :func:`series_row`, with ``day`` and, if they were taken, the :func:`profiles`.
+    rows : each from :func:`series_row`, with ``day`` and, where known, the :func:`profiles` and ``stretch``.
 
     Returns
     -------
@@ -245,6 +245,13 @@ def series_dataset(rows: list[dict[str, Any]]) -> xr.Dataset:
         )
         for name, (units, meaning) in SERIES.items()
     }
+    if rows and all("stretch" in row for row in rows):
+        number = np.array([row["stretch"] for row in rows], dtype="int32")
+        variables["stretch"] = (
+            "time",
+            number,
+            {"units": "1", "long_name": "extrapolations of the deep ocean before"},
+        )
     for name, (_, units, meaning) in PROFILES.items():
         if rows and all(name in row for row in rows):
             values = np.array([row[name] for row in rows])

@@ -312,7 +312,8 @@ class Run:
                 "parameters": dict(self.job.parameters),
             }
         if phase.records(day):
-            self.progress.rows.append({"day": real, **row, **diagnose.profiles(fields, self.grid)})
+            stretch = {"stretch": len(self.progress.shifts)}
+            self.progress.rows.append({"day": real, **row, **stretch, **diagnose.profiles(fields, self.grid)})
         if phase.keeps(day):
             checkpoint.save_snapshot(self.folder, real, diagnose.state_arrays(fields, self.grid), phase.label)
         if time.monotonic() - self.said >= 1.0:
@@ -365,7 +366,7 @@ class Run:
             config=config, command=f"python -m warmstart.engine.veros {self.folder / 'job.yaml'}"
         )
         series = diagnose.series_dataset(self.progress.rows)
-        found = judge(diagnose.series_dataset(self._rows()))
+        found = judge(series)
         attrs |= found.attributes()
         snapshots = checkpoint.load_snapshots(self.folder)
         if snapshots:
