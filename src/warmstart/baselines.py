@@ -15,7 +15,8 @@ from warmstart.data.batches import Snapshots, scaled
 from warmstart.data.layout import Layout
 from warmstart.errors import UserError
 from warmstart.generator.checkpoint import Generator, load
-from warmstart.generator.generate import Request, finish, request, sample
+from warmstart.generator.drawing import Request, sample
+from warmstart.generator.generate import finish, request
 from warmstart.grid import Grid
 
 

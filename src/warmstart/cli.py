@@ -130,6 +130,7 @@ def generate(
             help="Content that every state has, by its mean: thetao=3.9 (heat), so=34.7 (salt), zos=0 (volume); repeatable.",
         ),
     ] = None,
+    device: Annotated[str, typer.Option(help="Where the network runs: cpu or cuda.")] = "cpu",
     n: Annotated[int, typer.Option("-n", min=1, help="Number of samples.")] = 1,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the first sample; sample i has seed + i.")] = 0,
     extrapolate: Annotated[
@@ -146,6 +147,7 @@ def generate(
         None if alone else _parameters(sets, parameters),
         sampling=_pairs(sampling, "--sampling", "steps=17"),
         conserve=_pairs(conserve, "--conserve", "so=34.7"),
+        device=device,
         n=n,
         seed=seed,
         output=output,

@@ -204,3 +204,16 @@ def test_a_stem_that_does_not_divide_a_periodic_basin_is_refused():
     with pytest.raises(UserError, match="does not divide the 13 columns"):
         make(13, True, patch=2)
     assert answer(make(13, False, patch=2), torch.randn(1, 3, 11, 13)).shape == (1, 3, 11, 13)
+
+
+def test_recomputed_blocks_have_the_gradients_of_blocks_that_are_kept():
+    gradients = []
+    for recompute in (False, True):
+        net = make(8, True, recompute=recompute, attention=2)
+        answer(
+            net, torch.randn(1, 3, 11, 8, generator=torch.Generator().manual_seed(0))
+        ).square().sum().backward()
+        gradients.append({n: p.grad for n, p in net.named_parameters() if p.grad is not None})
+    assert gradients[0].keys() == gradients[1].keys()
+    for name, gradient in gradients[0].items():
+        assert torch.equal(gradients[1][name], gradient)

@@ -159,6 +159,7 @@ def test_contents_asked_for_are_those_of_every_state(generator):
         ({"sampling": {"evaluations": 20}}, "evaluations.*Known keys: method, steps"),
         ({"conserve": {"heat": 1.0}}, "cannot conserve heat: expected means of thetao"),
         ({"conserve": {"so": 350.0}}, "350 1e-3; expected"),
+        ({"device": "tpu"}, "device is 'tpu'; expected cpu or cuda"),
     ],
 )
 def test_a_sampler_or_content_that_cannot_be_is_refused(generator, tmp_path, options, message):

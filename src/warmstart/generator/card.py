@@ -10,7 +10,7 @@ import yaml
 from warmstart.data.layout import Layout
 from warmstart.generator.checkpoint import Generator
 from warmstart.generator.constraints import inversions
-from warmstart.generator.generate import Request, constrained, wet_fields
+from warmstart.generator.drawing import Request, constrained, wet_fields
 from warmstart.generator.residual import ensemble_crps
 from warmstart.generator.sampler import single_thread
 from warmstart.parameters import PARAMETERS

@@ -3,26 +3,21 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 import xarray as xr
 
 from warmstart import files, parameters
-from warmstart.data.batches import scaled
 from warmstart.errors import UserError
-from warmstart.generator import constraints, guides
+from warmstart.generator import constraints
 from warmstart.generator.checkpoint import Generator, load
 from warmstart.generator.config import SamplingConfig, resampled
-from warmstart.generator.conserve import check_targets, responses_of
-from warmstart.generator.denoiser import Condition, Denoiser, forcing_profiles
-from warmstart.generator.examples import scaled_age
-from warmstart.generator.objective import expected, one_pass
-from warmstart.generator.sampler import Source, guided, single_thread, solve, stream
+from warmstart.generator.conserve import check_targets
+from warmstart.generator.drawing import Request, sample, usable
 from warmstart.variables import VARIABLES
 
 log = logging.getLogger(__name__)
@@ -44,6 +39,7 @@ def generate(
     age: float | None = None,
     sampling: Mapping[str, Any] | None = None,
     conserve: Mapping[str, float] | None = None,
+    device: str = "cpu",
 ) -> xr.Dataset:
     """Generate equilibrium states for one set of parameters, from a state on the way to equilibrium, or from both.
 
@@ -66,6 +62,7 @@ def generate(
         takes the settings that this method was published with.
     conserve : means that every state has to have, which stand for its contents: of ``thetao`` [degC] (heat), ``so`` [1e-3]
         (salt) and ``zos`` [m] (volume). What is not named keeps the content that was drawn; volume has mean sea level 0.
+    device : where the network runs, ``cpu`` or ``cuda``; the noise of a sample is the same on both.
 
     Returns
     -------
@@ -76,7 +73,8 @@ def generate(
     ------
     UserError
         If a parameter is unknown, of the wrong unit or out of range, the initial state is of another mesh, not finite at
-        sea or unlike any of training, the sampler is unknown or cannot be, no ocean has such contents, or the output exists.
+        sea or unlike any of training, the sampler is unknown or cannot be, no ocean has such contents, there is no such device,
+        or the output exists.
 
     Examples
     --------
@@ -94,45 +92,13 @@ def generate(
         ask(loaded, parameters, initial, age, extrapolate),
         sampling=_sampling(loaded, sampling),
         conserve=check_targets(conserve or {}),
+        device=usable(device),
     )
     states = sample(loaded, asked, range(seed, seed + n), loaded.config.config.residual.model, progress)
     ds = finish(states, loaded, asked, seed)
     if output is not None:
         files.write_dataset(output, ds, loaded.grid, overwrite)
     return ds
-
-
-@dataclass(frozen=True, eq=False)
-class Request:
-    """What a state is asked for with.
-
-    Attributes
-    ----------
-    values : one number for each parameter of the training data, units of the table; None where none are given.
-    initial : initial state ``(wet,)`` in standardised units and its years of spin-up; None where it is not given.
-    outside : what lies out of the range of training, one phrase each.
-    notes : attributes for the file.
-    sampling : of the sampler; None takes the generator's own.
-    conserve : means that stand for contents, by variable.
-    """
-
-    values: dict[str, float] | None
-    initial: tuple[np.ndarray, float] | None = None
-    outside: tuple[str, ...] = ()
-    notes: dict[str, Any] = field(default_factory=dict)
-    sampling: SamplingConfig | None = None
-    conserve: dict[str, float] = field(default_factory=dict)
-
-    @property
-    def given(self) -> str:
-        """``parameters``, ``state`` or ``both``."""
-        return "parameters" if self.initial is None else "state" if self.values is None else "both"
-
-    def inputs(self, generator: Generator) -> np.ndarray | None:
-        """Scaled parameters, ``(parameter,)``."""
-        if self.values is None:
-            return None
-        return scaled(self.values, generator.ranges).reshape(len(generator.ranges))
 
 
 def ask(
@@ -222,104 +188,6 @@ def request(
     return values, outside
 
 
-def sample(
-    generator: Generator, asked: Request, seeds: range, model: str, progress: bool = False
-) -> list[tuple[xr.Dataset, dict[str, float]]]:
-    """Draw states one at a time, on one thread, and apply the constraints.
-
-    Parameters
-    ----------
-    generator : the generator.
-    asked : what with.
-    seeds : one a sample.
-    model : as ``residual.model`` of the configuration.
-    progress : whether to show a progress bar.
-
-    Returns
-    -------
-    State ``(z, y, x)`` and record of the constraints, for each seed.
-    """
-    states = []
-    with single_thread():
-        for drawn in _tracked(wet_fields(generator, asked, seeds, model), len(seeds), progress):
-            states.append(constrained(generator, drawn, asked))
-    return states
-
-
-def wet_fields(generator: Generator, asked: Request, seeds: range, model: str) -> Iterator[np.ndarray]:
-    """Draw standardised states on wet values before any constraint, ``(wet,)`` each; call it on one thread."""
-    mean, spread = generator.predict(asked.inputs(generator), asked.initial)
-    law = generator.laws[asked.given]
-    # the expected residual has no amplitude to calibrate: it is no noise
-    factor = law.relative(spread) if model == "deterministic" else law.factor(spread)
-    for seed in seeds:
-        if model == "none":
-            yield mean
-            continue
-        source = stream(seed, law.coordinates.shape)
-        latent = source()
-        if model == "diffusion":
-            latent = _diffused(generator, latent, source, asked, mean, factor)
-        elif model != "gaussian":
-            latent = _answered(generator, latent, asked, model)
-        yield mean + factor * law.coordinates.decode(latent[0].numpy())
-
-
-def condition(generator: Generator, asked: Request) -> Condition:
-    """What the network is told, as a batch of one."""
-    inputs, layout = asked.inputs(generator), generator.layout
-    known = np.zeros(len(generator.ranges)) if inputs is None else inputs
-    by_parameters, by_state = float(inputs is not None), float(asked.initial is not None)
-    told = [by_parameters, by_parameters, by_state, by_state]
-    state = age = None
-    if generator.spinup is not None:
-        ages = generator.spinup.ages
-        drawn, years = asked.initial or (np.zeros(int(layout.mask.sum())), float(ages[0]))
-        state = torch.as_tensor(layout.from_wet(drawn)[None], dtype=torch.float32)
-        near = np.clip(years, ages[0], ages[-1])
-        age = torch.as_tensor(scaled_age(np.array([near]), ages), dtype=torch.float32)
-    return Condition(
-        torch.as_tensor(known[None], dtype=torch.float32),
-        torch.as_tensor(forcing_profiles(known, generator.forcing)[None], dtype=torch.float32),
-        torch.tensor([told]), torch.tensor([[by_parameters, by_state]]), state, age,
-    )  # fmt: skip
-
-
-def _network(generator: Generator) -> Denoiser:
-    """The network, where there is one."""
-    if generator.denoiser is None:
-        raise UserError("this generator has no network: it was trained with another residual")
-    return generator.denoiser
-
-
-@torch.no_grad()
-def _answered(generator: Generator, noise: torch.Tensor, asked: Request, model: str) -> torch.Tensor:
-    """One latent from one draw of noise in one evaluation."""
-    denoiser, known = _network(generator), condition(generator, asked)
-    if model == "one-pass":
-        return one_pass(denoiser, noise, known)
-    return expected(denoiser, noise.shape, known).double()
-
-
-@torch.no_grad()
-def _diffused(
-    generator: Generator, noise: torch.Tensor, source: Source, asked: Request, mean: np.ndarray, factor: float
-) -> torch.Tensor:
-    """One latent from one draw of noise by the sampler."""
-    denoiser, known = _network(generator), condition(generator, asked)
-    free, law = known.dropped(), generator.laws[asked.given]
-    sampling = asked.sampling or generator.config.config.sampling
-    denoise = guided(
-        lambda z, sigma: denoiser(z, sigma, known),
-        lambda z, sigma: denoiser(z, sigma, free),
-        sampling.guidance,
-    )
-    if sampling.guide == "stratification":
-        denoise = guides.stratification(denoise, law.coordinates, generator.normalizer, mean, factor)
-    after = guides.zero_mean(law.coordinates) if sampling.guide == "zero-mean" else None
-    return solve(denoise, noise, sampling, source, after)
-
-
 def _sampling(generator: Generator, changes: Mapping[str, Any] | None) -> SamplingConfig | None:
     """The sampler with what is asked for changed."""
     if not changes:
@@ -329,17 +197,6 @@ def _sampling(generator: Generator, changes: Mapping[str, Any] | None) -> Sampli
             f"this generator has no sampler to change: its residual is {generator.config.config.residual.model}"
         )
     return resampled(generator.config.config.sampling, changes)
-
-
-def constrained(
-    generator: Generator, field: np.ndarray, asked: Request
-) -> tuple[xr.Dataset, dict[str, float]]:
-    """State in physical units that satisfies the constraints, with their record."""
-    physical = generator.normalizer.restore(generator.layout.from_wet(field))
-    state = generator.layout.unpack(physical[None]).isel(sample=0)
-    targets = constraints.contents_of(state, generator.grid) | asked.conserve
-    responses = responses_of(generator.laws[asked.given].coordinates, generator.normalizer)
-    return constraints.apply(state, generator.grid, constraints.standard(targets, responses))
 
 
 def finish(
@@ -410,13 +267,3 @@ def spread(generator: Generator, asked: Request) -> dict[str, float]:
         n: (variance * layout.weights)[c].sum() / layout.weights[c].sum() for n, c in layout.slices.items()
     }
     return {name: float(f"{np.sqrt(value):.4g}") for name, value in means.items() if name in VARIABLES}
-
-
-def _tracked(fields: Iterator[np.ndarray], total: int, progress: bool) -> Iterator[np.ndarray]:
-    """The same, with a progress bar."""
-    if not progress:
-        yield from fields
-        return
-    from rich.progress import track
-
-    yield from track(fields, "generating", total=total)

@@ -39,9 +39,9 @@ def zero_mean(coordinates: Coordinates) -> After:
 
     def pull(z: Tensor, sigma: float) -> Tensor:
         beta = 0.001 + 0.04 * math.exp(-1000 * cosine_time(sigma) / 50)
-        maps = layout.from_wet(coordinates.decode(z.numpy()))
+        maps = layout.from_wet(coordinates.decode(z.cpu().numpy()))
         profile = np.where(layout.mask, (maps.sum((-2, -1)) / count)[..., None, None], 0.0)
-        return z - beta * torch.as_tensor(coordinates.encode(layout.to_wet(profile)))
+        return z - beta * torch.as_tensor(coordinates.encode(layout.to_wet(profile))).to(z)
 
     return pull
 
