@@ -95,6 +95,7 @@ def test_the_command_line_prints_the_table_and_refuses_what_is_wrong(request, tm
         ([str(nowhere)], "names no grid"),
         ([example, "--shape", "18", "0", "13"], "three positive numbers"),
         ([example, "--gpu-memory", "-1"], "-1.0 GB; expected a positive number"),
+        ([example, "--gpu-memory", "inf"], "inf GB; expected a positive number"),
         ([str(tmp_path / "none.yaml")], "does not exist"),
     ):
         failed = runner.invoke(app, ["plan", *arguments])

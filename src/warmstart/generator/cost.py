@@ -92,7 +92,7 @@ def cost(
         )
     if len(wanted) != 3 or min(wanted) < 1:
         raise UserError(f"shape is {wanted}; expected three positive numbers: levels, rows and columns")
-    if not memory > 0:
+    if not 0 < memory < float("inf"):
         raise UserError(f"the GPU's memory is {memory} GB; expected a positive number")
     training, evaluations = resolved.training, resolved.sampling.evaluations
     one, two = (count(resolved, wanted, batch) for batch in (1, 2))
@@ -109,10 +109,12 @@ def cost(
         "grid (levels, rows, columns)": " x ".join(map(str, wanted)),
         "network parameters": f"{one.parameters:,}",
         "weights": f"{4 * one.parameters / 1e6:.1f} MB",
-        "one evaluation": f"{forward.flops / 1e9:.3g} GFLOP",
-        f"one sample ({evaluations} evaluations)": f"{evaluations * forward.flops / 1e12:.3g} TFLOP",
-        "one training step of one example": f"{one.flops / 1e9:.3g} GFLOP",
-        f"training ({training.steps} steps of {training.batch})": f"{one.flops * training.steps * training.batch / 1e15:.3g} PFLOP",
+        "one evaluation": _operations(forward.flops),
+        f"one sample ({evaluations} evaluations)": _operations(evaluations * forward.flops),
+        "one training step of one example": _operations(one.flops),
+        f"training ({training.steps} steps of {training.batch})": _operations(
+            one.flops * training.steps * training.batch
+        ),
         f"kept for the backward pass ({training.precision})": f"{one.saved / 2**20:.1f} MiB an example",
         "weights, optimiser, averages": f"{fixed / 1e9:.3g} GB",
         f"trains on a GPU of {memory:g} GB": _verdict(
@@ -121,6 +123,12 @@ def cost(
         f"samples on a GPU of {memory:g} GB": ("yes" if sampling <= memory else "no")
         + f": needs {sampling:.3g} GB",
     }
+
+
+def _operations(flops: int) -> str:
+    """Floating-point operations to three digits, in a unit that suits them."""
+    power = min(max(len(str(flops)) - 1, 0) // 3, 6)
+    return f"{flops / 1000**power:.3g} {('', 'k', 'M', 'G', 'T', 'P', 'E')[power]}FLOP"
 
 
 def _verdict(need: float, memory: float, batch: int, largest: int, least: float) -> str:
