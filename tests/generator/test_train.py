@@ -188,6 +188,13 @@ def test_counted_parameters_are_those_of_the_network(generator):
         ({"sets": ["training.stepz=3"]}, "stepz"),
         ({"sets": ["residual.model=magic"]}, "residual.model"),
         ({"sets": ["shape=[18, 49, 13]"]}, r"mesh of \(5, 14, 9\) levels.*is for \(18, 49, 13\)"),
+        (
+            {"sets": ["condition.parameters=[bottom_drag, rainfall]"]},
+            r"condition.parameters names rainfall, which .* does not hold; it holds wind_stress_south",
+        ),
+        ({"sets": ["condition.parameters=[bottom_drag]"]}, "bottom_drag, the same in all training members"),
+        ({"sets": ["condition.forcing=[ice]"]}, r"condition.forcing names ice.*it holds wind_stress"),
+        ({"sets": ["training.device=cuda"]}, "PyTorch sees no GPU"),
         ({"store": "missing.zarr"}, "does not exist"),
         ({"output": "no-such-folder/generator"}, "does not exist"),
     ],
@@ -201,6 +208,52 @@ def test_mistakes_are_refused_before_anything_is_written(ensemble_store, tmp_pat
     assert not list(tmp_path.iterdir())
 
 
+def test_named_parameters_only_are_learned_from(ensemble_store, tmp_path):
+    made = loop.train(
+        ensemble_store, TINY, tmp_path / "generator",
+        sets=["condition.parameters=[wind_stress_south]", "residual.model=none"],
+    )  # fmt: skip
+    assert made.config.inputs == ("wind_stress_south",)
+    with pytest.raises(UserError, match="knows nothing of vertical_diffusivity"):
+        generate(made, {"vertical_diffusivity": 1e-4})
+
+
+def test_without_initial_states_nothing_is_learned_of_them(ensemble_store, tmp_path):
+    made = loop.train(
+        ensemble_store, TINY, tmp_path / "generator",
+        sets=["condition.initial_state=false", "training.steps=2"],
+    )  # fmt: skip
+    assert made.spinup is None and tuple(made.laws) == ("parameters",)
+    assert np.isfinite(generate(made, {}).thetao).any()
+
+
+def test_two_processes_train_like_one(ensemble_store, trained, tmp_path):
+    """torchrun shares every batch between the processes: the losses are those of one process, up to rounding."""
+    config, output = tmp_path / "config.yaml", tmp_path / "generator"
+    config.write_text(yaml.safe_dump(TINY))
+    command = [
+        sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "-m", "warmstart",
+        "train", str(ensemble_store), str(config), "-o", str(output),
+    ]  # fmt: skip
+    done = subprocess.run(command, check=False, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-2000:]
+    one, two = (
+        [json.loads(line) for line in (folder / "train.jsonl").read_text().splitlines()]
+        for folder in (trained, output)
+    )
+    for name in ("loss", "validation_loss"):
+        np.testing.assert_allclose([r[name] for r in two], [r[name] for r in one], rtol=1e-4)
+    xr.testing.assert_allclose(generate(trained, {}).thetao, generate(output, {}).thetao, atol=1e-3)
+
+
+def test_a_batch_that_processes_can_not_share_is_refused(monkeypatch):
+    from warmstart.generator.team import team
+
+    monkeypatch.setenv("WORLD_SIZE", "3")
+    with pytest.raises(UserError, match="a multiple of 3"), team("cpu", 8):
+        pass
+
+
 def test_an_existing_output_is_not_replaced(ensemble_store, trained):
     with pytest.raises(UserError, match="exists"):
         loop.train(ensemble_store, TINY, trained)
@@ -210,6 +263,18 @@ def test_a_generator_refuses_another_mesh(trained):
     with pytest.raises(UserError, match="another grid"):
         load(trained, grid=basin(nx=9, ny=14, nz=6)[1])
     assert load(trained, grid=files.open_grid(trained / "normalizer.nc")).grid.periodic_x
+
+
+@pytest.mark.parametrize("name", ["config.yaml", "normalizer.nc"])
+def test_a_checkpoint_that_was_cut_short_is_reported(trained, tmp_path, name):
+    import shutil
+
+    copy = tmp_path / "copy"
+    shutil.copytree(trained, copy)
+    content = (copy / name).read_bytes()
+    (copy / name).write_bytes(content[: len(content) // 2])
+    with pytest.raises(UserError, match=name.replace(".", r"\.")):
+        load(copy)
 
 
 @pytest.mark.parametrize("damage", ["truncated", "missing"])

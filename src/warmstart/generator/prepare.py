@@ -104,7 +104,7 @@ def _fit(
     crossfitted, spread = mean.crossfit(targets, inputs, weights, *options)
     means, spreads = {"parameters": crossfitted[None]}, {"parameters": spread[None]}
     spinup, ages, initial = None, np.zeros(0), np.zeros((0, *targets.shape))
-    if config.condition.initial_state and config.mean.model != "climatology":
+    if config.condition.initial_state:
         ages, initial = transients.initial_states(store, normalizer, "train", training.members)
         if len(ages):
             unconditional = (targets.sum(0) - targets) / (len(targets) - 1)

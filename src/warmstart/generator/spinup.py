@@ -65,7 +65,6 @@ class SpinupModel:
     features : leading modes of the transients with all levels weighted alike, ``(feature, wet)``: the weighted patterns that
         a state is multiplied with.
     models : for each case, ``state`` or ``both``, one model an age.
-    age : logarithm of the age from the features.
     """
 
     layout: Layout
@@ -74,15 +73,23 @@ class SpinupModel:
     basis: np.ndarray
     features: np.ndarray
     models: dict[str, tuple[AgeModel, ...]]
-    age: MeanModel
 
     def guess_age(self, state: np.ndarray) -> float:
-        """Years of spin-up that a standardised state ``(wet,)`` looks like, within the ages of training."""
-        models = next(iter(self.models.values()))
-        known = _scaled(
-            self.features @ state, np.mean([m.centre for m in models], 0), max(m.scale for m in models)
-        )
-        return float(np.clip(np.exp(self.age.predict(known)[0]), self.ages[0], self.ages[-1]))
+        """Years of spin-up that a standardised state ``(wet,)`` looks like, within the ages of training.
+
+        The mean logarithm of the ages, weighted with the probability of the state's features among the training states of
+        each (independent t distributions).
+        """
+        models, seen = next(iter(self.models.values())), self.features @ state
+        score = np.zeros(len(models))
+        for a, model in enumerate(models):
+            training = model.joint.inputs[:, -len(seen) :]
+            members = len(training)
+            spread = np.maximum(np.sqrt((training**2).mean(0)), 1e-6)
+            square = (_scaled(seen, model.centre, model.scale) / spread) ** 2
+            score[a] = -(0.5 * members * np.log1p(square / members) + np.log(spread * model.scale)).sum()
+        probability = np.exp(score - score.max())
+        return float(np.exp((probability * np.log(self.ages)).sum() / probability.sum()))
 
     def outside(self, state: np.ndarray, age: float) -> float:
         """How far a state lies outside the training states of its age: 1 is at the edge of their leading modes."""
@@ -124,9 +131,11 @@ class SpinupModel:
         """The corrections ``(correction, wet)`` of one state at one age, and the spread of the increment."""
         known = np.concatenate([inputs, _scaled(self.features @ state, model.centre, model.scale)])
         local = state - self._decode(model.expected.predict(inputs))
-        increment = state + self._decode(model.increment.predict(known)) - self.centre - base
+        coming, variance = model.increment.coefficients_at(known)
+        change = model.increment.offset + np.einsum("k,kw->w", coming, model.increment.basis)
+        increment = state + np.einsum("k,kw->w", change, self.basis) - base
         joint = self._decode(model.joint.predict(known)) - base
-        return np.stack([local, increment, joint]), model.increment.spread(known)
+        return np.stack([local, increment, joint]), float(np.sqrt(variance.sum()))
 
     def _decode(self, coefficients: np.ndarray) -> np.ndarray:
         return self.centre + np.einsum("k,kw->w", coefficients, self.basis)
@@ -215,16 +224,16 @@ def fit_spinup(
             for fold in folds(members):
                 # the weights of a member come from the other members too
                 rest = np.setdiff1d(np.arange(members), fold)
-                weights = stack(raw[case][a, rest], residual[rest], layout)
+                weights = stack(raw[case][a, rest], residual[rest], layout, model)
                 for i in fold:
                     predictions[case][a, i] = combine(bases[case][i], raw[case][a, i], weights, layout)
-            final = stack(raw[case][a], residual, layout)
+            final = stack(raw[case][a], residual, layout, model)
             stacked.append(
                 AgeModel(fitted.expected, fitted.increment, fitted.joint, fitted.centre, fitted.scale, final)
             )
         models[case] = tuple(stacked)
     return (
-        SpinupModel(layout, whole.ages, whole.centre, whole.basis, whole.features, models, whole.age),
+        SpinupModel(layout, whole.ages, whole.centre, whole.basis, whole.features, models),
         predictions,
         spreads,
     )
@@ -253,19 +262,16 @@ def _fit(
             known = np.concatenate([x, _scaled(seen[a], centres[a], scales[a])], 1)
             fitted.append(
                 AgeModel(
-                    fit(states[a], x, ones, variance, model),
-                    fit(target - states[a], known, ones, variance, model),
-                    fit(target, known, ones, variance, model),
+                    fit(states[a], x, ones, variance, model, few=True),
+                    fit(target - states[a], known, ones, variance, model, few=True),
+                    fit(target, known, ones, variance, model, few=True),
                     centres[a],
                     float(scales[a]),
                     np.zeros((len(CORRECTIONS), layout.shape[0])),
                 )
             )
         models[case] = tuple(fitted)
-    logs = np.repeat(np.log(ages), transients.shape[1])[:, None]
-    known = _scaled(seen.reshape(len(logs), -1), centres.mean(0), scales.max())
-    guess = fit(logs, known, np.ones(1), 1.0, "ridge")
-    return SpinupModel(layout, np.asarray(ages, float), centre, basis, features, models, guess)
+    return SpinupModel(layout, np.asarray(ages, float), centre, basis, features, models)
 
 
 def _features(transients: np.ndarray, layout: Layout) -> np.ndarray:
@@ -278,7 +284,9 @@ def _features(transients: np.ndarray, layout: Layout) -> np.ndarray:
     return eofs(anomalies, weights, 1.0)[0][:FEATURES] * weights
 
 
-def stack(parts: np.ndarray, residual: np.ndarray, layout: Layout) -> np.ndarray:
+def stack(
+    parts: np.ndarray, residual: np.ndarray, layout: Layout, model: str = "gaussian-process"
+) -> np.ndarray:
     """Non-negative weights of the corrections, channel by channel.
 
     Parameters
@@ -286,6 +294,7 @@ def stack(parts: np.ndarray, residual: np.ndarray, layout: Layout) -> np.ndarray
     parts : corrections of left-out members, ``(member, correction, wet)``.
     residual : what they should add up to, ``(member, wet)``.
     layout : the channels.
+    model : as :func:`fit_spinup`; climatology takes no correction.
 
     Returns
     -------
@@ -295,7 +304,7 @@ def stack(parts: np.ndarray, residual: np.ndarray, layout: Layout) -> np.ndarray
 
     root, channels = np.sqrt(layout.to_wet(layout.weights)), channel_of(layout)
     count, found = parts.shape[1], np.zeros((parts.shape[1], layout.shape[0]))
-    for channel in range(layout.shape[0]):
+    for channel in range(layout.shape[0]) if model != "climatology" else ():
         here = channels == channel
         if not here.any():
             continue

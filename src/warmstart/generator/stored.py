@@ -38,7 +38,6 @@ def read_mean(arrays: Mapping[str, np.ndarray], prefix: str) -> MeanModel:
 def flatten_spinup(model: SpinupModel) -> dict[str, np.ndarray]:
     """Arrays ``spinup.…`` of the model of initial states."""
     arrays = {f"spinup.{n}": getattr(model, n).astype("float32") for n in ("centre", "basis", "features")}
-    arrays |= flatten(model.age, "spinup.age")
     for given, models in model.models.items():
         for i, at in enumerate(models):
             prefix = f"spinup.{given}.{i}"
@@ -75,6 +74,4 @@ def read_spinup(arrays: Mapping[str, np.ndarray], layout: Layout, ages: tuple[fl
         for given in ("state", "both")
     }
     centre, basis, features = (arrays[f"spinup.{n}"] for n in ("centre", "basis", "features"))
-    return SpinupModel(
-        layout, np.array(ages), centre, basis, features, models, read_mean(arrays, "spinup.age")
-    )
+    return SpinupModel(layout, np.array(ages), centre, basis, features, models)

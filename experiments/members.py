@@ -1,0 +1,109 @@
+"""Held-out members for the experiments: their truth, what a forecast is given of them, and the header of a result table."""
+
+import importlib.metadata
+import os
+import platform
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import xarray as xr
+
+from warmstart.files import open_dataset, open_grid
+from warmstart.grid import Grid
+from warmstart.parameters import extract
+
+
+@dataclass(frozen=True, eq=False)
+class Member:
+    """A held-out member.
+
+    Attributes
+    ----------
+    number, split : which.
+    truth : its equilibrium snapshots.
+    transients : its states on the way, with ``year``.
+    values : its parameters.
+    """
+
+    number: int
+    split: str
+    truth: xr.Dataset
+    transients: xr.Dataset
+    values: dict[str, float]
+
+
+def members(store: Path, splits: tuple[str, ...]) -> Iterator[Member]:
+    """The members of the splits, one after the other."""
+    ds = open_dataset(store)
+    for number in np.unique(ds["member"].values):
+        own = ds.isel(sample=np.flatnonzero(ds["member"].values == number))
+        split = str(own["split"].values[0])
+        if split not in splits:
+            continue
+        own = own.load()
+        settled = own["phase"].values == "equilibrium"
+        truth = own.isel(sample=np.flatnonzero(settled))
+        values = {n: float(v[0]) for n, v in extract(truth).items()}
+        yield Member(int(number), split, truth, own.isel(sample=np.flatnonzero(~settled)), values)
+
+
+def training_states(store: Path) -> xr.Dataset:
+    """One equilibrium snapshot of each training member."""
+    ds = open_dataset(store)
+    chosen = np.flatnonzero((ds["split"].values == "train") & (ds["phase"].values == "equilibrium"))
+    first = np.unique(ds["member"].values[chosen], return_index=True)[1]
+    return ds.isel(sample=chosen[first]).load()
+
+
+def mesh(store: Path) -> Grid:
+    """The mesh of the store."""
+    return open_grid(store)
+
+
+def young_state(member: Member, year: float) -> xr.Dataset | None:
+    """The member's transient of a year, without its label; None if there is none."""
+    found = np.flatnonzero(np.isclose(member.transients["year"].values.astype(float), year))
+    if not len(found):
+        return None
+    return (
+        member.transients[["thetao", "so", "uo", "vo", "zos"]]
+        .isel(sample=int(found[0]))
+        .reset_coords(drop=True)
+    )
+
+
+def header(store: Path) -> dict[str, object]:
+    """What a result table was made with."""
+    commit = subprocess.run(
+        ["git", "describe", "--always", "--dirty"],
+        cwd=Path(__file__).parent,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    ds = open_dataset(store)
+    counts = {
+        s: len(np.unique(ds["member"].values[ds["split"].values == s]))
+        for s in ("train", "validation", "test")
+    }
+    return {
+        "command": " ".join(
+            ["python", str(Path(sys.argv[0]).resolve().relative_to(Path(__file__).parents[1])), *sys.argv[1:]]
+        ),
+        "commit": commit.stdout.strip(),
+        "machine": f"{_processor()}, {os.cpu_count()} cores, {platform.system()} {platform.machine()}",
+        "torch": importlib.metadata.version("torch"),
+        "members": ", ".join(f"{n} {s}" for s, n in counts.items()),
+    }
+
+
+def _processor() -> str:
+    path = Path("/proc/cpuinfo")
+    lines = path.read_text().splitlines() if path.exists() else []
+    return next(
+        (line.split(":")[1].strip() for line in lines if line.startswith("model name")), platform.processor()
+    )

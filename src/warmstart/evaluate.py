@@ -1,0 +1,354 @@
+"""Forecasts of held-out members against the truth: one tidy table of scores, the same for every rival.
+
+A forecast is a set of states for one member, the truth its own equilibrium snapshots. Scores are proper and fair (Ferro 2014):
+their expectation does not depend on the number of states; of a single state the continuous ranked probability score
+(CRPS) is the absolute error. Means are weighted with volume.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from warmstart import thresholds
+from warmstart.check import check
+from warmstart.data.layout import Layout
+from warmstart.errors import UserError
+from warmstart.grid import Grid
+from warmstart.metrics import METRICS
+from warmstart.physics.distributions import TRACERS, distances, level_spread
+from warmstart.variables import VARIABLES
+
+#: Columns of the table that :func:`score` makes.
+COLUMNS = ("metric", "variable", "depth", "unit", "value")
+#: Ranges of depth [m].
+DEPTHS: dict[str, tuple[float, float]] = {
+    "all": (0.0, np.inf), "0-500 m": (0.0, 500.0), "500-2000 m": (500.0, 2000.0), "below 2000 m": (2000.0, np.inf),
+}  # fmt: skip
+#: Central share of the forecast's states that an interval should hold the truth with.
+INTERVAL = 0.9
+
+
+def score(
+    forecast: xr.Dataset, truth: xr.Dataset, grid: Grid, metrics: Iterable[str] | None = None
+) -> pd.DataFrame:
+    """Score the forecast of one member.
+
+    Parameters
+    ----------
+    forecast : states ``(sample, z, y, x)``; variables that it lacks are not scored.
+    truth : equilibrium snapshots of the member, ``(sample, z, y, x)``.
+    grid : mesh of both.
+    metrics : metrics of ``check``; None takes all of them.
+
+    Returns
+    -------
+    Columns :data:`COLUMNS`. Of fields, by variable and depth range: ``rmse`` of the mean state, ``crps``, ``variance`` of the
+    states (times (M + 1) / M, so that a reliable forecast of M states has the error of its mean; Fortin et al. 2014) and
+    ``square_error`` of their mean, ``coverage`` of the 90 % interval (share of the volume) and its
+    ``nominal_coverage`` for so many states. Of scalar metrics, under the name of the metric as variable: ``metric_crps``,
+    ``metric_error`` (absolute, of the mean), ``metric_covered``; and of those where less is never wrong
+    ``forecast_mean`` and ``truth_mean``.
+
+    Raises
+    ------
+    UserError
+        If they have no variable in common.
+
+    Examples
+    --------
+    >>> from warmstart.testing import basin
+    >>> state, grid = basin(nx=6, ny=8, nz=4)
+    >>> one = state.expand_dims("sample")
+    >>> table = score(one + 1.0, one, grid, metrics=[])
+    >>> float(table.query("metric == 'crps' and variable == 'thetao' and depth == 'all'").value.item())
+    1.0
+    """
+    names = tuple(n for n in VARIABLES if n in forecast and n in truth)
+    if not names:
+        raise UserError(
+            f"the forecast holds {', '.join(map(str, forecast.data_vars))}; expected variables of the truth"
+        )
+    layout = Layout(grid, names)
+    rows = _fields(layout.to_wet(layout.pack(forecast)), layout.to_wet(layout.pack(truth)), layout)
+    chosen = list(METRICS) if metrics is None else list(metrics)
+    if chosen:
+        rows += _scalars(forecast[list(names)], truth[list(names)], grid, chosen)
+    return pd.DataFrame(rows, columns=list(COLUMNS))
+
+
+def _fields(states: np.ndarray, truth: np.ndarray, layout: Layout) -> list[tuple[str, str, str, str, float]]:
+    """Scores cell by cell, averaged over snapshots of the truth and over the cells of each variable and depth range."""
+    mean, count = states.mean(0), len(states)
+    ordered = np.sort(states, axis=0)
+    rank, nominal = interval(count)
+    cells = {
+        "rmse": ((mean - truth) ** 2).mean(0),
+        "crps": np.mean([crps(ordered, t) for t in truth], 0),
+    }
+    if count > 1:
+        low, high = ordered[rank - 1], ordered[count - rank]
+        cells |= {
+            "variance": states.var(0, ddof=1) * (count + 1) / count,
+            "square_error": ((mean - truth) ** 2).mean(0),
+            "coverage": ((low <= truth) & (truth <= high)).mean(0),
+        }
+    weights, channel = layout.to_wet(layout.weights), np.nonzero(layout.mask)[0]
+    depth = layout.grid.gdept_1d.values[[level for _, level in layout.channels]][channel]
+    rows = []
+    for name, channels in layout.slices.items():
+        ours = (channel >= channels.start) & (channel < channels.stop)
+        for label, (top, bottom) in DEPTHS.items() if VARIABLES[name].three_d else [("all", DEPTHS["all"])]:
+            here = ours & (depth >= top) & (depth < bottom)
+            if not here.any():
+                continue
+            share = weights[here] / weights[here].sum()
+            for metric, values in cells.items():
+                value = float((share * values[here]).sum())
+                value = float(np.sqrt(value)) if metric == "rmse" else value
+                rows.append((metric, name, label, _unit(metric, VARIABLES[name].units), value))
+            if count > 1:
+                rows.append(("nominal_coverage", name, label, "1", nominal))
+    return rows
+
+
+def _unit(metric: str, units: str) -> str:
+    units = "K" if units == "degC" else units
+    if metric == "coverage":
+        return "1"
+    return f"({units})2" if metric in ("variance", "square_error") else units
+
+
+def _scalars(
+    forecast: xr.Dataset, truth: xr.Dataset, grid: Grid, names: list[str]
+) -> list[tuple[str, str, str, str, float]]:
+    """Scores of scalar metrics; the means of those where less is never wrong."""
+    ours, theirs = (check(ds, grid, only=names) for ds in (forecast, truth))
+    rows = []
+    for name in ours["metric"].unique():
+        drawn, true = (np.sort(t.loc[t["metric"] == name, "value"].to_numpy(float)) for t in (ours, theirs))
+        unit = str(ours.loc[ours["metric"] == name, "unit"].iloc[0])
+        if not len(true) or not np.isfinite(np.concatenate([drawn, true])).all():
+            continue
+        if one_sided(name):
+            rows += [
+                ("forecast_mean", name, "", unit, float(drawn.mean())),
+                ("truth_mean", name, "", unit, float(true.mean())),
+            ]
+            continue
+        rows.append(("metric_crps", name, "", unit, float(np.mean([crps(drawn, t) for t in true]))))
+        rows.append(("metric_error", name, "", unit, float(np.abs(drawn.mean() - true).mean())))
+        if len(drawn) > 1:
+            rank, _ = interval(len(drawn))
+            covered = ((drawn[rank - 1] <= true) & (true <= drawn[len(drawn) - rank])).mean()
+            rows.append(("metric_covered", name, "", "1", float(covered)))
+    return rows
+
+
+def one_sided(metric: str) -> bool:
+    """Whether less of a metric is never wrong (inversions, residuals of a balance), or it must be 0 whatever the state.
+
+    Examples
+    --------
+    >>> one_sided("inversions"), one_sided("channel_transport")
+    (True, False)
+    """
+    rule = thresholds.load(None, METRICS).metrics.get(metric)
+    return rule is not None and rule.compare in ("above", "none")
+
+
+def interval(states: int) -> tuple[int, float]:
+    """Rank from either end between which the truth should lie, and with which probability.
+
+    For M exchangeable states the truth lies between the r-th and the (M + 1 - r)-th with the probability
+    (M + 1 - 2 r) / (M + 1); the rank whose probability is nearest to 90 % is taken. It is 90 % for 19 and for 39 states.
+
+    Examples
+    --------
+    >>> interval(19), interval(39), interval(1)
+    ((1, 0.9), (2, 0.9), (1, 0.0))
+    """
+    ranks = np.arange(1, (states + 1) // 2 + 1)
+    share = (states + 1 - 2 * ranks) / (states + 1)
+    best = int(np.abs(share - INTERVAL).argmin())
+    return int(ranks[best]), round(float(share[best]), 12)
+
+
+def crps(ordered: np.ndarray, truth: np.ndarray | float) -> np.ndarray:
+    """Fair continuous ranked probability score of states in ascending order (Ferro 2014).
+
+    Parameters
+    ----------
+    ordered : ``(sample, ...)``, ascending along the first axis.
+    truth : ``(...)``.
+
+    Returns
+    -------
+    Score ``(...)``; the absolute error of a single state.
+
+    Examples
+    --------
+    >>> crps(np.array([0.0, 2.0]), 1.0).tolist()
+    0.0
+    """
+    count = len(ordered)
+    error = np.abs(ordered - truth).mean(0)
+    if count == 1:
+        return error
+    # sum over pairs of |x_i - x_j| by ranks: no array of pairs
+    factor = 2 * np.arange(1, count + 1) - count - 1
+    return error - np.tensordot(factor, ordered, 1) / (count * (count - 1))
+
+
+def novelty(forecast: xr.Dataset, truth: xr.Dataset, training: xr.Dataset, grid: Grid) -> pd.DataFrame:
+    """Whether the states of a forecast are copies of training members.
+
+    Parameters
+    ----------
+    forecast, truth : as in :func:`score`.
+    training : one state of each training member, ``(sample, z, y, x)``.
+    grid : mesh of all.
+
+    Returns
+    -------
+    Columns :data:`COLUMNS`: ``nearest_forecast`` (the smallest over its states) and ``nearest_truth``, distance to the nearest
+    training member: RMS over temperature and salinity, each level in units of the training members' standard deviation.
+    A forecast that copies is nearer than the truth is.
+    """
+    scale = level_spread(training, grid)
+    rows = []
+    for name, ds in (("nearest_forecast", forecast), ("nearest_truth", truth)):
+        apart = distances(ds[list(TRACERS)], training[list(TRACERS)], grid, scale).values.min(1)
+        rows.append((name, "thetao so", "all", "1", float(apart.min())))
+    return pd.DataFrame(rows, columns=list(COLUMNS))
+
+
+def summarise(table: pd.DataFrame) -> pd.DataFrame:
+    """Average the scores of members, and relate them to climatology.
+
+    Parameters
+    ----------
+    table : rows of :func:`score` with the columns ``rival given split member``; one of the rivals is ``climatology``.
+
+    Returns
+    -------
+    Columns ``rival given split metric variable depth unit value members low high``: mean over the members, and its 90 %
+    interval under resampling of members. Beside the metrics of :func:`score`: ``spread_skill`` (spread over error, 1 is
+    reliable), ``skill_crps`` and ``skill_metric_crps`` (mean over variables, or over scalar metrics, of the score relative to
+    climatology's: below 1 is better).
+    """
+    keys = ["rival", "given", "split", "metric", "variable", "depth", "unit"]
+    rows = []
+    for key, group in table.groupby(keys, sort=False):
+        low, high = _resampled(group["value"].to_numpy())
+        rows.append((*key, float(group["value"].mean()), len(group), low, high))
+    means = pd.DataFrame(rows, columns=[*keys, "value", "members", "low", "high"])
+    return pd.concat([means, _spread_skill(table), _relative(table)], ignore_index=True)
+
+
+def _resampled(values: np.ndarray, draws: int = 1000) -> tuple[float, float]:
+    """90 % interval of the mean under resampling; the same draws every time."""
+    chosen = np.random.default_rng(0).integers(len(values), size=(draws, len(values)))
+    low, high = np.quantile(values[chosen].mean(1), [0.05, 0.95])
+    return float(low), float(high)
+
+
+def _spread_skill(table: pd.DataFrame) -> pd.DataFrame:
+    """Root of mean variance over mean square error, of the states of all members together."""
+    keys = ["rival", "given", "split", "variable", "depth"]
+    wide = table[table["metric"].isin(["variance", "square_error"])]
+    wide = wide.pivot_table(index=[*keys, "member"], columns="metric", values="value").reset_index()
+    rows = []
+    if wide.empty:
+        return pd.DataFrame()
+    for key, group in wide.groupby(keys, sort=False):
+        ratio = float(np.sqrt(group["variance"].mean() / max(group["square_error"].mean(), 1e-300)))
+        rival, given, split, variable, depth = key
+        rows.append(
+            (rival, given, split, "spread_skill", variable, depth, "1", ratio, len(group), np.nan, np.nan)
+        )
+    return pd.DataFrame(
+        rows, columns=[*keys[:3], "metric", *keys[3:], "unit", "value", "members", "low", "high"]
+    )
+
+
+def _relative(table: pd.DataFrame) -> pd.DataFrame:
+    """Scores relative to climatology's, averaged over variables or over scalar metrics."""
+    rows = []
+    for metric in ("crps", "metric_crps"):
+        part = table[(table["metric"] == metric) & table["depth"].isin(["", "all"])]
+        means = part.groupby(["rival", "given", "split", "variable"])["value"].mean()
+        if "climatology" not in part["rival"].unique():
+            continue
+        base = means.xs("climatology", level="rival").groupby(["split", "variable"]).first()
+        for (rival, given, split), group in means.groupby(["rival", "given", "split"], sort=False):
+            known = group.droplevel(["rival", "given", "split"])
+            reference = base.xs(split, level="split").reindex(known.index)
+            shares = (known / reference)[reference > 0]
+            rows.append(
+                (
+                    rival,
+                    given,
+                    split,
+                    f"skill_{metric}",
+                    "all",
+                    "all",
+                    "1",
+                    float(shares.mean()),
+                    len(shares),
+                    np.nan,
+                    np.nan,
+                )
+            )
+            if metric == "metric_crps":
+                worst = str(shares.idxmax())
+                rows.append(
+                    (
+                        rival,
+                        given,
+                        split,
+                        "worst_metric_crps",
+                        worst,
+                        "all",
+                        "1",
+                        float(shares.max()),
+                        len(shares),
+                        np.nan,
+                        np.nan,
+                    )
+                )
+    columns = [
+        "rival",
+        "given",
+        "split",
+        "metric",
+        "variable",
+        "depth",
+        "unit",
+        "value",
+        "members",
+        "low",
+        "high",
+    ]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def write_table(table: pd.DataFrame, path: Path, header: Mapping[str, object]) -> None:
+    """Write a table as CSV with what it was made with in comment lines.
+
+    Parameters
+    ----------
+    table : any.
+    path : the file; replaced when it exists.
+    header : command, commit, machine.
+    """
+    temporary = path.with_name(f".{path.name}.tmp")
+    with temporary.open("w", encoding="utf-8", newline="") as file:
+        for key, value in header.items():
+            file.write(f"# {key}: {value}\n")
+        table.to_csv(file, index=False, lineterminator="\n", float_format="%.6g")
+    temporary.replace(path)
