@@ -137,6 +137,16 @@ def test_the_standard_constraints_together_close_all_budgets_and_leave_no_invers
     np.testing.assert_allclose(again.thetao, new.thetao, atol=1e-12)
 
 
+def test_a_content_that_the_generator_hardly_ever_draws_is_set_with_a_warning(case, prior, caplog):
+    state, grid = case
+    responses = responses_of(*prior)
+    near = means(state, grid)["thetao"] + responses["thetao"].attrs["spread"]
+    conserve(state, grid, {"thetao": near}, responses)
+    assert not caplog.records
+    conserve(state, grid, {"thetao": near + 9 * responses["thetao"].attrs["spread"]}, responses)
+    assert "10 standard deviations of the generator's law" in caplog.text
+
+
 def test_a_state_with_the_right_contents_is_not_touched(case):
     state, grid = case
     new, record = conserve(state, grid, means(state, grid))

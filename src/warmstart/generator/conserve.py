@@ -10,6 +10,7 @@ content is right, the state is not one of the prior's any more.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from functools import lru_cache
 
@@ -23,6 +24,8 @@ from warmstart.generator.residual import Coordinates
 from warmstart.grid import Grid
 from warmstart.variables import VARIABLES
 
+log = logging.getLogger(__name__)
+
 #: Which content the mean of each variable stands for, its unit, and the content of a unit of the mean in one m3 (or m2).
 CONTENTS: dict[str, tuple[str, str, float]] = {
     "thetao": ("heat", "J", RHO0 * CP),
@@ -31,6 +34,8 @@ CONTENTS: dict[str, tuple[str, str, float]] = {
 }
 #: Share of the same number everywhere in a response, so that contents can be set that no mode of the prior changes.
 UNIFORM = 1e-3
+#: Standard deviations from which a content is so unlikely that a warning is given.
+FAR = 4.0
 #: Relative error of a mean that is no error.
 ROUND_OFF = 1e-14
 #: A prior whose contents vary by less than this share of its cells does not know how contents vary.
@@ -98,6 +103,13 @@ def conserve(
         len(wanted), len(wanted)
     )
     before, new = means(state, grid), state
+    for n, direction in zip(wanted, directions, strict=True):
+        far = abs(wanted[n] - before[n]) / direction.attrs.get("spread", np.inf)
+        if far > FAR:
+            log.warning(
+                "a mean of %s of %g %s is %.0f standard deviations of the generator's law from what was drawn: the state is "
+                "an extrapolation", n, wanted[n], VARIABLES[n].units, far,
+            )  # fmt: skip
     size_of = np.array([means(abs(state[[n]]), grid)[n] for n in wanted])
     for _ in range(3 if wanted else 0):  # the first is exact but for round-off, which the others take away
         gap = np.array([target - means(new, grid)[n] for n, target in wanted.items()])
@@ -163,7 +175,8 @@ def responses_of(coordinates: Coordinates, normalizer: Normalizer) -> dict[str, 
 
     Returns
     -------
-    For each variable of :data:`CONTENTS` a change of state whose mean of that variable is 1.
+    For each variable of :data:`CONTENTS` a change of state whose mean of that variable is 1; its attribute ``spread`` is the
+    standard deviation of that mean.
     """
     layout, grid = coordinates.layout, coordinates.layout.grid
     std = layout.to_wet(np.broadcast_to(normalizer.std[:, None, None], layout.shape))
@@ -182,7 +195,7 @@ def responses_of(coordinates: Coordinates, normalizer: Normalizer) -> dict[str, 
         response = layout.unpack(layout.from_wet(change * std * (1 - UNIFORM) / variance)[None]).isel(
             sample=0
         )
-        found[name] = response.assign({name: response[name] + UNIFORM})
+        found[name] = response.assign({name: response[name] + UNIFORM}).assign_attrs(spread=variance**0.5)
     return found
 
 
