@@ -9,7 +9,7 @@ from warmstart.errors import UserError
 from warmstart.generator.backbone import UNet, strides
 from warmstart.generator.config import NetworkConfig, resolve
 from warmstart.generator.denoiser import Condition
-from warmstart.generator.layers import Attention, pad
+from warmstart.generator.layers import Attention, Convolution
 
 
 def make(columns, periodic_x, rows=11, features=2, maps=1, **settings):
@@ -52,11 +52,21 @@ def test_a_closed_basin_knows_its_walls():
 
 
 def test_padding_is_periodic_in_x_and_closed_in_y():
+    """A kernel that looks at one neighbour only: what it sees beyond each edge."""
     x = torch.arange(6.0).reshape(1, 1, 2, 3) + 1
-    padded = pad(x, True)[0, 0]
-    assert padded[1].tolist() == [3, 1, 2, 3, 1]
-    assert not padded[[0, -1]].any()
-    assert not pad(x, False)[0, 0][:, [0, -1]].any()
+    seen = {}
+    for side, row, column in (("west", 1, 0), ("east", 1, 2), ("south", 0, 1), ("north", 2, 1)):
+        for periodic_x in (True, False):
+            layer = Convolution(1, 1, periodic_x)
+            torch.nn.init.zeros_(layer.layer.weight)
+            torch.nn.init.zeros_(layer.layer.bias)
+            layer.layer.weight.data[0, 0, row, column] = 1
+            seen[side, periodic_x] = layer(x)[0, 0].tolist()
+    assert seen["west", True] == [[3, 1, 2], [6, 4, 5]] and seen["east", True] == [[2, 3, 1], [5, 6, 4]]
+    assert seen["west", False] == [[0, 1, 2], [0, 4, 5]] and seen["east", False] == [[2, 3, 0], [5, 6, 0]]
+    for periodic_x in (True, False):
+        assert seen["south", periodic_x] == [[0, 0, 0], [1, 2, 3]]
+        assert seen["north", periodic_x] == [[4, 5, 6], [0, 0, 0]]
 
 
 def test_the_untrained_network_answers_zero():

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
+from warmstart.errors import UserError
 from warmstart.generator import constraints
 from warmstart.testing import basin
 
@@ -175,3 +176,34 @@ def test_values_out_of_bounds_are_clipped_and_counted(case):
 def test_every_number_of_a_record_is_documented(case):
     state, grid = case
     assert set(constraints.apply(state, grid)[1]) == set(constraints.RECORDS)
+
+
+@pytest.mark.parametrize("name", ["thetao", "uo", "zos"])
+def test_a_state_that_is_not_finite_at_sea_is_refused(case, name):
+    """A mean that takes NaN for 0 would set a content that is not there."""
+    state, grid = case
+    broken = state.copy(deep=True)
+    broken[name][..., 8, 4] = np.nan
+    with pytest.raises(UserError, match=f"{name} is not finite at"):
+        constraints.apply(broken, grid)
+
+
+def test_a_state_of_another_mesh_is_refused(case):
+    state, _ = case
+    with pytest.raises(UserError, match=r"thetao has shape.*expected one state on the mesh"):
+        constraints.apply(state, basin(nx=10, ny=16, nz=8)[1])
+    with pytest.raises(UserError, match="expected one state"):
+        constraints.apply(state.expand_dims("sample"), case[1])
+
+
+def test_constraints_compose_in_any_number_and_order(case):
+    """Each says what it moved, and only that."""
+    state, grid = case
+    rough = noisy(state).assign(zos=state.zos + 0.2)
+    new, record = constraints.apply(rough, grid, [constraints.level, constraints.stabilise])
+    assert set(record) == {
+        "constraint_sea_level", "constraint_mixed_share", "constraint_mixed_temperature", "constraint_mixed_salinity",
+    }  # fmt: skip
+    assert count(new, grid) == 0 and record["constraint_sea_level"] == pytest.approx(0.2)
+    same, nothing = constraints.apply(rough, grid, [])
+    assert nothing == {} and same is rough

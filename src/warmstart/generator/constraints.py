@@ -13,9 +13,10 @@ import numpy as np
 import xarray as xr
 
 from warmstart.eos import density_anomaly
+from warmstart.errors import UserError
 from warmstart.generator.conserve import conserve, means
 from warmstart.grid import Grid
-from warmstart.variables import VARIABLES
+from warmstart.variables import STATE_VARIABLES, VARIABLES
 
 #: Unit and meaning of each number in a record.
 RECORDS: dict[str, tuple[str, str]] = {
@@ -59,6 +60,11 @@ def apply(
     state : the corrected state.
     record : numbers named in :data:`RECORDS`.
 
+    Raises
+    ------
+    UserError
+        If the state is of another mesh, or not finite at sea.
+
     Examples
     --------
     >>> from warmstart.testing import basin
@@ -69,11 +75,26 @@ def apply(
     dict_keys(['constraint_sea_level'])
     """
     record: dict[str, float] = {}
+    _require_finite(state, grid)
     chosen = standard(contents_of(state, grid)) if constraints is None else constraints
     for constraint in chosen:
         state, moved = constraint(state, grid)
         record |= moved
     return state, record
+
+
+def _require_finite(state: xr.Dataset, grid: Grid) -> None:
+    """Refuse what no correction can mend."""
+    for name in (n for n in STATE_VARIABLES if n in state):
+        mask = grid.mask(VARIABLES[name].point)
+        wet = mask if VARIABLES[name].three_d else mask.isel(z=0)
+        if state[name].dims != wet.dims or state[name].shape != wet.shape:
+            raise UserError(
+                f"{name} has shape {dict(state[name].sizes)}; expected one state on the mesh, {dict(wet.sizes)}"
+            )
+        bad = int((~np.isfinite(state[name].values) & wet.values).sum())
+        if bad:
+            raise UserError(f"{name} is not finite at {bad} wet points; expected NaN on land only")
 
 
 def standard(

@@ -17,29 +17,6 @@ from torch.nn import functional
 PACKABLE = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_convolution_pointwise")
 
 
-def pad(x: Tensor, periodic_x: bool, size: int = 1) -> Tensor:
-    """Pad a map for a convolution: around the globe or against a wall in x, against walls in y.
-
-    Parameters
-    ----------
-    x : ``(batch, channel, y, x)``.
-    periodic_x : whether the last column is the western neighbour of the first.
-    size : rows and columns to add on each side.
-
-    Returns
-    -------
-    ``(batch, channel, y + 2 size, x + 2 size)``; zeros beyond walls.
-
-    Examples
-    --------
-    >>> pad(torch.tensor([[[[1.0, 2.0, 3.0]]]]), periodic_x=True)[0, 0, 1].tolist()
-    [3.0, 1.0, 2.0, 3.0, 1.0]
-    """
-    if not periodic_x:
-        return functional.pad(x, (size, size, size, size))
-    return functional.pad(torch.cat([x[..., -size:], x, x[..., :size]], -1), (0, 0, size, size))
-
-
 class Convolution(nn.Module):
     """A convolution of 3 x 3 cells with the padding of the basin; `stride` in (y, x).
 
