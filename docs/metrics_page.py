@@ -8,9 +8,13 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import xarray as xr
 
+from warmstart.physics import published
+from warmstart.variables import STATE_VARIABLES
+
+#: Runs of DINO in Veros that the pictures show.
+DATA = Path(__file__).parents[1] / "data" / "dino-4deg"
 FAMILIES = {
     "balance": "Rules and balance",
     "column": "Water column",
@@ -45,6 +49,21 @@ FURTHER = {
     "ensemble": ["crps", "energy_score", "spread_skill", "rank_histogram", "score_metrics"],
     "distributions": ["distances", "diversity", "memorisation", "sliced_wasserstein", "spectral_wasserstein"],
     "published": ["polynomial_density"],
+}
+#: What the picture of a family shows: the last state of member 000 of the shipped runs, unless said.
+CAPTIONS = {
+    "column": "share of inverted pairs against the threshold",
+    "budgets": "heat content by depth",
+    "transport": "northward heat transport of the resolved flow",
+    "overturning": "overturning in sigma-2 classes",
+    "balance": "kinetic energy by level",
+    "geostrophy": "zonal flow against the geostrophic one",
+    "spectra": "meridional spectrum of the sea level",
+    "census": "volume of water in classes of temperature and salinity",
+    "density": "zonal mean of sigma-2",
+    "ensemble": "ranks of member 000 among the other training members",
+    "distributions": "distances between the last states of the training members",
+    "published": "published metrics against corrected ones",
 }
 _SECTIONS = ("Parameters", "Returns", "Raises", "Notes", "Examples", "See Also", "Attributes", "Yields")
 
@@ -83,30 +102,42 @@ def entry(function: Callable[..., Any]) -> str:
 
 
 def pictures(folder: Path) -> dict[str, str]:
-    """Draw one picture a family, of the analytic basin; nothing where Matplotlib is not installed."""
+    """Draw one picture a family, of the shipped runs of DINO in Veros; nothing where Matplotlib is not installed."""
     try:
-        from warmstart.report import physics_figures as draw
+        from warmstart.report import figures, physics_figures, score_figures
     except ModuleNotFoundError:
         return {}
-    from warmstart.physics import census, ensemble, overturning, spectra, transport
-    from warmstart.testing import basin
+    import warmstart as ws
+    from warmstart.physics import census, density, distributions, ensemble, overturning, spectra, transport
 
-    state, grid = basin(nx=26, ny=70, nz=18)
-    rng = np.random.default_rng(0)
-    members = state.thetao + xr.DataArray(rng.normal(size=(9, *grid.shape)), dims=("sample", "z", "y", "x"))
-    rough = state.assign(thetao=members.isel(sample=0))
+    files = {f"{i}": DATA / f"member_{i:03d}.nc" for i in (0, 1, 2, 4, 5, 6, 8, 9, 10)}
+    grid = ws.open_grid(files["0"])
+    last = [
+        ws.open_state(path)[[*STATE_VARIABLES]].isel(time=-1, drop=True).load() for path in files.values()
+    ]
+    states = xr.concat(last, xr.DataArray(list(files), dims="sample", name="sample"))
+    state = states.isel(sample=0, drop=True)
+    one, others = states.isel(sample=0, drop=True), states.isel(sample=slice(1, None))
+    apart = distributions.distances(states, states, grid, distributions.level_spread(states, grid))
+    names = [*published.CORRECTED, *published.CORRECTED.values()]
+    numbers = ws.check(state, grid, only=names).set_index("metric").value
     shown = {
-        "column": draw.inversions(rough, grid),
-        "budgets": draw.heat_by_depth(state, grid),
-        "transport": draw.transport_by_latitude(transport.heat_transport(state, grid), grid),
-        "overturning": draw.overturning_in_density(overturning.overturning_density(state, grid), grid),
-        "balance": draw.energy_by_level(state, grid),
-        "geostrophy": draw.balance_scatter(state, grid),
-        "spectra": draw.spectrum(spectra.power_spectrum(rough.thetao, grid, "meridional")),
-        "census": draw.water_masses(census.census(state, grid)),
-        "ensemble": draw.ranks(
-            ensemble.rank_histogram(members.isel(sample=slice(8)), members.isel(sample=8), grid)
+        "column": physics_figures.inversions(state, grid),
+        "budgets": physics_figures.heat_by_depth(state, grid),
+        "transport": physics_figures.transport_by_latitude(transport.heat_transport(state, grid), grid),
+        "overturning": physics_figures.overturning_in_density(
+            overturning.overturning_density(state, grid), grid
         ),
+        "balance": physics_figures.energy_by_level(state, grid),
+        "geostrophy": physics_figures.balance_scatter(state, grid),
+        "spectra": physics_figures.spectrum(spectra.power_spectrum(state.zos, grid, "meridional")),
+        "census": physics_figures.water_masses(census.census(state, grid)),
+        "density": figures.section(
+            figures.zonal_mean(density.potential_density(state, grid, 2000.0), grid), grid, cmap="dense"
+        ),
+        "ensemble": score_figures.ranks(ensemble.rank_histogram(others.thetao, one.thetao, grid)),
+        "distributions": score_figures.apart(apart.assign_coords(a=list(files), b=list(files))),
+        "published": score_figures.deviations(numbers.to_dict()),
     }
     folder.mkdir(exist_ok=True)
     for family, ax in shown.items():
@@ -145,7 +176,7 @@ def page(drawn: Mapping[str, str] | None = None) -> str:
         ]
         lines += ["", f"## {title}", "", _flat((module.__doc__ or "").partition("\n\n")[0]), ""]
         if drawn and family in drawn:
-            lines += [f"![{title}, analytic basin]({drawn[family]})", ""]
+            lines += [f"![{title}: {CAPTIONS[family]}]({drawn[family]})", ""]
         lines += [entry(f) for f in functions]
     return "\n".join(lines) + "\n"
 

@@ -83,6 +83,15 @@ def test_the_page_holds_every_metric_and_every_public_function_of_the_families(m
     assert ":func:" not in text and "``" not in text.replace("```", "")
 
 
+def test_every_family_has_a_picture_of_a_real_run(maker, tmp_path):
+    pytest.importorskip("matplotlib", reason="matplotlib is not installed")
+    drawn = maker.pictures(tmp_path / "pictures")
+    assert set(drawn) == set(maker.FAMILIES) == set(maker.CAPTIONS)
+    assert all((tmp_path / "pictures" / f"{family}.svg").stat().st_size > 5000 for family in drawn)
+    text = maker.page(drawn)
+    assert all(f"]({path})" in text for path in drawn.values())
+
+
 def test_a_metric_is_one_function_and_one_line(ocean, ocean_grid, monkeypatch):
     monkeypatch.setitem(
         check.ALL, "mean_sea_level", check.Metric(partial(mean_sea_level, scale=1.0), ("zos",))

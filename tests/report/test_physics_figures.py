@@ -9,6 +9,7 @@ pytest.importorskip("cmocean", reason="cmocean is not installed")
 
 from warmstart.physics import balance, census, distributions, overturning, spectra, transport
 from warmstart.report import physics_figures as figures
+from warmstart.report import score_figures as scores
 from warmstart.testing import basin
 
 
@@ -32,7 +33,7 @@ def test_lines_hold_the_numbers_of_the_metrics(scene):
     content = figures.heat_by_depth(state, grid).lines[0].get_xdata()
     from warmstart.physics import budgets
 
-    assert float(np.nansum(content * grid.e3t_1d.values)) == pytest.approx(
+    assert float(1e21 * np.nansum(content * grid.e3t_1d.values)) == pytest.approx(
         float(budgets.heat_content(state, grid))
     )
     curve = drawn(figures.inversions(state, grid, thresholds=[1e-5, 1e-3]))
@@ -58,8 +59,27 @@ def test_dense_water_is_at_the_bottom_and_warm_water_at_the_top(scene):
 def test_balance_ranks_and_memory_are_drawn(scene):
     state, grid = scene
     assert figures.balance_scatter(state, grid).lines[0].get_xdata().size > 100
-    ax = figures.ranks(xr.DataArray([0.1, 0.4, 0.5], dims="rank"))
+    ax = scores.ranks(xr.DataArray([0.1, 0.4, 0.5], dims="rank"))
     assert [bar.get_height() for bar in ax.patches] == [0.1, 0.4, 0.5]
     train = xr.concat([state, state + 1.0, state + 3.0], "sample")
     near = distributions.memorisation(train + 0.2, train, train + 0.5, grid)
-    assert {line.get_label() for line in figures.memory(near).lines} == {"generated", "test", "train"}
+    assert {line.get_label() for line in scores.memory(near).lines} == {"generated", "test", "train"}
+
+
+def test_distances_and_deviations_are_the_numbers_handed_in():
+    distances_ = xr.DataArray([[0.0, 2.0], [1.0, 0.0]], dims=("a", "b"), coords={"a": ["x", "y"]})
+    ax = scores.apart(distances_)
+    np.testing.assert_array_equal(ax.collections[0].get_array().ravel(), distances_.values.ravel())
+    assert [t.get_text() for t in ax.get_yticklabels()] == ["x", "y"]
+    both = {"nemo_spinup_evaluation_ACC_Drake": 63.0, "throughflow": 60.0, "gyre_north": 1.0}
+    ax = scores.deviations(both)
+    np.testing.assert_allclose(ax.lines[0].get_xdata(), [5.0])
+    assert [t.get_text() for t in ax.get_yticklabels()] == ["ACC_Drake"]
+
+
+def test_rounding_about_zero_has_one_colour_in_the_overturning(scene):
+    state, grid = scene
+    psi = overturning.overturning_density(state, grid)
+    ax = figures.overturning_in_density(psi, grid)
+    bounds = ax.collections[0].levels
+    assert 0.0 not in bounds and (np.diff(np.sign(bounds)) != 0).sum() == 1

@@ -324,7 +324,7 @@ def _alone(draw: Draw, field: xr.DataArray, grid: Grid, bounds: np.ndarray | Non
     with style():
         _, (ax,) = canvas(1, 1, *((5.0, 3.0) if draw in (section, overturning) else (3.2, 5.0)))
         draw(field, grid, ax, bounds, cmap)
-        ax.set_title(label(field))
+        ax.set_title(label(field), wrap=True)
         colour_bar([ax], bounds, cmap, pretty_units(field.attrs.get("units", "")))
     return ax
 

@@ -33,8 +33,14 @@ from warmstart.report.style import (
 )
 
 
-def _own(draw: Callable[..., Axes], size: tuple[float, float], *arguments: Any, **options: Any) -> Axes:
-    """The drawing in a figure of its own."""
+def own(draw: Callable[..., Axes], size: tuple[float, float], *arguments: Any, **options: Any) -> Axes:
+    """Draw in a figure of its own.
+
+    Examples
+    --------
+    >>> own(energy_by_level, (3.0, 4.0), *__import__("warmstart.testing").testing.basin(nx=6, ny=8, nz=4)).get_xscale()
+    'log'
+    """
     with style():
         return draw(*arguments, ax=canvas(1, 1, *size)[1][0], **options)
 
@@ -61,7 +67,7 @@ def spectrum(power: xr.DataArray, ax: Axes | None = None, **line: Any) -> Axes:
     'log'
     """
     if ax is None:
-        return _own(spectrum, (4.0, 3.2), power, **line)
+        return own(spectrum, (4.0, 3.2), power, **line)
     kilometres = power.wavenumber.attrs.get("units") == "m-1"
     k = power.wavenumber.values * (1e3 if kilometres else 1.0)
     for i, row in enumerate(power.transpose(..., "wavenumber").values.reshape(-1, k.size)):
@@ -104,22 +110,23 @@ def water_masses(census: xr.DataArray, ax: Axes | None = None, reference: float 
     'salinity [g kg⁻¹]'
     """
     if ax is None:
-        return _own(water_masses, (4.2, 3.4), census, reference=reference)
+        return own(water_masses, (4.2, 3.4), census, reference=reference)
     volume = census.transpose("thetao_class", "so_class")
     shown = np.ma.masked_less_equal(volume.values, 0.0)
     t, s = volume.thetao_class.values, volume.so_class.values
     mesh = ax.pcolormesh(
         s, t, shown, norm=LogNorm(), cmap=colouring("matter", np.arange(3.0))["cmap"], rasterized=True
     )
-    density = eos.density_anomaly(t[:, None], s[None], reference) + eos.RHO0 - 1000.0
-    lines = ax.contour(s, t, density, 12, colors=MUTED, linewidths=0.4)
-    ax.clabel(lines, fontsize=6, fmt="%.1f")
     rows, columns = np.flatnonzero(shown.any(1)), np.flatnonzero(shown.any(0))
     if rows.size:
-        ax.set_ylim(t[max(rows[0] - 1, 0)], t[min(rows[-1] + 1, t.size - 1)])
-        ax.set_xlim(s[max(columns[0] - 1, 0)], s[min(columns[-1] + 1, s.size - 1)])
+        t, s = (edge[max(used[0] - 1, 0) : used[-1] + 2] for edge, used in ((t, rows), (s, columns)))
+        ax.set_ylim(t[0], t[-1])
+        ax.set_xlim(s[0], s[-1])
         bar = ax.figure.colorbar(mesh, ax=ax, aspect=24, pad=0.02)
         bar.ax.set_title("m³", fontsize=7.5, loc="left", color=MUTED)
+    density = eos.density_anomaly(t[:, None], s[None], reference) + eos.RHO0 - 1000.0
+    lines = ax.contour(s, t, density, 8, colors=MUTED, linewidths=0.4)
+    ax.clabel(lines, fontsize=6, fmt="%.1f")
     ax.set_xlabel("salinity [g kg⁻¹]")
     ax.set_ylabel("potential temperature [°C]")
     return ax
@@ -147,11 +154,12 @@ def overturning_in_density(psi: xr.DataArray, grid: Grid, ax: Axes | None = None
     'sigma at 2000 m [kg m⁻³]'
     """
     if ax is None:
-        return _own(overturning_in_density, (5.0, 3.0), psi, grid)
+        return own(overturning_in_density, (5.0, 3.0), psi, grid)
     bounds = levels([psi], symmetric=True)
+    bounds = bounds[bounds != 0]  # rounding on either side of 0 has one colour
     lat, values = grid.gphiv.mean("x").values, psi.transpose("sigma", "y").values
     ax.contourf(lat, psi.sigma.values, values, bounds, extend="both", **colouring("balance", bounds))
-    ax.contour(lat, psi.sigma.values, values, bounds[bounds != 0], colors=INK, linewidths=0.35, alpha=0.6)
+    ax.contour(lat, psi.sigma.values, values, bounds, colors=INK, linewidths=0.35, alpha=0.6)
     active = np.flatnonzero((np.abs(np.nan_to_num(values)) > 0.03 * max(bounds[-1], 1e-30)).any(1))
     if active.size:
         ax.set_ylim(psi.sigma.values[min(active[-1] + 1, psi.sigma.size - 1)], psi.sigma.values[active[0]])
@@ -187,7 +195,7 @@ def inversions(
     'log'
     """
     if ax is None:
-        return _own(inversions, (4.0, 3.0), state, grid, thresholds=thresholds, **line)
+        return own(inversions, (4.0, 3.0), state, grid, thresholds=thresholds, **line)
     curve = column.inversions_curve(
         state, grid, np.logspace(-6, 0, 25).tolist() if thresholds is None else thresholds
     )
@@ -221,11 +229,11 @@ def transport_by_latitude(flux: xr.DataArray, grid: Grid, ax: Axes | None = None
     >>> from warmstart.testing import basin
     >>> state, grid = basin(nx=12, ny=24, nz=4)
     >>> transport_by_latitude(transport.heat_transport(state, grid), grid).get_ylabel()
-    'northward heat transport of the resolved flow [PW]'
+    'northward heat transport [PW]'
     """
     if ax is None:
-        return _own(transport_by_latitude, (4.5, 2.8), flux, grid, **line)
-    unit, size = {"W": ("PW", 1e15), "kg s-1": ("Gg s⁻¹", 1e6)}[flux.attrs["units"]]
+        return own(transport_by_latitude, (4.5, 2.8), flux, grid, **line)
+    what, unit, size = {"W": ("heat", "PW", 1e15), "kg s-1": ("salt", "Gg s⁻¹", 1e6)}[flux.attrs["units"]]
     lat = grid.gphiv.mean("x").values
     for i, row in enumerate(flux.transpose(..., "y").values.reshape(-1, lat.size)):
         colour = {"color": COLOURS["generated"], **line, "label": line.get("label") if i == 0 else None}
@@ -233,7 +241,7 @@ def transport_by_latitude(flux: xr.DataArray, grid: Grid, ax: Axes | None = None
     ax.axhline(0.0, color=MUTED, lw=0.5)
     latitude_axis(ax.xaxis, lat)
     ax.set_xlabel("latitude")
-    ax.set_ylabel(f"{flux.attrs['long_name']} [{unit}]")
+    ax.set_ylabel(f"northward {what} transport [{unit}]")
     ax.grid(color=RULE, lw=0.4)
     return ax
 
@@ -260,7 +268,7 @@ def energy_by_level(state: xr.Dataset, grid: Grid, ax: Axes | None = None, **lin
     'depth [m]'
     """
     if ax is None:
-        return _own(energy_by_level, (3.2, 4.0), state, grid, **line)
+        return own(energy_by_level, (3.2, 4.0), state, grid, **line)
     profile(balance.kinetic_energy_by_level(state, grid), grid, ax, **{"color": COLOURS["generated"], **line})
     ax.set_xscale("log")
     return ax
@@ -288,7 +296,7 @@ def balance_scatter(state: xr.Dataset, grid: Grid, ax: Axes | None = None, point
     'geostrophic zonal velocity [m s⁻¹]'
     """
     if ax is None:
-        return _own(balance_scatter, (3.4, 3.4), state, grid, points=points)
+        return own(balance_scatter, (3.4, 3.4), state, grid, points=points)
     below = (grid.gdept_0 > geostrophy.EKMAN).transpose("z", "y", "x")
     expected = geostrophy.geostrophic_flow(state, grid).uo.where(below)
     x, y = expected.values.ravel(), state.uo.transpose("z", "y", "x").values.ravel()
@@ -302,72 +310,6 @@ def balance_scatter(state: xr.Dataset, grid: Grid, ax: Axes | None = None, point
     ax.set_xlabel("geostrophic zonal velocity [m s⁻¹]")
     ax.set_ylabel("zonal velocity [m s⁻¹]")
     ax.set_aspect("equal")
-    return ax
-
-
-def ranks(histogram: xr.DataArray, ax: Axes | None = None) -> Axes:
-    """Draw a rank histogram, the mean over its other dimensions, with the line of a reliable ensemble.
-
-    Parameters
-    ----------
-    histogram : ``([z,] rank)`` from :func:`warmstart.physics.ensemble.rank_histogram`.
-    ax : where to draw; None makes a figure.
-
-    Returns
-    -------
-    The axes.
-
-    Examples
-    --------
-    >>> ranks(xr.DataArray([0.2, 0.3, 0.5], dims="rank")).get_xlabel()
-    'rank of the truth'
-    """
-    if ax is None:
-        return _own(ranks, (3.4, 2.6), histogram)
-    mean = histogram.mean([d for d in histogram.dims if d != "rank"])
-    count = mean.sizes["rank"]
-    ax.bar(np.arange(count), mean.values, width=0.9, color=COLOURS["generated"])
-    ax.axhline(1.0 / count, color=INK, lw=0.7, ls="--")
-    ax.set_xlabel("rank of the truth")
-    ax.set_ylabel("share of the sea")
-    return ax
-
-
-def memory(distances: xr.Dataset, ax: Axes | None = None) -> Axes:
-    """Draw the distances to the nearest training state of generated, test and training states, sorted.
-
-    Parameters
-    ----------
-    distances : from :func:`warmstart.physics.distributions.memorisation`.
-    ax : where to draw; None makes a figure.
-
-    Returns
-    -------
-    The axes.
-
-    Examples
-    --------
-    >>> near = xr.Dataset({f"nearest_{n}": (n, [1.0, 2.0]) for n in ("generated", "train", "test")})
-    >>> memory(near).get_xlabel()
-    'distance to the nearest training state'
-    """
-    if ax is None:
-        return _own(memory, (4.0, 2.8), distances)
-    for name, colour in (("generated", "generated"), ("test", "control"), ("train", "nearest")):
-        values = np.sort(distances[f"nearest_{name}"].values)
-        ax.step(
-            values,
-            np.arange(1, values.size + 1) / values.size,
-            where="post",
-            label=name,
-            color=COLOURS[colour],
-        )
-    ax.set_xlim(left=0.0)
-    ax.set_ylim(0.0, 1.02)
-    ax.set_xlabel("distance to the nearest training state")
-    ax.set_ylabel("share of states")
-    ax.grid(color=RULE, lw=0.4)
-    ax.legend()
     return ax
 
 
@@ -390,15 +332,15 @@ def heat_by_depth(state: xr.Dataset, grid: Grid, ax: Axes | None = None, **line:
     >>> from warmstart.testing import basin
     >>> state, grid = basin(nx=12, ny=24, nz=4)
     >>> heat_by_depth(state, grid).get_xlabel()
-    'heat content [J m⁻¹]'
+    'heat content [ZJ m⁻¹]'
     """
     if ax is None:
-        return _own(heat_by_depth, (3.2, 4.0), state, grid, **line)
+        return own(heat_by_depth, (3.2, 4.0), state, grid, **line)
     parts = [
         budgets.heat_content(state.isel(z=[k]), Grid(grid.ds.isel(z=[k]))) / grid.e3t_1d.isel(z=k)
         for k in range(grid.shape[0])
     ]
     content = xr.concat(parts, "z", coords="minimal", compat="override").transpose(..., "z")
-    content = content.where(grid.mask("T").any(("y", "x")))
-    content.attrs = {"units": "J m-1", "long_name": "heat content"}
+    content = 1e-21 * content.where(grid.mask("T").any(("y", "x")))
+    content.attrs = {"units": "ZJ m-1", "long_name": "heat content"}
     return profile(content, grid, ax, **{"color": COLOURS["generated"], **line})
