@@ -187,7 +187,7 @@ def _measure(subject: Subject, names: list[str], strict: bool = False) -> tuple[
     parts: dict[str, list[xr.DataArray]] = {name: [] for name in names}
     failed: dict[str, str] = {}
     for start in range(0, count, size):
-        batch = ds[variables].isel(sample=slice(start, start + size)).load()
+        batch = ds[variables].isel(sample=slice(start, start + size)).load().astype("float64")
         for name in (n for n in names if n not in failed):
             try:
                 parts[name].append(ALL[name].function(batch, grid))

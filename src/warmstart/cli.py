@@ -180,7 +180,9 @@ def check(
     thresholds: Annotated[
         Path | None, typer.Option(help="YAML of tolerances instead of the built-in one.")
     ] = None,
-    only: Annotated[list[str] | None, typer.Option(help="Only this metric; repeatable.")] = None,
+    only: Annotated[
+        list[str] | None, typer.Option(help="Only this metric; repeatable, or several with commas.")
+    ] = None,
     published: Annotated[
         bool,
         typer.Option(
@@ -199,7 +201,7 @@ def check(
         reference=reference,
         output=output,
         thresholds=thresholds,
-        only=only,
+        only=[name.strip() for names in only for name in names.split(",")] if only else None,
         overwrite=overwrite,
         published=published,
     )

@@ -47,7 +47,7 @@ def take(state: xr.Dataset, grid: Grid, name: str) -> xr.DataArray:
     require_fit(state, grid, name)
     da = state[name]
     along = [c for c in da.coords if set(da[c].dims) & {"z", "y", "x"}]
-    return da.drop_vars(along).astype("float64")
+    return da.drop_vars(along).astype("float64", copy=False)
 
 
 def require_fit(state: xr.Dataset, grid: Grid, name: str) -> None:

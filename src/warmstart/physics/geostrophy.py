@@ -44,7 +44,12 @@ def pressure(state: xr.Dataset, grid: Grid) -> xr.DataArray:
     >>> pressure(state, grid).attrs["units"]
     'Pa'
     """
-    density = in_situ_density(state, grid)
+    value = _pressure(state, grid, in_situ_density(state, grid))
+    return labelled(value, "pressure", "Pa", "hydrostatic pressure anomaly")
+
+
+def _pressure(state: xr.Dataset, grid: Grid, density: xr.DataArray) -> xr.DataArray:
+    """Pressure anomaly [Pa] of a density anomaly and the sea level, where there is one."""
     apart = grid.gdept_0 - grid.gdept_0.shift(z=1)
     layer = 0.5 * (density + density.shift(z=1)) * apart
     first = xr.DataArray(np.arange(grid.shape[0]) == 0, dims="z")
@@ -52,8 +57,7 @@ def pressure(state: xr.Dataset, grid: Grid) -> xr.DataArray:
     value = eos.G * layer.cumsum("z", skipna=False)
     if "zos" in state:
         value = value + eos.G * eos.RHO0 * take(state, grid, "zos")
-    value = value.where(grid.mask("T")).transpose(*state.thetao.dims)
-    return labelled(value, "pressure", "Pa", "hydrostatic pressure anomaly")
+    return value.where(grid.mask("T")).transpose(*density.dims)
 
 
 def geostrophic_flow(state: xr.Dataset, grid: Grid) -> xr.Dataset:
@@ -80,7 +84,8 @@ def geostrophic_flow(state: xr.Dataset, grid: Grid) -> xr.Dataset:
     >>> geostrophic_flow(state, grid).uo.dims
     ('z', 'y', 'x')
     """
-    p, density, depth = pressure(state, grid), in_situ_density(state, grid), grid.gdept_0
+    density, depth = in_situ_density(state, grid), grid.gdept_0
+    p = _pressure(state, grid, density)
     slope = {
         point: _gradient(p, density, depth, axis, length).where(grid.mask(point), 0.0)
         for point, axis, length in (("U", "x", grid.e1u), ("V", "y", grid.e2v))
@@ -116,7 +121,7 @@ def _four(field: xr.DataArray, back: str, ahead: str) -> xr.DataArray:
 
 def _around(slope: xr.DataArray, open_face: xr.DataArray, back: str, ahead: str) -> xr.DataArray:
     """Mean over the open ones of the four faces around."""
-    count = _four(open_face.astype("float64"), back, ahead)
+    count = _four(open_face.astype("int8"), back, ahead)
     return _four(slope, back, ahead) / count.where(count > 0)
 
 
