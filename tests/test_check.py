@@ -367,11 +367,13 @@ def test_a_hole_in_the_sea_is_named_in_one_line(ocean, ocean_grid, caplog):
     with caplog.at_level(logging.WARNING, logger="warmstart"):
         verb.check(broken(ocean, "so", wet, np.nan), ocean_grid, only=["missing_values"])
     assert caplog.messages == [
-        f"so: 1 wet points of the first state hold no finite value, the first at z={wet[0]}, y={wet[1]}, x={wet[2]}"
+        f"so holds no finite value at 1 wet points, the first in state 0 at z={wet[0]}, y={wet[1]}, x={wet[2]}"
     ]
 
 
 def test_asking_only_for_what_the_states_lack_is_an_error(ocean, ocean_grid):
+    with pytest.raises(UserError, match="name a metric"):
+        verb.check(ocean, ocean_grid, only=[])
     with pytest.raises(UserError, match="lacks what is asked for: throughflow needs uo"):
         verb.check(ocean[["thetao"]], ocean_grid, only=["throughflow"])
 
@@ -512,6 +514,24 @@ def test_a_reference_of_one_state_is_said_to_have_no_range(ocean, ocean_grid, ca
     with caplog.at_level(logging.WARNING, logger="warmstart"):
         verb.check(ocean, ocean_grid, reference=ocean, only=["thetao_mean"])
     assert "is one state" in caplog.text
+
+
+def test_a_hole_in_a_later_state_is_named_too(ensemble, ocean_grid, caplog):
+    wet = tuple(np.argwhere(ocean_grid.umask.values > 0)[3])
+    with caplog.at_level(logging.WARNING, logger="warmstart"):
+        table = verb.check(broken(ensemble, "uo", (4, *wet), np.inf), ocean_grid, only=["missing_values"])
+    assert "uo holds no finite value at 1 wet points, the first in state 4" in caplog.text
+    assert list(table.verdict) == ["PASS"] * 4 + ["FAIL"]
+
+
+def test_what_cannot_be_written_is_said_before_anything_is_computed(ocean, ocean_grid, tmp_path, monkeypatch):
+    (tmp_path / "m_summary.csv").write_text("mine")
+    monkeypatch.setattr(verb, "read", lambda *_: pytest.fail("computed first"))
+    with pytest.raises(UserError, match=r"the folder .*none does not exist"):
+        verb.check(ocean, ocean_grid, output=tmp_path / "none" / "m.csv")
+    with pytest.raises(UserError, match=r"m_summary.csv exists"):
+        verb.check(ocean, ocean_grid, reference=ocean, published=True, output=tmp_path / "m.csv")
+    assert not (tmp_path / "m.csv").exists()
 
 
 def test_rows_that_are_no_latitudes_are_mentioned(ocean, ocean_grid, caplog):

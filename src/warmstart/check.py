@@ -17,11 +17,11 @@ import xarray as xr
 
 from warmstart import thresholds as rulebook
 from warmstart.errors import UserError
-from warmstart.files import open_dataset, provenance, refuse_existing
+from warmstart.files import open_dataset, provenance, require_free
 from warmstart.grid import Grid
-from warmstart.metric_files import COLUMNS, read_metrics, write_metrics, write_published
+from warmstart.metric_files import COLUMNS, outputs, read_metrics, write_metrics, write_published
 from warmstart.metrics import ALL, METRICS, PUBLISHED, SELDOM, Metric
-from warmstart.subject import KNOWN, Source, Subject, name_of, normal, read, warn
+from warmstart.subject import KNOWN, Source, Subject, name_of, normal, read, warn_holes, warn_turned
 
 __all__ = [
     "ALL",
@@ -93,8 +93,8 @@ def check(
     >>> list(table.verdict)
     ['PASS', 'PASS']
     """
-    if output is not None:
-        refuse_existing(output, overwrite)
+    for path in outputs(output, published and reference is not None):
+        require_free(path, overwrite)
     rules = rulebook.load(thresholds, ALL)
     chosen = PUBLISHED if published else METRICS
     names = list(chosen) if only is None else list(dict.fromkeys([only] if isinstance(only, str) else only))
@@ -105,8 +105,8 @@ def check(
         other = _reference(reference, subject.grid, published)
         if isinstance(other, Subject):
             opened.callback(other.close)
-        warn(subject)
-        values, failed = _measure(subject, usable, strict=only is not None)
+        warn_turned(subject.grid)
+        values, failed = _measure(subject, usable, strict=only is not None, said=True)
         accepted = _reference_table(other, list(values), rules)
     table = _tabulate(values, rules, _limits(accepted))
     table.attrs |= provenance(config=rules.model_dump(mode="json"))
@@ -173,12 +173,14 @@ def _split_by_needs(names: list[str], subject: Subject) -> tuple[list[str], dict
         logger.warning("skipped: %s", "; ".join(f"{name} ({skipped[name]})" for name in said))
     usable = [name for name in names if name not in skipped]
     if not usable:
-        lacking = "; ".join(f"{name} {why}" for name, why in skipped.items())
+        lacking = "; ".join(f"{name} {why}" for name, why in skipped.items()) or "name a metric"
         raise UserError(f"{subject.name} lacks what is asked for: {lacking}")
     return usable, skipped
 
 
-def _measure(subject: Subject, names: list[str], strict: bool = False) -> tuple[Values, dict[str, str]]:
+def _measure(
+    subject: Subject, names: list[str], strict: bool = False, said: bool = False
+) -> tuple[Values, dict[str, str]]:
     """Every metric for every sample, a batch of samples in memory at a time; why the others cannot be computed."""
     ds, grid = subject.states, subject.grid
     variables = [name for name in KNOWN if name in ds]
@@ -188,6 +190,8 @@ def _measure(subject: Subject, names: list[str], strict: bool = False) -> tuple[
     failed: dict[str, str] = {}
     for start in range(0, count, size):
         batch = ds[variables].isel(sample=slice(start, start + size)).load().astype("float64")
+        if said:
+            warn_holes(batch, grid, start)
         for name in (n for n in names if n not in failed):
             try:
                 parts[name].append(ALL[name].function(batch, grid))

@@ -49,9 +49,7 @@ def replacing(path: str | Path, overwrite: bool = False) -> Iterator[Path]:
     'whole or not at all'
     """
     path = Path(path)
-    refuse_existing(path, overwrite)
-    if not path.parent.is_dir():
-        raise UserError(f"cannot write {path}: the folder {path.parent} does not exist; make it first")
+    require_free(path, overwrite)
     temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent)) / path.name
     try:
         yield temporary
@@ -61,6 +59,32 @@ def replacing(path: str | Path, overwrite: bool = False) -> Iterator[Path]:
         os.replace(temporary, path)
     finally:
         shutil.rmtree(temporary.parent, ignore_errors=True)
+
+
+def require_free(path: str | Path, overwrite: bool = False) -> None:
+    """Refuse an output that cannot be written: before the work, not after it.
+
+    Parameters
+    ----------
+    path : the file or folder to make.
+    overwrite : whether an existing `path` may be replaced.
+
+    Raises
+    ------
+    UserError
+        If `path` exists and `overwrite` is false, or its folder does not exist.
+
+    Examples
+    --------
+    >>> require_free("no-such-folder/a.nc")
+    Traceback (most recent call last):
+    ...
+    warmstart.errors.UserError: cannot write no-such-folder/a.nc: the folder no-such-folder does not exist; make it first
+    """
+    refuse_existing(path, overwrite)
+    folder = Path(path).parent
+    if not folder.is_dir():
+        raise UserError(f"cannot write {path}: the folder {folder} does not exist; make it first")
 
 
 def refuse_existing(path: str | Path, overwrite: bool = False) -> None:

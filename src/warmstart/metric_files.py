@@ -12,7 +12,7 @@ import pandas as pd
 import xarray as xr
 
 from warmstart.errors import UserError
-from warmstart.files import open_dataset, replacing, write_dataset
+from warmstart.files import open_dataset, replacing, require_free, write_dataset
 from warmstart.physics.published import NEMO_SPINUP_EVALUATION
 
 #: Columns of the table, one row a sample and metric.
@@ -206,19 +206,40 @@ def write_published(
     header = (
         "# Metric Evaluation\n" + "".join(_header(key, values) for key, values in sources.items()) + "#\n"
     )
-    frames = {path: pd.DataFrame(columns)}
-    if reference is not None:
-        rows = sorted(summary, key=lambda row: row[0])
-        frames[path.with_name(f"{path.stem}_summary.csv")] = pd.DataFrame(
-            rows, columns=["metric", "mae", "rmse"]
-        )
-    for target, frame in frames.items():
+    rows = pd.DataFrame(summary, columns=["metric", "mae", "rmse"]).sort_values("metric")
+    targets = outputs(path, reference is not None)
+    for target in targets:
+        require_free(target, overwrite)
+    for target, frame in zip(targets, (pd.DataFrame(columns), rows), strict=False):
         with (
             replacing(target, overwrite) as temporary,
             temporary.open("w", encoding="utf-8", newline="") as file,
         ):
             file.write(header)
             frame.to_csv(file, float_format="%.6f", index=False, lineterminator="\n")
+
+
+def outputs(path: str | Path | None, compared: bool) -> list[Path]:
+    """Files that :func:`write_metrics` or, compared with a reference, :func:`write_published` makes of a path.
+
+    Parameters
+    ----------
+    path : CSV or NetCDF file; None writes none.
+    compared : whether published metrics are compared with a reference.
+
+    Returns
+    -------
+    The file, and the summary beside it.
+
+    Examples
+    --------
+    >>> [str(p) for p in outputs("m.csv", compared=True)]
+    ['m.csv', 'm_summary.csv']
+    """
+    if path is None:
+        return []
+    path = Path(path)
+    return [path, path.with_name(f"{path.stem}_summary.csv")] if compared and path.suffix != ".nc" else [path]
 
 
 def _common(labels: Sequence[str], others: Sequence[str] | None, count: int) -> tuple[list[int], list[int]]:

@@ -204,32 +204,50 @@ def normal(subject: Subject) -> np.ndarray:
     return np.flatnonzero(keep)
 
 
-def warn(subject: Subject) -> None:
-    """Say in one line each what about the states is likely to be a mistake: holes in the sea, rows that are no latitudes.
+def warn_holes(states: xr.Dataset, grid: Grid, first: int = 0) -> None:
+    """Say in one line a variable where the sea holds values that are not finite.
 
     Parameters
     ----------
-    subject : what is looked at.
+    states : ``(sample, [z,] y, x)``, in memory.
+    grid : their mesh.
+    first : number of the first sample.
 
     Examples
     --------
     >>> from warmstart.testing import basin
-    >>> warn(read(*basin(nx=6, ny=8, nz=4)))
+    >>> state, grid = basin(nx=6, ny=8, nz=4)
+    >>> warn_holes(state.expand_dims("sample"), grid)
     """
-    ds, grid = subject.states, subject.grid
-    for name in (n for n in VARIABLES if n in ds):
+    for name in (n for n in VARIABLES if n in states):
         table = VARIABLES[name]
         wet = grid.mask(table.point) if table.three_d else grid.mask(table.point).isel(z=0)
-        first = ds[name].isel(sample=0).transpose(*table.dims).values
-        holes = np.argwhere(~np.isfinite(first) & wet.transpose(*table.dims).values)
-        if holes.size:
-            where = ", ".join(f"{d}={i}" for d, i in zip(table.dims, holes[0], strict=True))
+        values = states[name].transpose("sample", *table.dims).values
+        holes = ~np.isfinite(values) & wet.transpose(*table.dims).values
+        if holes.any():
+            sample, *place = np.argwhere(holes)[0]
+            where = ", ".join(f"{d}={i}" for d, i in zip(table.dims, place, strict=True))
             logger.warning(
-                "%s: %d wet points of the first state hold no finite value, the first at %s",
+                "%s holds no finite value at %d wet points, the first in state %d at %s",
                 name,
-                len(holes),
+                holes.sum(),
+                first + sample,
                 where,
             )
+
+
+def warn_turned(grid: Grid) -> None:
+    """Say where the rows of a mesh are no latitudes, so that zonal and meridional have another meaning.
+
+    Parameters
+    ----------
+    grid : the mesh.
+
+    Examples
+    --------
+    >>> from warmstart.testing import basin
+    >>> warn_turned(basin(nx=6, ny=8, nz=4)[1])
+    """
     lat = grid.gphit.transpose("y", "x").values
     if lat.shape[0] > 1 and np.ptp(lat, axis=1).max() > np.abs(np.diff(lat, axis=0)).max():
         logger.warning(
