@@ -128,6 +128,16 @@ def years(name, path, days, length, value):
     return write_output(path, {VARIABLES[name].nemo[0]: values}, np.asarray(days), length, point, "360_day")
 
 
+@pytest.mark.parametrize(
+    ("name", "units"), [("thetao", "degF"), ("so", "kg/kg"), ("uo", "cm/s"), ("zos", "cm")]
+)
+def test_output_in_other_units_is_refused_not_relabelled(tmp_path, name, units):
+    values = np.asarray(STATE[name].fillna(0.0))[None]
+    path = write_output(tmp_path / "grid.nc", {name: values}, np.array([30.0]), 30.0, units={name: units})
+    with pytest.raises(UserError, match=f"{name} is in {units}; expected {VARIABLES[name].units}"):
+        open_state(path, GRID)
+
+
 def test_years_in_several_files_become_one_axis_in_order(tmp_path):
     late = years("thetao", tmp_path / "a_T.nc", [1080.0], 360.0, [3.0])
     early = years("thetao", tmp_path / "b_T.nc", [360.0, 720.0], 360.0, [1.0, 2.0])
