@@ -11,6 +11,7 @@ import pytest
 import xarray as xr
 import yaml
 
+from nemo_plain import NEMO, needs_nemo
 from warmstart import thresholds as rulebook
 from warmstart.errors import UserError
 from warmstart.files import write_dataset
@@ -581,3 +582,42 @@ def test_published_rows_are_the_times_that_states_and_reference_share(ensemble, 
             states, ocean_grid, reference=states.isel(time=slice(2)).drop_vars("time"),
             published=True, output=tmp_path / "o.csv",
         )  # fmt: skip
+
+
+def test_the_land_of_another_mesh_in_the_sea_is_a_missing_value(ocean, ocean_grid, caplog):
+    """NEMO writes 0 on land: a mask that is one row off leaves no hole behind."""
+    shifted = ocean.fillna(0.0).roll(y=1)
+    with caplog.at_level(logging.WARNING, logger="warmstart"):
+        table = verb.check(shifted, ocean_grid, only=["missing_values"])
+    saltless = int(((shifted.so == 0) & (ocean_grid.tmask > 0)).sum())
+    assert saltless > 0 and table.value[0] == saltless and table.verdict[0] == "FAIL"
+    assert "is the mesh that of the same run?" in caplog.text
+
+
+@needs_nemo
+def test_a_restart_on_the_mesh_of_another_version_fails(tmp_path, caplog):
+    restart = tmp_path / "restart.nc"  # away from its own mesh
+    restart.write_bytes((NEMO / "v42_4deg_leapfrog" / "DINO_00005760_restart.nc").read_bytes())
+    with caplog.at_level(logging.WARNING, logger="warmstart"):
+        table = verb.check(restart, NEMO / "v50_4deg_rk3" / "mesh_mask.nc", only=["mask_violations"])
+    assert verb.violations(table) and "is the mesh that of the same run?" in caplog.text
+
+
+def test_foreign_names_of_dimensions_empty_axes_and_folders_are_one_line(ocean, ocean_grid, tmp_path):
+    for states, message in (
+        (ocean.rename(z="depth"), "thetao has the dimensions depth, y, x; expected"),
+        (ocean.expand_dims(time=3).isel(time=[]), "time has length 0"),
+        (tmp_path, "is a folder but no zarr store"),
+    ):
+        with pytest.raises(UserError, match=message) as raised:
+            verb.check(states, ocean_grid, only=["inversions"])
+        assert "\n" not in str(raised.value)
+    rules = tmp_path / "rules.yaml"
+    rules.write_text("metrics: {inversions: [1")
+    with pytest.raises(UserError, match="not valid YAML") as raised:
+        verb.check(ocean, ocean_grid, thresholds=rules)
+    assert "\n" not in str(raised.value)
+
+
+def test_a_mesh_may_be_a_dataset(ocean, ocean_grid):
+    assert len(verb.check(ocean, ocean_grid.ds, only=["inversions"])) == 1

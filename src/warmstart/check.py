@@ -48,7 +48,7 @@ Values: TypeAlias = dict[str, xr.DataArray]
 
 def check(
     states: Source,
-    grid: str | Path | Grid | None = None,
+    grid: str | Path | xr.Dataset | Grid | None = None,
     reference: Source | pd.DataFrame | None = None,
     output: str | Path | None = None,
     thresholds: str | Path | Mapping[str, Any] | rulebook.Thresholds | None = None,
@@ -62,7 +62,7 @@ def check(
     ----------
     states : states file, ``states.zarr``, restart or output of NEMO (several files of one run as a list), or a Dataset
         ``([sample|time,] z, y, x)``. NaN or 0 on land.
-    grid : mesh or a file that carries one; None takes the one in `states`.
+    grid : mesh, its Dataset or a file that carries one; None takes the one in `states`.
     reference : what is normal: ``states.zarr`` or a states file (its training split and its equilibrium snapshots, where
         it says which they are), or the metrics of an earlier call, as table or CSV. None judges only what needs none.
     output : file to write: NetCDF if it ends in ``.nc``, else CSV; None writes none.
@@ -281,7 +281,9 @@ def _limits(reference: pd.DataFrame | None) -> dict[str, tuple[float, float]]:
     return {str(name): (float(low), float(high)) for name, low, high in ranges.itertuples()}
 
 
-def _header(subject: Subject, grid: str | Path | Grid | None) -> tuple[dict[str, list[str]], bool]:
+def _header(
+    subject: Subject, grid: str | Path | xr.Dataset | Grid | None
+) -> tuple[dict[str, list[str]], bool]:
     """Header of a published CSV, and whether it is that of a restart."""
     if not subject.files:
         return {"Restart File": [subject.name]}, True

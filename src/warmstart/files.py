@@ -233,6 +233,10 @@ def open_dataset(path: str | Path, group: str | None = None) -> xr.Dataset:
     path = Path(path)
     if not path.exists():
         raise UserError(f"{path} does not exist; give an existing NetCDF file or zarr store")
+    if path.is_dir() and not any((path / name).exists() for name in ("zarr.json", ".zgroup", ".zmetadata")):
+        raise UserError(
+            f"{path} is a folder but no zarr store; give a states file, a store or the files of one run"
+        )
     try:
         if path.is_dir():
             return xr.open_zarr(path, group=group, consolidated=False, chunks=None)

@@ -17,6 +17,7 @@ import xarray as xr
 from warmstart.errors import UserError
 from warmstart.grid import Grid
 from warmstart.opening import open_grid, open_state
+from warmstart.physics.balance import saltless
 from warmstart.physics.cgrid import require_fit
 from warmstart.variables import DIAGNOSTICS, VARIABLES
 
@@ -57,14 +58,14 @@ class Subject(NamedTuple):
             self.opened.close()
 
 
-def read(source: Source, grid: str | Path | Grid | None = None) -> Subject:
+def read(source: Source, grid: str | Path | xr.Dataset | Grid | None = None) -> Subject:
     """Open states and their mesh, and refuse what does not fit together.
 
     Parameters
     ----------
     source : states file, ``states.zarr``, restart or output of NEMO (several files of one run as a list), or a Dataset
         ``(..., [z,] y, x)``.
-    grid : mesh or a file that carries one; None takes the one in `source`.
+    grid : mesh, its Dataset or a file that carries one; None takes the one in `source`.
 
     Returns
     -------
@@ -86,6 +87,8 @@ def read(source: Source, grid: str | Path | Grid | None = None) -> Subject:
     names = [name for name in KNOWN if name in ds]
     if not any(name in VARIABLES for name in names):
         raise UserError(f"{name_of(source)} holds no state: expected variables among {', '.join(VARIABLES)}")
+    if empty := [str(d) for d, n in ds[names].sizes.items() if n == 0]:
+        raise UserError(f"{name_of(source)} holds no state: {', '.join(empty)} has length 0")
     for name in names:
         require_fit(ds, mesh, name)
     _require_one_time(ds[names])
@@ -104,11 +107,13 @@ def read(source: Source, grid: str | Path | Grid | None = None) -> Subject:
     return Subject(flat, mesh, times, name_of(source), files, ds if files else None)
 
 
-def _opened(source: Source, grid: str | Path | Grid | None) -> tuple[xr.Dataset, Grid, list[Path]]:
+def _opened(
+    source: Source, grid: str | Path | xr.Dataset | Grid | None
+) -> tuple[xr.Dataset, Grid, list[Path]]:
     if isinstance(source, xr.Dataset):
         if grid is None:
             raise UserError("a Dataset carries no mesh; hand over grid as well")
-        return source, grid if isinstance(grid, Grid) else open_grid(grid), []
+        return source, _grid(grid), []
     paths = [Path(source)] if isinstance(source, str | Path) else [Path(p) for p in source]
     if not paths:
         raise UserError("no file given; give at least one states file")
@@ -116,11 +121,17 @@ def _opened(source: Source, grid: str | Path | Grid | None) -> tuple[xr.Dataset,
     return open_state(paths if len(paths) > 1 else paths[0], mesh, diagnostics=True), mesh, paths
 
 
-def _mesh(path: Path, grid: str | Path | Grid | None) -> Grid:
+def _grid(grid: str | Path | xr.Dataset | Grid) -> Grid:
+    if isinstance(grid, Grid):
+        return grid
+    return Grid(grid) if isinstance(grid, xr.Dataset) else open_grid(grid)
+
+
+def _mesh(path: Path, grid: str | Path | xr.Dataset | Grid | None) -> Grid:
     """The mesh handed over, else the file's own; refuses to choose between two that differ."""
     if grid is None:
         return open_grid(path)
-    mesh = grid if isinstance(grid, Grid) else open_grid(grid)
+    mesh = _grid(grid)
     try:
         own = open_grid(path)
     except UserError:
@@ -205,7 +216,7 @@ def normal(subject: Subject) -> np.ndarray:
 
 
 def warn_holes(states: xr.Dataset, grid: Grid, first: int = 0) -> None:
-    """Say in one line a variable where the sea holds values that are not finite.
+    """Say in one line a variable where the sea holds values that are not finite, or no salt.
 
     Parameters
     ----------
@@ -234,6 +245,10 @@ def warn_holes(states: xr.Dataset, grid: Grid, first: int = 0) -> None:
                 first + sample,
                 where,
             )
+    if "so" in states and (zero := saltless(states, grid)).any():
+        logger.warning(
+            "so is exactly 0 at %d wet points, as on land: is the mesh that of the same run?", int(zero.sum())
+        )
 
 
 def warn_turned(grid: Grid) -> None:

@@ -27,14 +27,18 @@ def test_the_heat_and_salt_of_uniform_water_are_those_of_its_volume(ocean, ocean
     )
 
 
-@pytest.mark.parametrize("content", [budgets.heat_content, budgets.salt_content])
-def test_contents_add_up_over_boxes_of_latitude_and_depth(content, ocean, ocean_grid):
+@pytest.mark.parametrize("content", [budgets.heat_content, budgets.salt_content, budgets.sea_volume])
+def test_contents_add_up_over_boxes_even_where_centres_of_cells_lie_on_their_bounds(
+    content, ocean, ocean_grid
+):
     whole = float(content(ocean, ocean_grid))
-    lats, depths = (-90.0, -31.0, 17.0, 90.0), (0.0, 703.0, 2001.0, np.inf)
+    row, level = (float(v) for v in (ocean_grid.gphit[9, 0], ocean_grid.gdept_1d[2]))
+    lats, depths, lons = (-90.0, -31.0, row, 90.0), (0.0, level, 2001.0, np.inf), (-10.0, 17.0, 25.0, 350.0)
     parts = [
-        float(content(ocean, ocean_grid, lat=lat, depth=depth))
+        float(content(ocean, ocean_grid, lat=lat, depth=depth, lon=lon))
         for lat in itertools.pairwise(lats)
         for depth in itertools.pairwise(depths)
+        for lon in itertools.pairwise(lons)
     ]
     assert sum(parts) == pytest.approx(whole, rel=1e-13)
     assert min(parts) > 0

@@ -242,7 +242,7 @@ def _twice_energy(state: xr.Dataset, grid: Grid, dims: tuple[str, ...]) -> xr.Da
 
 
 def missing_values(state: xr.Dataset, grid: Grid) -> xr.DataArray:
-    """Number of wet points where a variable of the state is not finite.
+    """Number of wet points where a variable of the state is not finite, or the salinity is exactly 0.
 
     Parameters
     ----------
@@ -251,7 +251,8 @@ def missing_values(state: xr.Dataset, grid: Grid) -> xr.DataArray:
 
     Returns
     -------
-    ``(...)`` [1], summed over the variables.
+    ``(...)`` [1], summed over the variables. Salinity counts as missing where part of the sea has none: NEMO writes 0 on
+    land, so that this is the land of another mesh.
 
     Examples
     --------
@@ -261,7 +262,35 @@ def missing_values(state: xr.Dataset, grid: Grid) -> xr.DataArray:
     0
     """
     count = sum(((~_finite(da) & wet).sum(dims) for da, wet, dims in _at_points(state, grid)), start=_zero())
-    return labelled(count, "missing_values", "1", "wet points whose value is not finite")
+    if "so" in state:
+        count = count + saltless(state, grid)
+    return labelled(
+        count, "missing_values", "1", "wet points whose value is not finite or whose salinity is 0"
+    )
+
+
+def saltless(state: xr.Dataset, grid: Grid) -> xr.DataArray:
+    """Number of wet points whose salinity is exactly 0, where that of others is not.
+
+    Parameters
+    ----------
+    state : ``so(..., z, y, x)`` [1e-3].
+    grid : its mesh.
+
+    Returns
+    -------
+    ``(...)`` [1].
+
+    Examples
+    --------
+    >>> from warmstart.testing import basin
+    >>> state, grid = basin(nx=6, ny=8, nz=4)
+    >>> int(saltless(state, grid)), int(saltless(state * 0.0, grid))
+    (0, 0)
+    """
+    wet, dims = grid.mask("T"), ("z", "y", "x")
+    count = ((take(state, grid, "so") == 0.0) & wet).sum(dims)
+    return labelled(count.where(count < wet.sum(), 0), "saltless", "1", "wet points whose salinity is 0")
 
 
 def values_on_land(state: xr.Dataset, grid: Grid) -> xr.DataArray:

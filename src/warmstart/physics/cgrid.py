@@ -78,6 +78,10 @@ def require_fit(state: xr.Dataset, grid: Grid, name: str) -> None:
     da, sizes = state[name], dict(zip("zyx", grid.shape, strict=True))
     expected = {d: sizes[d] for d in table.dims}
     found = {d: da.sizes[d] for d in ("z", "y", "x") if d in da.dims}
+    if set(found) != set(expected):
+        raise UserError(
+            f"{name} has the dimensions {', '.join(map(str, da.dims))}; expected (…, {', '.join(expected)})"
+        )
     if found != expected:
         raise UserError(f"{name} has sizes {found} but the mesh {expected}; give states and mesh of one grid")
     units = str(da.attrs.get("units", table.units))
