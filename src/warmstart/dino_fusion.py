@@ -19,6 +19,7 @@ import numpy as np
 import torch
 import xarray as xr
 from azula.nn.unet import UNet
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional
@@ -346,7 +347,7 @@ def load(folder: str | Path) -> DinoFusion:
         net = _Net(int(_kept(layout).sum()), len(config.ranges))
         net.load_state_dict({n.removeprefix("net."): v for n, v in tensors.items() if n.startswith("net.")})
         return DinoFusion(config, layout, net.eval(), tensors["low"].numpy(), tensors["high"].numpy())
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
+    except (SafetensorError, OSError, ValueError, KeyError, RuntimeError) as error:
         raise UserError(
             f"cannot read {folder / WEIGHTS}: {error}; the file is damaged, train it again"
         ) from error

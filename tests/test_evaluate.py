@@ -1,0 +1,109 @@
+"""Scores of forecasts: fair, of the right size, and the same for every rival."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import xarray as xr
+
+from warmstart import evaluate
+from warmstart.errors import UserError
+from warmstart.testing import basin
+
+
+@pytest.fixture(scope="module")
+def ocean():
+    return basin(nx=6, ny=8, nz=4)
+
+
+def ensemble(state, count, std=1.0, seed=0, mean=0.0):
+    """States that differ by a number each, in temperature only."""
+    shifts = mean + std * np.random.default_rng(seed).standard_normal(count)
+    return xr.concat([state.assign(thetao=state.thetao + s) for s in shifts], "sample")
+
+
+def value(table, metric, variable="thetao", depth="all"):
+    rows = table[(table.metric == metric) & (table.variable == variable) & (table.depth == depth)]
+    return float(rows.value.iloc[0])
+
+
+def test_the_score_is_that_of_scoringrules():
+    scoringrules = pytest.importorskip("scoringrules")
+    x, y = np.random.default_rng(0).standard_normal((7, 5)), np.linspace(-1, 1, 5)
+    expected = scoringrules.crps_ensemble(y, x.T, estimator="fair", backend="numpy")
+    np.testing.assert_allclose(evaluate.crps(np.sort(x, 0), y), expected)
+
+
+def test_a_reliable_forecast_has_spread_over_error_of_one_and_covers_nine_in_ten(ocean):
+    """Truth and states are draws of one law: anything else than 1 and 0.9 would be an error of the scores."""
+    (state, grid), tables, rng = ocean, [], np.random.default_rng(0)
+    for member in range(6):
+        noise = rng.standard_normal((20, *state.thetao.shape))
+        drawn = state.expand_dims(sample=20)
+        drawn = drawn.assign(thetao=drawn.thetao + noise)
+        forecast, truth = drawn.isel(sample=slice(1, None)), drawn.isel(sample=[0])
+        table = evaluate.score(forecast, truth, grid, metrics=[])
+        tables.append(table.assign(rival="r", given="g", split="s", member=member))
+    summary = evaluate.summarise(pd.concat(tables))
+    assert value(summary, "spread_skill") == pytest.approx(1, abs=0.06)
+    assert value(summary, "coverage") == pytest.approx(0.9, abs=0.03)
+    assert value(summary, "nominal_coverage") == 0.9
+
+
+def test_depth_ranges_are_of_their_levels_only(ocean):
+    state, grid = ocean
+    warm = state.assign(thetao=state.thetao + (grid.gdept_1d > 2000) * 3.0).expand_dims("sample")
+    table = evaluate.score(warm, state.expand_dims("sample"), grid, metrics=[])
+    assert value(table, "rmse", depth="0-500 m") == 0
+    assert value(table, "rmse", depth="below 2000 m") == pytest.approx(3)
+
+
+def test_scores_of_scalar_metrics_have_the_units_of_check(ocean):
+    state, grid = ocean
+    table = evaluate.score(
+        ensemble(state, 3, std=0.0, mean=2.0),
+        state.expand_dims("sample"),
+        grid,
+        metrics=["thetao_mean", "inversions"],
+    )
+    assert value(table, "metric_crps", "thetao_mean", "") == pytest.approx(2)
+    assert value(table, "forecast_mean", "inversions", "") == 0
+    assert "inversions" not in table[table.metric == "metric_crps"].variable.values
+
+
+def test_a_rival_without_velocities_is_scored_on_what_it_has(ocean):
+    state, grid = ocean
+    table = evaluate.score(
+        state[["thetao", "so", "zos"]].expand_dims("sample"), state.expand_dims("sample"), grid
+    )
+    assert set(table[table.metric == "crps"].variable) == {"thetao", "so", "zos"}
+    assert "channel_transport" not in table.variable.values
+    with pytest.raises(UserError, match="expected variables of the truth"):
+        evaluate.score(state[["thetao"]].rename(thetao="votemper"), state, grid)
+
+
+def test_relative_scores_are_one_for_climatology(ocean):
+    state, grid = ocean
+    tables = [
+        evaluate.score(
+            ensemble(state, 5, std), ensemble(state, 2, 0.0), grid, metrics=["thetao_mean", "so_mean"]
+        ).assign(rival=rival, given="parameters", split="test", member=0)
+        for rival, std in (("climatology", 2.0), ("other", 1.0))
+    ]
+    summary = evaluate.summarise(pd.concat(tables)).set_index(["rival", "metric"]).value
+    assert summary["climatology", "skill_metric_crps"] == pytest.approx(1)
+    assert summary["other", "skill_crps"] == pytest.approx(0.5)
+
+
+def test_copies_are_nearer_to_training_members_than_the_truth(ocean):
+    state, grid = ocean
+    training = ensemble(state, 6)
+    truth = ensemble(state, 1, mean=5.0)
+    copied = evaluate.novelty(training.isel(sample=[2]), truth, training, grid).set_index("metric").value
+    assert copied["nearest_forecast"] == 0 < copied["nearest_truth"]
+
+
+def test_tables_say_what_they_were_made_with(tmp_path):
+    path = tmp_path / "t.csv"
+    evaluate.write_table(pd.DataFrame({"a": [1.0]}), path, {"command": "x", "commit": "abc"})
+    assert path.read_text().splitlines()[:2] == ["# command: x", "# commit: abc"]
+    assert pd.read_csv(path, comment="#").a.item() == 1
