@@ -39,11 +39,22 @@ def simulate(
     scheduler: Annotated[
         str | None, typer.Option(help="Address of a dask scheduler, for example tcp://node:8786.")
     ] = None,
+    batch: Annotated[int, typer.Option(help="Members that one engine process runs together.")] = 1,
+    device: Annotated[str, typer.Option(help="cpu or gpu.")] = "cpu",
 ) -> None:
     """Run an ensemble of ocean simulations; the same command continues an interrupted one."""
     from warmstart.engine.ensemble import simulate as run
 
-    table = run(plan, output, members=members, workers=workers, scheduler=scheduler, progress=True)
+    table = run(
+        plan,
+        output,
+        members=members,
+        workers=workers,
+        scheduler=scheduler,
+        batch=batch,
+        device=device,
+        progress=True,
+    )
     _print_table(table, f"{output}")
     if (table["state"] == "failed").any():
         raise typer.Exit(1)

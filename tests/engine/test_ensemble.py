@@ -235,3 +235,24 @@ def test_the_example_plan_is_valid_and_spans_eight_parameters(request):
     plan = load_plan(request.config.rootpath / "examples" / "ensemble-dino-4deg.yaml")
     assert (plan.members, plan.years, plan.seed, len(plan.ranges)) == (16, 600, 2026, 8)
     assert read_yaml(request.config.rootpath / "examples" / "ensemble-dino-4deg.yaml")["start"] == "rest"
+
+
+def test_a_batch_runs_its_members_in_one_process_and_says_how_each_is(tmp_path):
+    """Two batches of three members; the second is not full."""
+    plan = {
+        "configuration": {"resolution": 10, "levels": 6}, "members": 3, "seed": 1, "years": 1, "settle_years": 0,
+        "ranges": {"wind_stress_south": [0.1, 0.3]},
+    }  # fmt: skip
+    table = simulate(plan, tmp_path / "runs", workers=1, batch=2)
+    assert table["state"].tolist() == ["finished"] * 3
+    assert (tmp_path / "runs" / "member_000" / "engine.log").exists()
+    assert not (tmp_path / "runs" / "member_001" / "engine.log").exists(), "one process has one log"
+
+
+def test_a_batch_of_no_members_and_an_unknown_device_are_refused(tmp_path):
+    plan = {"configuration": {"resolution": 10, "levels": 6}, "members": 1, "seed": 1, "years": 1}
+    with pytest.raises(UserError, match="batch is 0; expected at least 1"):
+        simulate(plan, tmp_path / "runs", batch=0)
+    with pytest.raises(UserError, match="expected one of cpu, gpu"):
+        simulate(plan, tmp_path / "runs", device="tpu")
+    assert not (tmp_path / "runs").exists()

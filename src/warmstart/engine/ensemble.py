@@ -23,7 +23,7 @@ from warmstart.engine.member import (
     mark_failed,
     mark_waiting,
     read_status,
-    run_member,
+    run_members,
     same_job,
 )
 from warmstart.engine.plan import Plan, load_plan, member_job, member_parameters, remember
@@ -36,6 +36,7 @@ log = logging.getLogger(__name__)
 
 LOG_SECONDS = 30.0  #: between two lines of the log
 POLL_SECONDS = 0.5
+DEVICES = ("cpu", "gpu")
 SUBMITS = 20  #: times a member is handed to the scheduler again after its workers died
 STOP_SECONDS = 20.0  #: given to the engines for stopping after an interrupt
 # terminals send an interrupt to workers too; they shall wait for the client to stop them in order
@@ -49,6 +50,8 @@ def simulate(
     scheduler: str | None = None,
     workers: int | None = None,
     progress: bool = False,
+    batch: int = 1,
+    device: str = "cpu",
 ) -> pd.DataFrame:
     """Run an ensemble of ocean simulations, or continue one with the same call.
 
@@ -64,6 +67,9 @@ def simulate(
     scheduler : address of a dask scheduler, ``tcp://host:8786``, whose workers see `output` under the same path; None
         starts a local cluster. (Scripts that call this then need ``if __name__ == "__main__":``.)
     workers : workers of the local cluster, one core each; None takes one a core.
+    batch : members that one engine process runs together, as one program mapped over members. It changes results by
+        round-off only; on a GPU it is what fills the device, on a CPU it gains nothing.
+    device : ``cpu`` or ``gpu``.
     progress : whether to show progress: a bar on a terminal, a line every 30 s elsewhere; False logs that line.
 
     Returns
@@ -86,6 +92,10 @@ def simulate(
     resolved = load_plan(plan, members)
     if workers is not None and workers < 1:
         raise UserError(f"workers is {workers}; expected at least 1")
+    if batch < 1:
+        raise UserError(f"batch is {batch}; expected at least 1 member")
+    if device not in DEVICES:
+        raise UserError(f"device is {device!r}; expected one of {', '.join(DEVICES)}")
     _require_distributed()
     runs = Path(output).resolve()
     written = remember(resolved, runs)
@@ -105,8 +115,11 @@ def simulate(
             for i in waiting:
                 mark_waiting(Path(jobs[i]["folder"]))
             log.info("%s: %d of %d members to run, %d years each", runs, len(waiting), len(jobs), length)
-            with _client(scheduler, min(workers or _cores(), len(waiting))) as client:
-                _run(client, {i: jobs[i] for i in waiting}, Watch(runs, len(jobs), length), progress)
+            # batches are the same whatever is finished already
+            tasks = {k: jobs[k : k + batch] for k in sorted({i - i % batch for i in waiting})}
+            at_once = 1 if device == "gpu" else _cores()
+            with _client(scheduler, min(workers or at_once, len(tasks))) as client:
+                _run(client, tasks, device, Watch(runs, len(jobs), length), progress)
     return summary(runs, resolved)
 
 
@@ -242,33 +255,36 @@ def _duration(seconds: float) -> str:
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
-def _run(client: Client, jobs: dict[int, dict[str, Any]], watch: Watch, progress: bool) -> None:
-    """Hand the members to the scheduler and wait for them."""
-    futures = {_submit(client, i, job): i for i, job in jobs.items()}
-    submits = dict.fromkeys(jobs, 1)
+def _run(
+    client: Client, tasks: dict[int, list[dict[str, Any]]], device: str, watch: Watch, progress: bool
+) -> None:
+    """Hand the members, in batches, to the scheduler and wait for them."""
+    futures = {_submit(client, i, jobs, device): i for i, jobs in tasks.items()}
+    submits = dict.fromkeys(tasks, 1)
     try:
         with _display(progress) as show:
             while futures:
                 time.sleep(POLL_SECONDS)
                 for future in [f for f in futures if f.done()]:
                     i = futures.pop(future)
-                    if not _ended(future, i, Path(jobs[i]["folder"]), last=submits[i] >= SUBMITS):
+                    if not _ended(future, tasks[i], last=submits[i] >= SUBMITS):
                         submits[i] += 1
-                        futures[_submit(client, i, jobs[i])] = i
+                        futures[_submit(client, i, tasks[i], device)] = i
                 show(watch.look())
     except KeyboardInterrupt:
         log.warning("stopping; the same command continues where the checkpoints are")
         client.cancel(list(futures), force=True)
-        _wait_for_engines([Path(jobs[i]["folder"]) for i in futures.values()])
+        _wait_for_engines([Path(job["folder"]) for i in futures.values() for job in tasks[i]])
         raise
 
 
-def _submit(client: Client, member: int, job: dict[str, Any]) -> Future:
-    return client.submit(_task, job, key=f"member-{member:03d}-{os.urandom(4).hex()}", retries=2, pure=False)
+def _submit(client: Client, first: int, jobs: list[dict[str, Any]], device: str) -> Future:
+    key = f"member-{first:03d}-{os.urandom(4).hex()}"
+    return client.submit(_task, jobs, device, key=key, retries=2, pure=False)
 
 
-def _task(job: dict[str, Any]) -> str:
-    """What a worker does: run a member for as long as somebody waits for it."""
+def _task(jobs: list[dict[str, Any]], device: str) -> list[str]:
+    """What a worker does: run members for as long as somebody waits for them."""
     from distributed import get_worker
 
     worker = get_worker()
@@ -279,15 +295,17 @@ def _task(job: dict[str, Any]) -> str:
         task = worker.state.tasks.get(key)
         return task is not None and task.state in ("executing", "long-running")
 
-    return str(run_member(job, wanted=wanted)["state"])
+    return [str(status["state"]) for status in run_members(jobs, wanted=wanted, device=device)]
 
 
-def _ended(future: Future, member: int, folder: Path, last: bool) -> bool:
-    """Tell whether a member came to its end; False means its workers died and it has to be handed out again."""
+def _ended(future: Future, jobs: list[dict[str, Any]], last: bool) -> bool:
+    """Tell whether members came to their end; False means their workers died and they have to be handed out again."""
     from distributed import KilledWorker
 
+    folders = [Path(job["folder"]) for job in jobs]
     if future.status == "finished":
-        log.info("member %d %s", member, future.result())
+        for folder, state in zip(folders, future.result(), strict=True):
+            log.info("%s %s", folder.name, state)
         return True
     if future.status in ("cancelled", "lost"):
         raise UserError(
@@ -296,8 +314,10 @@ def _ended(future: Future, member: int, folder: Path, last: bool) -> bool:
     error = future.exception()
     if isinstance(error, KilledWorker) and not last:
         return False
-    log.error("member %d could not be run: %s", member, error)
-    mark_failed(folder, f"could not be run: {error}")
+    for folder in folders:
+        if not is_done(read_status(folder)):
+            log.error("%s could not be run: %s", folder.name, error)
+            mark_failed(folder, f"could not be run: {error}")
     return True
 
 

@@ -6,6 +6,7 @@ module, writes only ``progress.json`` there: the year, second by second, and the
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
 import logging
@@ -16,8 +17,7 @@ import signal
 import subprocess
 import sys
 from collections import deque
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -64,25 +64,61 @@ def run_member(
     --------
     >>> run_member({"engine": "veros", "folder": "runs/member_000", ...})  # doctest: +SKIP
     """
-    folder = Path(job["folder"])
-    folder.mkdir(parents=True, exist_ok=True)
-    same_job(folder, job)
-    if is_done(read_status(folder)):
-        return read_status(folder)
-    dump_yaml(job, folder / "job.yaml")
-    command = command or [sys.executable, "-m", f"warmstart.engine.{job['engine']}"]
+    return run_members([job], command, wanted)[0]
+
+
+def run_members(
+    jobs: Sequence[dict[str, Any]],
+    command: list[str] | None = None,
+    wanted: Callable[[], bool] = lambda: True,
+    device: str = "cpu",
+) -> list[dict[str, Any]]:
+    """Bring several members to their ends in one process of the engine, as one batch.
+
+    Parameters
+    ----------
+    jobs : what the engine is asked, each as for :func:`run_member`; all for one engine and configuration.
+    command, wanted : as for :func:`run_member`.
+    device : ``cpu`` or ``gpu``.
+
+    Returns
+    -------
+    The status of each member, in their order.
+
+    Raises
+    ------
+    UserError, Stopped
+        As :func:`run_member`.
+
+    Examples
+    --------
+    >>> run_members([{"engine": "veros", "folder": "runs/member_000", ...}])  # doctest: +SKIP
+    """
+    folders = [Path(job["folder"]) for job in jobs]
+    for folder, job in zip(folders, jobs, strict=True):
+        folder.mkdir(parents=True, exist_ok=True)
+        same_job(folder, job)
+        if not is_done(read_status(folder)):
+            dump_yaml(job, folder / "job.yaml")
+    on = [] if device == "cpu" else ["--device", device]
+    command = command or [sys.executable, "-m", f"warmstart.engine.{jobs[0]['engine']}", *on]
     crashes, year = 0, 0.0
-    while True:
-        _tidy(folder)
-        code, reached = _attempt(folder, [*command, str(folder / "job.yaml")], wanted)
-        if is_done(read_status(folder)):
-            return read_status(folder)
+    while left := [folder for folder in folders if not is_done(read_status(folder))]:
+        for folder in left:
+            _tidy(folder)
+        # members that are done keep their places in the batch
+        code, reached = _attempt(left, [*command, *(str(folder / "job.yaml") for folder in folders)], wanted)
+        left = [folder for folder in left if not is_done(read_status(folder))]
+        if not left:
+            break
         crashes = 1 if reached >= year + 1.0 else crashes + 1
-        year, reason = reached, _reason(folder, code)
+        year, reason = reached, _reason(left[0], code)
         if code == BAD_INPUT or crashes >= CRASHES_ALLOWED:
-            _tell(folder, state="failed", year=year, reason=reason)
-            return read_status(folder)
-        log.warning("%s: the engine died (%s); continuing from its checkpoint", folder.name, reason)
+            for folder in left:
+                _tell(folder, state="failed", year=year, reason=reason)
+            break
+        log.warning("%s: the engine died (%s); continuing from its checkpoint", left[0].name, reason)
+    return [read_status(folder) for folder in folders]
 
 
 def is_done(status: dict[str, Any]) -> bool:
@@ -176,7 +212,7 @@ def same_job(folder: Path, job: dict[str, Any]) -> None:
         )
 
 
-@contextmanager
+@contextlib.contextmanager
 def locked(path: Path) -> Iterator[None]:
     """Hold an exclusive lock on a file, or refuse.
 
@@ -216,27 +252,28 @@ def _tidy(folder: Path) -> None:
         log.warning("%s: another engine is at work; waiting for it", folder.name)
 
 
-def _attempt(folder: Path, command: list[str], wanted: Callable[[], bool]) -> tuple[int, float]:
-    """Start the engine once and follow it to the end of the process; return its exit code and the year reached."""
-    year = float(read_status(folder).get("years") or 0.0)
-    _tell(folder, state="running", year=year)
-    with open(folder / "engine.log", "ab") as errors:
+def _attempt(folders: Sequence[Path], command: list[str], wanted: Callable[[], bool]) -> tuple[int, float]:
+    """Start the engine once and follow it to the end of the process; return its exit code and the first member's year."""
+    years = {str(folder): float(read_status(folder).get("years") or 0.0) for folder in folders}
+    first = str(folders[0])
+    for folder in folders:
+        _tell(folder, state="running", year=years[str(folder)])
+    with open(folders[0] / "engine.log", "ab") as errors:
         process = start_engine(command, errors)
-    try:
-        for line in _lines(process):
-            if not wanted():
-                raise Stopped(f"{folder.name} was stopped; the same command continues it")
-            heard = _year(line)
-            if heard is not None:
-                year = heard
-                _tell(folder, state="running", year=year)
-        return process.wait(), year
-    except BaseException:
-        _tell(
-            folder, state="stopped", year=year
-        )  # first: this process may be ended as soon as the engine is gone
-        stop_engine(process)
-        raise
+        try:
+            for line in _lines(process):
+                if not wanted():
+                    raise Stopped(f"{folders[0].name} was stopped; the same command continues it")
+                where, heard = _year(line)
+                if heard is not None and (where or first) in years:
+                    years[where or first] = heard
+                    _tell(Path(where or first), state="running", year=heard)
+            return process.wait(), years[first]
+        except BaseException:
+            for folder in folders:  # first: this process may be ended as soon as the engine is gone
+                _tell(folder, state="stopped", year=years[str(folder)])
+            stop_engine(process)
+            raise
 
 
 def start_engine(command: list[str], errors: Any) -> subprocess.Popen[bytes]:
@@ -304,18 +341,18 @@ def _lines(process: subprocess.Popen[bytes]) -> Iterator[bytes]:
             yield from lines
 
 
-def _year(line: bytes) -> float | None:
-    """The year that a line of the engine reports, if it does."""
+def _year(line: bytes) -> tuple[str | None, float | None]:
+    """The folder and the year that a line of the engine reports, if it does."""
     if not line.strip():
-        return None
+        return None, None
     try:
         event = json.loads(line)
         if event["event"] == "waiting":
             log.warning("%s", event.get("message", "the engine waits"))
-        return 0.0 if event["event"] == "blow-up" else float(event["year"])
+        return event.get("folder"), 0.0 if event["event"] == "blow-up" else float(event["year"])
     except (ValueError, KeyError, TypeError):
         log.debug("the engine said: %s", line.decode(errors="replace"))
-        return None
+        return None, None
 
 
 def _reason(folder: Path, code: int) -> str:

@@ -1,25 +1,30 @@
-"""``python -m warmstart.engine.veros JOB.yaml``: run or continue one job in a process of its own."""
+"""``python -m warmstart.engine.veros JOB.yaml …``: run or continue jobs in a process of their own."""
 
 from __future__ import annotations
 
+import argparse
 import logging
 import sys
 
 from warmstart.engine.veros import environment
+from warmstart.errors import UserError
 
 
 def main(arguments: list[str]) -> int:
-    """Run the job of the command line; exit codes 0 finished, 2 bad input, 3 blown up twice, 143 stopped."""
-    if len(arguments) != 1:
-        sys.stderr.write("usage: python -m warmstart.engine.veros JOB.yaml\n")
-        return 2
-    environment.configure()
+    """Run the jobs of the command line; exit codes 0 finished, 2 bad input, 3 blown up twice, 143 stopped."""
+    parser = argparse.ArgumentParser(prog="python -m warmstart.engine.veros", description=__doc__)
+    parser.add_argument("jobs", nargs="+", metavar="JOB.yaml", help="one job, or several as one batch")
+    parser.add_argument("--device", choices=("cpu", "gpu"), default="cpu")
+    options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr)
-    from warmstart.engine.veros.run import run_job
-    from warmstart.errors import UserError
-
     try:
-        return run_job(arguments[0])
+        environment.configure(device=options.device)
+        from warmstart.engine.veros.batch import run_batch
+        from warmstart.engine.veros.run import run_job
+
+        if len(options.jobs) == 1 and options.device == "cpu":
+            return run_job(options.jobs[0])
+        return run_batch(options.jobs, options.device)
     except UserError as error:
         sys.stderr.write(f"error: {error}\n")
         return 2

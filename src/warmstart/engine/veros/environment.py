@@ -31,17 +31,18 @@ def cache_folder() -> Path:
     return Path(base) / "warmstart" / "jax"
 
 
-def configure(single_thread: bool = True) -> None:
+def configure(single_thread: bool = True, device: str = "cpu") -> None:
     """Set the environment of the engine; call before anything imports JAX or Veros.
 
     Parameters
     ----------
     single_thread : whether this process shall use one core only.
+    device : ``cpu`` or ``gpu``.
 
     Raises
     ------
     UserError
-        If JAX or Veros are loaded already with other settings.
+        If JAX or Veros are loaded already with other settings, or JAX sees no GPU.
 
     Examples
     --------
@@ -52,10 +53,26 @@ def configure(single_thread: bool = True) -> None:
             "Veros is loaded already with another backend; run the engine in a process of its own"
         )
     os.environ.update(SETTINGS)
-    os.environ.setdefault("JAX_PLATFORMS", "cpu")
-    os.environ.setdefault("VEROS_DEVICE", "cpu")
+    os.environ.setdefault("JAX_PLATFORMS", {"cpu": "cpu", "gpu": "cuda,cpu"}[device])
+    os.environ.setdefault("VEROS_DEVICE", device)
     os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(cache_folder()))
     if single_thread:
         os.environ.update(SINGLE_THREAD)
         present = os.environ.get("XLA_FLAGS", "").split()
         os.environ["XLA_FLAGS"] = " ".join([*present, *(flag for flag in XLA_FLAGS if flag not in present)])
+    if device == "gpu":
+        _require_gpu()
+
+
+def _require_gpu() -> None:
+    import jax
+
+    try:
+        seen = jax.default_backend()
+    except RuntimeError as error:
+        seen = str(error)
+    if seen != "gpu":
+        raise UserError(
+            f"JAX sees no GPU ({seen}); install its CUDA build, pip install 'jax[cuda13]', on a machine with an NVIDIA "
+            "GPU, or use --device cpu"
+        )

@@ -68,6 +68,16 @@ def run_job(path: str | Path, report: Report = emit) -> int:
     >>> run_job("job.yaml")  # doctest: +SKIP
     """
     job = load_job(path)
+    with opened(job, report) as end:
+        if end is not None:
+            return end
+        environment.configure()
+        return Run(job, report).execute()
+
+
+@contextlib.contextmanager
+def opened(job: Job, report: Report) -> Iterator[int | None]:
+    """Hold the folder of a job; gives the exit code if it has come to its end before, else None."""
     if job.start != "rest" and not (job.folder / "status.yaml").exists():
         _read_start(job)  # refused before anything is written
     job.folder.mkdir(parents=True, exist_ok=True)
@@ -76,12 +86,12 @@ def run_job(path: str | Path, report: Report = emit) -> int:
         status = _read_status(job.folder)
         if status.get("state") == "finished":
             report("finished", year=job.years, years=job.years, folder=str(job.folder), again=True)
-            return 0
-        if status.get("state") == "failed":
+            yield 0
+        elif status.get("state") == "failed":
             report("failed", folder=str(job.folder), message=status.get("message", ""))
-            return FAILED
-        environment.configure()
-        return Run(job, report).execute()
+            yield FAILED
+        else:
+            yield None
 
 
 @contextlib.contextmanager
@@ -151,13 +161,17 @@ class Run:
     def execute(self) -> int:
         """Run to the end, to a failure, or to a signal; return the exit code."""
         signal.signal(signal.SIGTERM, self._on_signal)
-        self.step = _build_step(self.job)
+        self.step = build_step(self.job)
         for theta, steps in self.requests():
             self._advance(theta, steps)
             if self.stopping and self.progress.steps < self.target:
-                self._save()
+                self.save()
                 return TERMINATED
         return self.code
+
+    def idle(self) -> dict[str, Any]:
+        """Inputs of a step that nobody takes."""
+        return self.step.theta(self.job.parameters, 1.0, 1.0)
 
     def requests(self) -> Requests:
         """Ask for the steps to be done, each time inputs and number; whoever does them updates carry and progress."""
@@ -231,7 +245,7 @@ class Run:
                     self.progress.early_days += phase.until_day - stop
                     break
                 if time.monotonic() - self.saved >= self.job.checkpoint_seconds:
-                    self._save()
+                    self.save()
             self.progress.phase, self.progress.steps = self.progress.phase + 1, 0
         return None
 
@@ -339,7 +353,7 @@ class Run:
         )
         self.since = (time.monotonic(), time.process_time())
         self._begin()
-        self._save()
+        self.save()
         return True
 
     def _spent(self) -> tuple[float, float]:
@@ -347,7 +361,7 @@ class Run:
         wall, cpu = time.monotonic() - self.since[0], time.process_time() - self.since[1]
         return self.progress.wall_seconds + wall, self.progress.cpu_seconds + cpu
 
-    def _save(self) -> None:
+    def save(self) -> None:
         """Write the checkpoint and the status."""
         wall, cpu = self._spent()
         self.progress.wall_seconds, self.progress.cpu_seconds = wall, cpu
@@ -411,7 +425,7 @@ class Run:
             )
 
 
-def _build_step(job: Job) -> PureStep:
+def build_step(job: Job) -> PureStep:
     """Set the engine up; imports JAX and Veros."""
     from warmstart.engine.veros.setup import make_setup
     from warmstart.engine.veros.step import PureStep

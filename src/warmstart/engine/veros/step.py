@@ -146,11 +146,18 @@ class PureStep:
 
     @cached_property
     def advance_members(self) -> Any:
-        """As :attr:`advance`, with a leading member axis on carry and theta."""
+        """As :attr:`advance`, with a leading member axis on carry, theta and the numbers of steps.
+
+        A member that has done its steps stays as it is while the others go on.
+        """
+
+        def one(carry: Carry, theta: Theta, going: Any) -> Carry:
+            return jax.tree.map(lambda new, old: jnp.where(going, new, old), self.step(carry, theta), carry)
 
         def loop(carry: Carry, theta: Theta, n: Any) -> Carry:
-            step = jax.vmap(self.step)
-            return jax.lax.fori_loop(0, n, lambda _, c: step(c, theta), carry)
+            step = jax.vmap(one)
+            n = jnp.broadcast_to(jnp.asarray(n), carry["time"].shape)
+            return jax.lax.fori_loop(0, jnp.max(n), lambda i, c: step(c, theta, i < n), carry)
 
         return jax.jit(loop)
 
