@@ -41,6 +41,12 @@ def simulate(
     ] = None,
     batch: Annotated[int, typer.Option(help="Members that one engine process runs together.")] = 1,
     device: Annotated[str, typer.Option(help="cpu or gpu.")] = "cpu",
+    until: Annotated[
+        str | None,
+        typer.Option(
+            help="'equilibrium': a member goes on to settle as soon as it is there; the plan's years are the cap."
+        ),
+    ] = None,
 ) -> None:
     """Run an ensemble of ocean simulations; the same command continues an interrupted one."""
     from warmstart.engine.ensemble import simulate as run

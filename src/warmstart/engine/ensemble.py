@@ -52,6 +52,7 @@ def simulate(
     progress: bool = False,
     batch: int = 1,
     device: str = "cpu",
+    until: str | None = None,
 ) -> pd.DataFrame:
     """Run an ensemble of ocean simulations, or continue one with the same call.
 
@@ -70,6 +71,8 @@ def simulate(
     batch : members that one engine process runs together, as one program mapped over members. It changes results by
         round-off only; on a GPU it is what fills the device, on a CPU it gains nothing.
     device : ``cpu`` or ``gpu``.
+    until : ``equilibrium`` ends the spin-up of each member as soon as it is there, at the plan's `years` at the latest;
+        None takes what the plan says.
     progress : whether to show progress: a bar on a terminal, a line every 30 s elsewhere; False logs that line.
 
     Returns
@@ -89,7 +92,7 @@ def simulate(
     >>> import warmstart as ws
     >>> ws.simulate("examples/ensemble-dino-4deg.yaml", "runs")  # doctest: +SKIP
     """
-    resolved = load_plan(plan, members)
+    resolved = load_plan(plan, members, until)
     if workers is not None and workers < 1:
         raise UserError(f"workers is {workers}; expected at least 1")
     if batch < 1:

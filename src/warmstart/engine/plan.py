@@ -109,13 +109,16 @@ class Plan(Config):
         return self
 
 
-def load_plan(plan: Plan | dict[str, Any] | str | Path, members: int | None = None) -> Plan:
+def load_plan(
+    plan: Plan | dict[str, Any] | str | Path, members: int | None = None, until: str | None = None
+) -> Plan:
     """Read and resolve a plan.
 
     Parameters
     ----------
     plan : a plan, its content, or the path of a YAML file; a relative `start` there is relative to that file.
     members : number of members in place of the plan's.
+    until : ``years`` or ``equilibrium`` in place of the plan's.
 
     Returns
     -------
@@ -143,6 +146,8 @@ def load_plan(plan: Plan | dict[str, Any] | str | Path, members: int | None = No
             resolved = resolved.model_copy(update={"start": str((beside / resolved.start).resolve())})
         if resolved.finished is not None:
             resolved = resolved.model_copy(update={"finished": str((beside / resolved.finished).resolve())})
+    if until is not None:
+        resolved = build(Plan, resolved.model_dump() | {"until": until}, "plan")
     if members is not None:
         if members < 1:
             raise UserError(f"members is {members}; expected at least 1")

@@ -1,0 +1,127 @@
+"""Starts from finished members and from a cold ocean."""
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from warmstart import files, parameters
+from warmstart.engine import dino, starts
+from warmstart.engine.base import Configuration
+from warmstart.engine.plan import load_plan
+from warmstart.engine.veros.restart import from_veros, read_restart
+from warmstart.errors import UserError
+
+GRID = dino.grid(10.0, 6)
+SMALL = Configuration(resolution=10.0, levels=6)
+NAMES = ["wind_stress_south", "vertical_diffusivity"]
+PLAN = {
+    "configuration": {"resolution": 10, "levels": 6}, "members": 1, "seed": 1, "years": 300,
+    "ranges": {"wind_stress_south": [0.05, 0.4], "vertical_diffusivity": [1e-5, 2e-4]},
+}  # fmt: skip
+
+
+def temperature(values):
+    """A law that is linear in the scaled parameters."""
+    wind, mixing = (float(parameters.get(n).coordinate(values[n])) for n in NAMES)
+    return 4.0 + 2.0 * wind - 1.0 * mixing
+
+
+def write_member(folder, i, values, verdict="equilibrium", grid=GRID):
+    """A member file of three snapshots, two of them at equilibrium."""
+    full = parameters.defaults() | values
+    wet = {"thetao": "tmask", "so": "tmask", "uo": "umask", "vo": "vmask"}
+    level = {"thetao": temperature(full), "so": 35.0, "uo": 0.0, "vo": 0.0}
+    states = xr.Dataset({
+        n: (0.0 * grid.ds[m] + level[n] + xr.DataArray([9.0, -0.1, 0.1], dims="time")).where(grid.ds[m] > 0)
+        .transpose("time", "z", "y", "x") for n, m in wet.items()
+    })  # fmt: skip
+    states = states.assign_coords(phase=("time", ["transient", "equilibrium", "equilibrium"]))
+    files.write_dataset(
+        folder / f"member_{i:03d}.nc", parameters.attach(states, full).assign_attrs(verdict=verdict), grid
+    )
+
+
+@pytest.fixture
+def finished(tmp_path):
+    corners = [(0.1, 2e-5), (0.35, 2e-5), (0.1, 1.5e-4), (0.35, 1.5e-4), (0.2, 5e-5)]
+    for copy in range(12):  # many members: the ridge says less
+        for i, (wind, mixing) in enumerate(corners):
+            values = {"wind_stress_south": wind, "vertical_diffusivity": mixing}
+            write_member(tmp_path, 5 * copy + i, values)
+    write_member(tmp_path, 99, {"wind_stress_south": 0.2}, verdict="drifting")
+    return tmp_path
+
+
+def test_the_nearest_member_is_the_one_with_the_nearest_parameters(finished):
+    values = parameters.defaults() | {"wind_stress_south": 0.33, "vertical_diffusivity": 1.3e-4}
+    state = starts.nearest(values, starts.read_finished(finished, GRID), NAMES)
+    assert state.attrs["nearest"] == "member_003.nc"
+    expected = temperature(values | {"wind_stress_south": 0.35, "vertical_diffusivity": 1.5e-4})
+    assert float(state.thetao.mean()) == pytest.approx(expected + 0.1), "its last snapshot"
+
+
+def test_a_linear_law_is_predicted(finished):
+    values = parameters.defaults() | {"wind_stress_south": 0.25, "vertical_diffusivity": 8e-5}
+    state = starts.predicted(values, starts.read_finished(finished, GRID), NAMES)
+    assert float(state.thetao.mean()) == pytest.approx(temperature(values), abs=0.03)
+    assert (np.isfinite(state.thetao.values) == (GRID.tmask.values > 0)).all()
+    profile = starts.expected_profile(values, SMALL, NAMES, str(finished))
+    assert profile[:6] == pytest.approx([float(state.thetao.mean())] * 6)
+    assert profile[6:] == pytest.approx([35.0] * 6, abs=1e-3)
+
+
+def test_a_drifting_member_is_no_start_and_nothing_finished_is_an_error(tmp_path):
+    write_member(tmp_path, 0, {}, verdict="drifting")
+    with pytest.raises(UserError, match="no member at or near equilibrium"):
+        starts.read_finished(tmp_path, GRID)
+
+
+def test_a_member_of_another_mesh_is_refused(tmp_path):
+    write_member(tmp_path, 0, {}, grid=dino.grid(8.0, 6))
+    with pytest.raises(UserError, match="mesh"):
+        starts.read_finished(tmp_path, GRID)
+
+
+def test_two_members_are_too_few_for_a_regression(tmp_path):
+    for i in range(2):
+        write_member(tmp_path, i, {})
+    with pytest.raises(UserError, match="2 finished members are too few"):
+        starts.predicted(parameters.defaults(), starts.read_finished(tmp_path, GRID), NAMES)
+
+
+def test_a_cold_start_is_homogeneous_and_at_rest(tmp_path):
+    starts.write_start("cold", parameters.defaults(), SMALL, [], None, tmp_path / "member_000")
+    fields = read_restart(tmp_path / "member_000" / starts.FILE)[0]
+    wet = GRID.tmask.values > 0
+    assert (from_veros(fields["temp"][..., 1])[wet] == 2.0).all()
+    assert (from_veros(fields["salt"][..., 1])[wet] == 35.0).all()
+    assert not fields["u"].any()
+    assert not fields["psi"].any()
+
+
+@pytest.mark.parametrize(
+    ("new", "says"),
+    [
+        ({"start": "nearest"}, "needs finished"),
+        ({"start": "predicted", "finished": "no-such-folder"}, "is no folder"),
+        ({"finished": "runs"}, "is read for start"),
+        ({"until": "equilibrium", "years": 100}, "judged over 200 years"),
+        ({"until": "doomsday"}, "until"),
+        ({"acceleration": {"stretch_years": 10, "window_years": 20}}, "must be shorter"),
+        ({"acceleration": {"strech_years": 10}}, "strech_years"),
+    ],
+)
+def test_a_plan_that_asks_for_what_cannot_be_is_refused(new, says):
+    with pytest.raises(UserError, match=says):
+        load_plan(PLAN | new)
+
+
+def test_until_on_the_command_line_wins_over_the_plan():
+    assert load_plan(PLAN, until="equilibrium").until == "equilibrium"
+    with pytest.raises(UserError, match="until"):
+        load_plan(PLAN, until="never")
+
+
+def test_the_example_of_equilibria_is_a_valid_plan(request):
+    plan = load_plan(request.config.rootpath / "examples" / "equilibria-dino-4deg.yaml")
+    assert (plan.until, plan.start, plan.members, len(plan.ranges)) == ("equilibrium", "rest", 64, 8)
