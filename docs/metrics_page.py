@@ -10,6 +10,7 @@ from typing import Any
 
 import xarray as xr
 
+from warmstart import thresholds
 from warmstart.physics import published
 from warmstart.variables import STATE_VARIABLES
 
@@ -145,12 +146,36 @@ def pictures(folder: Path) -> dict[str, str]:
     return {family: f"{folder.name}/{family}.svg" for family in shown}
 
 
+def units_of(metrics: Mapping[str, Any]) -> dict[str, str]:
+    """The unit of each metric, as its result says it."""
+    from warmstart.physics import balance
+    from warmstart.testing import basin
+
+    state, grid = basin(nx=10, ny=24, nz=5)
+    rhop = published.polynomial_density(state.thetao, state.so)
+    state = state.assign(wo=balance.vertical_velocity(state, grid), vo_bolus=-0.2 * state.vo, rhop=rhop)
+    return {name: metric.function(state, grid).attrs["units"] for name, metric in metrics.items()}
+
+
+def rule(name: str, rules: thresholds.Thresholds) -> str:
+    """How the shipped rules judge a metric."""
+    one = rules.metrics.get(name, thresholds.Rule())
+    said = {
+        "none": "" if one.high is None else f"at most {one.high:g}",
+        "above": "at most the reference's" + ("" if one.high is None else f", {one.high:g} without"),
+        "below": "at least the reference's",
+        "range": "within the reference's range",
+    }[one.compare]
+    return f"{'**hard**' if one.hard else 'soft'}: {said}" if said else "-"
+
+
 def page(drawn: Mapping[str, str] | None = None) -> str:
     """The whole page, in Markdown; `drawn` are the pictures of the families."""
     from importlib import import_module
 
     # the package answers to that name with the verb
     table = import_module("warmstart.check")
+    units, rules = units_of(table.ALL), thresholds.load(None, table.ALL)
     lines = [
         "# Metrics", "",
         "Every metric is a function `(state, grid) -> DataArray` with units; `warmstart check` computes those of the table below.",
@@ -158,7 +183,7 @@ def page(drawn: Mapping[str, str] | None = None) -> str:
         "```python", "import warmstart as ws", "from warmstart.physics import column", "",
         'grid = ws.open_grid("mesh_mask.nc")', 'state = ws.open_state("DINO_00576000_restart.nc", grid)',
         "column.inversions(state, grid, threshold=0.01)", "```", "",
-        "| metric | function | needs |", "|---|---|---|",
+        "| metric | unit | function | needs | rule |", "|---|---|---|---|---|",
     ]  # fmt: skip
     chosen: dict[str, list[Callable[..., Any]]] = {family: [] for family in FAMILIES}
     for name, metric in table.ALL.items():
@@ -168,7 +193,9 @@ def page(drawn: Mapping[str, str] | None = None) -> str:
         if function not in chosen[family]:
             chosen[family].append(function)
         needs = ", ".join(f"`{n}`" for n in metric.needs) or "any"
-        lines.append(f"| `{name}` | `{family}.{function.__name__}({given})` | {needs} |")
+        lines.append(
+            f"| `{name}` | {units[name]} | `{family}.{function.__name__}({given})` | {needs} | {rule(name, rules)} |"
+        )
     for family, title in FAMILIES.items():
         module = import_module(f"warmstart.physics.{family}")
         functions = chosen[family] + [

@@ -68,6 +68,7 @@ def test_the_page_holds_every_metric_and_every_public_function_of_the_families(m
     text = maker.page()
     for name in check.ALL:
         assert f"| `{name}` |" in text
+    assert "| `heat_content` | J |" in text and "**hard**: at most 0 |" in text
     for family in maker.FAMILIES:
         module = getattr(physics, family)
         for name, function in vars(module).items():
