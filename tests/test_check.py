@@ -472,6 +472,17 @@ def test_functions_of_a_metric_refuse_what_is_missing_mislabelled_or_of_another_
             assert "\n" not in str(raised.value)
 
 
+def test_attributes_left_over_from_arithmetic_stop_no_metric_but_a_file_with_them_is_refused(
+    ocean, ocean_grid
+):
+    """xarray keeps the attributes of the field that another was made of."""
+    still = ocean.assign(uo=xr.zeros_like(ocean.thetao), vo=xr.zeros_like(ocean.thetao))
+    assert still.uo.attrs["units"] == "degC"
+    assert float(balance.kinetic_energy(still, ocean_grid)) == 0.0
+    with pytest.raises(UserError, match="uo is in degC; expected m s-1"):
+        verb.check(still, ocean_grid)
+
+
 def test_positions_along_the_axes_never_shift_states_against_their_mesh(ensemble, values, ocean_grid):
     """xarray would keep only the columns that both call the same."""
     x = np.arange(ensemble.sizes["x"], dtype=float)

@@ -21,6 +21,7 @@ from warmstart.files import open_dataset, provenance, require_free
 from warmstart.grid import Grid
 from warmstart.metric_files import COLUMNS, outputs, read_metrics, write_metrics, write_published
 from warmstart.metrics import ALL, METRICS, PUBLISHED, SELDOM, Metric
+from warmstart.physics.sharing import sharing
 from warmstart.subject import KNOWN, Source, Subject, name_of, normal, read, warn_holes, warn_turned
 
 __all__ = [
@@ -192,13 +193,14 @@ def _measure(
         batch = ds[variables].isel(sample=slice(start, start + size)).load().astype("float64")
         if said:
             warn_holes(batch, grid, start)
-        for name in (n for n in names if n not in failed):
-            try:
-                parts[name].append(ALL[name].function(batch, grid))
-            except UserError as error:
-                if strict:
-                    raise
-                failed[name] = str(error)
+        with sharing():
+            for name in (n for n in names if n not in failed):
+                try:
+                    parts[name].append(ALL[name].function(batch, grid))
+                except UserError as error:
+                    if strict:
+                        raise
+                    failed[name] = str(error)
     for name, why in failed.items():
         logger.warning("skipped: %s (%s)", name, why)
     done = {name: part for name, part in parts.items() if name not in failed}

@@ -35,7 +35,8 @@ def take(state: xr.Dataset, grid: Grid, name: str) -> xr.DataArray:
     Raises
     ------
     UserError
-        If the variable is missing, its units are others than the table's, or its shape is not that of the mesh.
+        If the variable is missing, its units are others than the table's, or its shape is not that of the mesh. Units of
+        another variable are let pass: xarray's arithmetic keeps the attributes of whatever a field was made of.
 
     Examples
     --------
@@ -44,18 +45,19 @@ def take(state: xr.Dataset, grid: Grid, name: str) -> xr.DataArray:
     >>> take(state, grid, "uo").dtype
     dtype('float64')
     """
-    require_fit(state, grid, name)
+    require_fit(state, grid, name, strict=False)
     da = state[name]
     along = [c for c in da.coords if set(da[c].dims) & {"z", "y", "x"}]
     return da.drop_vars(along).astype("float64", copy=False)
 
 
-def require_fit(state: xr.Dataset, grid: Grid, name: str) -> None:
+def require_fit(state: xr.Dataset, grid: Grid, name: str, strict: bool = True) -> None:
     """Refuse a variable that is missing, of other units than the table's or of another shape than the mesh.
 
     Parameters
     ----------
     state, grid, name : as in :func:`take`.
+    strict : whether units of another variable of the table are refused too.
 
     Raises
     ------
@@ -71,7 +73,8 @@ def require_fit(state: xr.Dataset, grid: Grid, name: str) -> None:
     ...
     warmstart.errors.UserError: the state holds no vo (meridional velocity), only uo
     """
-    table = (VARIABLES | DIAGNOSTICS)[name]
+    known = VARIABLES | DIAGNOSTICS
+    table = known[name]
     if name not in state:
         held = ", ".join(str(n) for n in state.data_vars) or "nothing"
         raise UserError(f"the state holds no {name} ({table.long_name}), only {held}")
@@ -85,7 +88,8 @@ def require_fit(state: xr.Dataset, grid: Grid, name: str) -> None:
     if found != expected:
         raise UserError(f"{name} has sizes {found} but the mesh {expected}; give states and mesh of one grid")
     units = str(da.attrs.get("units", table.units))
-    if not same_units(units, table.units):
+    left_over = not strict and any(same_units(units, other.units) for other in known.values())
+    if not (same_units(units, table.units) or left_over):
         raise UserError(
             f"{name} is in {units}; expected {table.units}: convert it, or correct its units attribute"
         )

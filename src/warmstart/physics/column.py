@@ -17,6 +17,7 @@ from warmstart.errors import UserError
 from warmstart.grid import Grid
 from warmstart.physics.cgrid import extreme, labelled, take, total
 from warmstart.physics.density import equation_of_state
+from warmstart.physics.sharing import shared
 
 
 def wet_pairs(grid: Grid) -> xr.DataArray:
@@ -41,6 +42,7 @@ def wet_pairs(grid: Grid) -> xr.DataArray:
     return wet & wet.shift(z=1, fill_value=False)
 
 
+@shared
 def density_step(
     state: xr.Dataset, grid: Grid, reference: str | float = "local", equation: str = "seos"
 ) -> xr.DataArray:
@@ -242,7 +244,7 @@ def convective_energy(state: xr.Dataset, grid: Grid) -> xr.DataArray:
     >>> float(convective_energy(state, grid).max())
     0.0
     """
-    step = density_step(state, grid)
+    step = density_step(state, grid, "local", "seos")
     known = (step.notnull() | ~wet_pairs(grid)).all("z") & take(state, grid, "thetao").isel(z=0).notnull()
     density = step.fillna(0.0).cumsum("z")
     thickness = grid.e3t_0.where(grid.mask("T"), 0.0)
@@ -312,6 +314,7 @@ def _beyond(threshold: float) -> str:
     return f" by more than {threshold:g} kg m-3" if threshold else ""
 
 
+@shared
 def mixed_layer_depth(
     state: xr.Dataset, grid: Grid, threshold: float = 0.03, reference_depth: float = 10.0
 ) -> xr.DataArray:

@@ -16,6 +16,7 @@ from warmstart import eos
 from warmstart.errors import UserError
 from warmstart.grid import Grid
 from warmstart.physics.cgrid import labelled, take
+from warmstart.physics.sharing import shared
 
 #: ``(temperature [degC], salinity, depth [m]) -> density minus RHO0 [kg m-3]``.
 Density = Callable[[Any, Any, Any], Any]
@@ -122,6 +123,7 @@ def potential_density(
     return labelled(sigma, "sigma", "kg m-3", f"potential density referenced to {reference:g} m, minus 1000")
 
 
+@shared
 def in_situ_density(state: xr.Dataset, grid: Grid, equation: str = "seos") -> xr.DataArray:
     """Density of the water where it is, minus ``eos.RHO0``.
 

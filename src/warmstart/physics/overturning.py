@@ -14,6 +14,7 @@ from warmstart.errors import UserError
 from warmstart.grid import Grid
 from warmstart.physics.cgrid import SVERDRUP, at_north_face, extreme, labelled, north_transport, span
 from warmstart.physics.density import potential_density
+from warmstart.physics.sharing import shared
 from warmstart.physics.transport import overturning_cell
 
 Range: TypeAlias = tuple[float, float]
@@ -67,6 +68,7 @@ def residual_flow(state: xr.Dataset) -> xr.Dataset:
     return state.assign({name: state[name] + state[bolus].fillna(0.0) for name, bolus in parts.items()})
 
 
+@shared
 def overturning_density(
     state: xr.Dataset, grid: Grid, edges: Any = None, reference: float = SIGMA2, equation: str = "seos"
 ) -> xr.DataArray:
