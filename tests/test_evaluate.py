@@ -77,6 +77,9 @@ def test_a_rival_without_velocities_is_scored_on_what_it_has(ocean):
     )
     assert set(table[table.metric == "crps"].variable) == {"thetao", "so", "zos"}
     assert "channel_transport" not in table.variable.values
+    assert (
+        "sea_volume" not in table[table.metric == "metric_crps"].variable.values
+    )  # the same, whatever is forecast
     with pytest.raises(UserError, match="expected variables of the truth"):
         evaluate.score(state[["thetao"]].rename(thetao="votemper"), state, grid)
 
@@ -99,7 +102,8 @@ def test_copies_are_nearer_to_training_members_than_the_truth(ocean):
     training = ensemble(state, 6)
     truth = ensemble(state, 1, mean=5.0)
     copied = evaluate.novelty(training.isel(sample=[2]), truth, training, grid).set_index("metric").value
-    assert copied["nearest_forecast"] == 0 < copied["nearest_truth"]
+    assert copied["nearest_forecast"] == copied["copy_ratio_forecast"] == 0 < copied["nearest_truth"]
+    assert copied["copy_ratio_truth"] > 1 / 3
 
 
 def test_tables_say_what_they_were_made_with(tmp_path):

@@ -31,6 +31,8 @@ DEPTHS: dict[str, tuple[float, float]] = {
 }  # fmt: skip
 #: Central share of the forecast's states that an interval should hold the truth with.
 INTERVAL = 0.9
+#: Relative differences below this are rounding.
+SAME = 1e-6
 
 
 def score(
@@ -140,6 +142,8 @@ def _scalars(
                 ("truth_mean", name, "", unit, float(true.mean())),
             ]
             continue
+        if np.ptp(np.concatenate([drawn, true])) <= SAME * np.abs(true).max():
+            continue  # the same whatever is forecast, up to rounding: the volume under a rigid lid
         rows.append(("metric_crps", name, "", unit, float(np.mean([crps(drawn, t) for t in true]))))
         rows.append(("metric_error", name, "", unit, float(np.abs(drawn.mean() - true).mean())))
         if len(drawn) > 1:
@@ -215,15 +219,21 @@ def novelty(forecast: xr.Dataset, truth: xr.Dataset, training: xr.Dataset, grid:
 
     Returns
     -------
-    Columns :data:`COLUMNS`: ``nearest_forecast`` (the smallest over its states) and ``nearest_truth``, distance to the nearest
-    training member: RMS over temperature and salinity, each level in units of the training members' standard deviation.
-    A forecast that copies is nearer than the truth is.
+    Columns :data:`COLUMNS`. Distances are RMS over temperature and salinity, each level in units of the training members'
+    standard deviation: ``nearest_forecast`` and ``nearest_truth``, to the nearest training member, median over states;
+    ``nearest_training``, the smallest between two training members. ``copy_ratio_forecast`` (the smallest over states) and
+    ``copy_ratio_truth``: distance to the nearest over that to the second nearest training member; a copy has one near 0,
+    below 1/3 is an alarm (Carlini et al. 2023).
     """
     scale = level_spread(training, grid)
-    rows = []
-    for name, ds in (("nearest_forecast", forecast), ("nearest_truth", truth)):
-        apart = distances(ds[list(TRACERS)], training[list(TRACERS)], grid, scale).values.min(1)
-        rows.append((name, "thetao so", "all", "1", float(apart.min())))
+    known = training[list(TRACERS)]
+    own = distances(known, known, grid, scale).values
+    np.fill_diagonal(own, np.inf)
+    rows = [("nearest_training", "thetao so", "all", "1", float(own.min()))]
+    for name, ds in (("forecast", forecast), ("truth", truth)):
+        apart = np.sort(distances(ds[list(TRACERS)], known, grid, scale).values, axis=1)
+        rows.append((f"nearest_{name}", "thetao so", "all", "1", float(np.median(apart[:, 0]))))
+        rows.append((f"copy_ratio_{name}", "thetao so", "all", "1", float((apart[:, 0] / apart[:, 1]).min())))
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
