@@ -157,13 +157,14 @@ def generate(
 ) -> None:
     """Generate equilibrium states for given parameters, from a state that is not there yet, or from both."""
     from warmstart.generator.generate import generate as sample
+    from warmstart.request import initial_state, pairs, wanted
 
     alone = initial is not None and not sets and parameters is None
     sample(
         generator,
-        None if alone else _parameters(sets, parameters),
-        sampling=_pairs(sampling, "--sampling", "steps=17"),
-        conserve=_pairs(conserve, "--conserve", "so=34.7"),
+        None if alone else wanted(sets or (), parameters, _say),
+        sampling=pairs(sampling, "--sampling", "steps=17"),
+        conserve=pairs(conserve, "--conserve", "so=34.7"),
         device=device,
         n=n,
         seed=seed,
@@ -171,7 +172,7 @@ def generate(
         extrapolate=extrapolate,
         overwrite=overwrite,
         progress=True,
-        initial=None if initial is None else _initial(initial),
+        initial=None if initial is None else initial_state(initial),
         age=age,
     )
     _say(f"{n} state{'s' * (n > 1)} written to {output}")
@@ -395,77 +396,6 @@ _EXTRAS = {
     "veros": "veros", "jax": "veros", "dask": "veros", "distributed": "veros",
     "gsw": "teos10", "matplotlib": "report", "cmocean": "report", "jinja2": "report",
 }  # fmt: skip
-
-
-def _parameters(sets: list[str] | None, path: Path | None) -> dict[str, Any]:
-    """Parameters from a YAML file or a namelist of NEMO, then from ``--set``."""
-    from warmstart.parameters import parse
-
-    wanted = _read_parameters(path) if path else {}
-    for item in sets or []:
-        name, equals, value = item.partition("=")
-        if not equals:
-            raise UserError(f"--set {item}: expected NAME=VALUE, for example --set wind_stress_south=0.3Pa")
-        wanted[name.strip()] = value
-    return {name: parse(value, name) for name, value in wanted.items()}
-
-
-def _pairs(items: list[str] | None, option: str, example: str) -> dict[str, Any]:
-    """Values of a repeated option; read as YAML."""
-    import yaml
-
-    pairs = {}
-    for item in items or []:
-        name, equals, value = item.partition("=")
-        if not equals or not name.strip():
-            raise UserError(f"{option} {item}: expected KEY=VALUE, for example {option} {example}")
-        try:
-            pairs[name.strip()] = yaml.safe_load(value)
-        except yaml.YAMLError as error:
-            raise UserError(
-                f"{option} {item}: {value!r} is no value; for example {option} {example}"
-            ) from error
-    return pairs
-
-
-def _read_parameters(path: Path) -> dict[str, Any]:
-    """Parameters that a YAML file holds, or that a NEMO run was made with."""
-    from warmstart.config import read_yaml
-    from warmstart.engine.nemo.namelist import parameters
-
-    if path.suffix in (".nc", ".zarr"):
-        return _carried(path)
-    if not path.is_dir() and not path.name.startswith("namelist") and path.suffix != ".nml":
-        return read_yaml(path)
-    values, unknown = parameters(path)
-    for name, why in unknown.items():
-        _say(f"{name}: default, {why}")
-    return dict(values)
-
-
-def _carried(path: Path) -> dict[str, float]:
-    """Parameters that a states file carries; they must be the same for all its states."""
-    from warmstart.files import open_dataset
-    from warmstart.parameters import extract
-
-    with open_dataset(path) as ds:
-        held = extract(ds)
-    if not held:
-        raise UserError(f"{path} carries no parameters; give a YAML file, a namelist, or --set")
-    several = [name for name, values in held.items() if values.size and values.min() != values.max()]
-    if several:
-        raise UserError(f"the states in {path} differ in {', '.join(several)}; give a file of one simulation")
-    return {name: float(values.flat[0]) for name, values in held.items()}
-
-
-def _initial(path: Path) -> Any:
-    """An initial state: a file of this package as it is, one of NEMO as an opened Dataset."""
-    from warmstart.engine.nemo import kind
-    from warmstart.opening import open_state
-
-    if path.is_file() and kind.recognise(path).name not in (kind.OWN, kind.OTHER):
-        return open_state(path)
-    return path
 
 
 def _say(message: str) -> None:

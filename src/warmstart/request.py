@@ -1,0 +1,116 @@
+"""What is asked of a generator on the command line: parameters from any source, an initial state, settings."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import xarray as xr
+import yaml
+
+from warmstart.config import read_yaml
+from warmstart.engine.nemo import kind, namelist
+from warmstart.errors import UserError
+from warmstart.files import open_dataset
+from warmstart.opening import open_state
+from warmstart.parameters import extract, parse
+
+
+def wanted(sets: Iterable[str], path: Path | None, say: Callable[[str], None]) -> dict[str, float]:
+    """Parameters from a file, then from ``--set``.
+
+    Parameters
+    ----------
+    sets : ``"name=value"``, with or without a unit.
+    path : YAML file, namelist or run of NEMO, or a states file that carries them; None reads none.
+    say : told of what a namelist does not state.
+
+    Returns
+    -------
+    Name to value, units of the parameters table.
+
+    Raises
+    ------
+    UserError
+        If a file cannot be read or holds none, a parameter is unknown, or a value has no such unit.
+
+    Examples
+    --------
+    >>> wanted(["wind_stress_south=300mPa"], None, print)
+    {'wind_stress_south': 0.3}
+    """
+    found = _read(path, say) if path else {}
+    for item in sets:
+        name, equals, value = item.partition("=")
+        if not equals:
+            raise UserError(f"--set {item}: expected NAME=VALUE, for example --set wind_stress_south=0.3Pa")
+        found[name.strip()] = value
+    return {name: parse(value, name) for name, value in found.items()}
+
+
+def _read(path: Path, say: Callable[[str], None]) -> dict[str, Any]:
+    """Parameters that a file holds, or that a NEMO run was made with."""
+    if path.suffix in (".nc", ".zarr"):
+        return _carried(path)
+    if not path.is_dir() and not path.name.startswith("namelist") and path.suffix != ".nml":
+        return read_yaml(path)
+    values, unknown = namelist.parameters(path)
+    for name, why in unknown.items():
+        say(f"{name}: default, {why}")
+    return dict(values)
+
+
+def _carried(path: Path) -> dict[str, float]:
+    """Parameters that a states file carries; they must be the same for all its states."""
+    with open_dataset(path) as ds:
+        held = extract(ds)
+    if not held:
+        raise UserError(f"{path} carries no parameters; give a YAML file, a namelist, or --set")
+    several = [name for name, values in held.items() if values.size and values.min() != values.max()]
+    if several:
+        raise UserError(f"the states in {path} differ in {', '.join(several)}; give a file of one simulation")
+    return {name: float(values.flat[0]) for name, values in held.items()}
+
+
+def pairs(items: Iterable[str] | None, option: str, example: str) -> dict[str, Any]:
+    """Values of a repeated option ``KEY=VALUE``; read as YAML.
+
+    Parameters
+    ----------
+    items : what was given.
+    option, example : of the message.
+
+    Returns
+    -------
+    Key to value.
+
+    Raises
+    ------
+    UserError
+        If an item has no ``=`` or no value.
+
+    Examples
+    --------
+    >>> pairs(["steps=16"], "--sampling", "steps=32")
+    {'steps': 16}
+    """
+    found = {}
+    for item in items or []:
+        name, equals, value = item.partition("=")
+        if not equals or not name.strip():
+            raise UserError(f"{option} {item}: expected KEY=VALUE, for example {option} {example}")
+        try:
+            found[name.strip()] = yaml.safe_load(value)
+        except yaml.YAMLError as error:
+            raise UserError(
+                f"{option} {item}: {value!r} is no value; for example {option} {example}"
+            ) from error
+    return found
+
+
+def initial_state(path: Path) -> xr.Dataset | Path:
+    """An initial state: a file of this package as it is, one of NEMO opened with the mesh that lies beside it."""
+    if path.is_file() and kind.recognise(path).name not in (kind.OWN, kind.OTHER):
+        return open_state(path)
+    return path

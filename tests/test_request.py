@@ -1,0 +1,53 @@
+"""What is asked for on the command line: parameters from any source, a state to start from."""
+
+import numpy as np
+import pytest
+import xarray as xr
+from typer.testing import CliRunner
+
+from warmstart import files, parameters
+from warmstart.cli import app
+from warmstart.errors import UserError
+from warmstart.request import wanted
+from warmstart.testing import basin
+
+
+@pytest.fixture
+def states(tmp_path):
+    """A file with one young state and its parameters."""
+    state, grid = basin(nx=9, ny=14, nz=5)
+    path = tmp_path / "young.nc"
+    files.write_dataset(path, parameters.attach(state, {"wind_stress_south": 0.11}), grid)
+    return path
+
+
+def test_a_states_file_gives_the_parameters_that_it_carries(states):
+    assert wanted([], states, print) == {"wind_stress_south": 0.11}
+    assert wanted(["wind_stress_south=0.3"], states, print) == {"wind_stress_south": 0.3}
+
+
+def test_states_of_several_simulations_name_no_parameters(states, tmp_path):
+    ds, grid = files.open_dataset(states).load(), files.open_grid(states)
+    two = xr.concat([ds, ds.assign(wind_stress_south=0.2)], "sample", data_vars="all")
+    files.write_dataset(tmp_path / "two.nc", two, grid)
+    with pytest.raises(UserError, match="differ in wind_stress_south"):
+        wanted([], tmp_path / "two.nc", print)
+    files.write_dataset(tmp_path / "none.nc", ds.drop_vars("wind_stress_south"), grid)
+    with pytest.raises(UserError, match="carries no parameters"):
+        wanted([], tmp_path / "none.nc", print)
+
+
+@pytest.mark.parametrize(
+    "options, given",
+    [([], "state"), (["--set", "wind_stress_south=0.2"], "both"), (["--parameters", "FILE"], "both")],
+)
+def test_generate_from_a_state_with_and_without_parameters(trained, states, tmp_path, options, given):
+    output = tmp_path / "out.nc"
+    options = [str(states) if option == "FILE" else option for option in options]
+    arguments = ["generate", str(trained), "--from", str(states), "--age", "30", "-o", str(output), *options]
+    done = CliRunner().invoke(app, arguments)
+    assert done.exit_code == 0, done.output
+    ds = files.open_dataset(output)
+    assert ds.attrs["given"] == given
+    assert ds.attrs["initial_state_age"] == 30
+    assert np.isfinite(ds.thetao).sum() > 0
