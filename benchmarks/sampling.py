@@ -27,7 +27,7 @@ CHANNELS, ROWS, COLUMNS = 73, 49, 13
 FILLED = (52, 16)
 EVALUATIONS = 25  #: odd: Heun's method takes two a step and one in the last
 #: The network here; parameters sit at the coarse scales, where an evaluation of them costs least.
-WIDTHS, BLOCKS = (64, 128, 192, 240), (1, 1, 2, 2)
+WIDTHS, BLOCKS = (64, 128, 256, 288), 1
 RESULTS = Path(__file__).parent / "results"
 
 
