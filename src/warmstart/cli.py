@@ -78,12 +78,15 @@ def dataset(
     overwrite: Overwrite = False,
 ) -> None:
     """Gather finished runs into one store: states, parameters, forcing, grid; split by member."""
+    from warmstart.data.store import describe
     from warmstart.gather import dataset as gather
 
     engine = str(runs[0]) if str(runs[0]) in ("nemo", "veros") and len(runs) > 1 else None
     table = gather(runs[1:] if engine else runs, output, overwrite=overwrite, engine=engine)
     of_nemo = "skipped" in table
     _print_table(table, f"{output}", parameters="varied" if of_nemo else "none")
+    if not of_nemo:
+        _say(describe(table))
     if of_nemo:
         _say(f"table written to {output.with_suffix('.csv')}")
 

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
-import math
 import warnings
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,59 +15,30 @@ import xarray as xr
 
 from warmstart import files, parameters
 from warmstart.config import read_yaml
+from warmstart.data.members import BLEW_UP, FORCING, BlowUp, Member, find_members, load_states
 from warmstart.errors import UserError
-from warmstart.grid import Grid
-from warmstart.variables import STATE_VARIABLES, VARIABLES
+from warmstart.variables import STATE_VARIABLES
 
 log = logging.getLogger(__name__)
 
-FORCING = ("forcing_wind_stress", "forcing_restoring_temperature", "forcing_restoring_salinity")
 COMPRESSION_LEVEL = 5
 BATCH_BYTES = 256 * 2**20  #: states held in memory before they are written
-
-
-@dataclass(frozen=True)
-class Member:
-    """What one finished run contributes; its states stay on disk.
-
-    Attributes
-    ----------
-    index : Sobol index, which decides the split.
-    path : its ``states.nc``.
-    grid : its mesh.
-    chosen : which of the snapshots in the file to take, shape ``(sample,)``.
-    drift : of the temperature below 2000 m [K/century].
-    verdict : ``equilibrium``, ``near`` or ``drifting``.
-    values : its parameters.
-    forcing : the forcing profiles that the file holds.
-    version : version of the package that ran it.
-    source : opens its states where they are no ``states.nc``: the user's own files. They are stored in single precision.
-    """
-
-    index: int
-    path: Path
-    grid: Grid
-    chosen: np.ndarray
-    drift: float
-    verdict: str
-    values: dict[str, float]
-    forcing: tuple[str, ...]
-    version: str
-    source: Callable[[], xr.Dataset] | None = None
 
 
 def dataset(
     runs: str | Path, output: str | Path, overwrite: bool = False, transient: bool = True
 ) -> pd.DataFrame:
-    """Gather the finished members of an ensemble into one zarr 3 store.
+    """Gather the finished members of an ensemble, runs or member files, into one zarr 3 store.
 
     The store holds the states, one snapshot a chunk, compressed without loss; parameters, forcing profiles, year,
     phase, drift and split of each snapshot; and the mesh in the group ``grid``. Splits are by member, never by
-    snapshot. Members that are not finished are left out and named in the log.
+    snapshot. Members that blew up have a row in the table without snapshots; those that are not finished are left out and
+    named in the log.
 
     Parameters
     ----------
-    runs : folder of the ensemble, or of any folders ``member_NNN`` with ``states.nc`` and ``status.yaml``.
+    runs : folder of the ensemble, or of any folders ``member_NNN`` with ``states.nc`` and ``status.yaml``, or of member
+        files ``member_NNN.nc``.
     output : the store to write, ``states.zarr``.
     overwrite : whether an existing store may be replaced.
     transient : whether to take the snapshots on the way to equilibrium too.
@@ -82,7 +51,8 @@ def dataset(
     Raises
     ------
     UserError
-        If there is no finished member, a file cannot be read, or the members are on different meshes.
+        If there is no finished member, a file cannot be read, a member is there twice, or the members are on different
+        meshes.
 
     Examples
     --------
@@ -91,10 +61,13 @@ def dataset(
     """
     runs, output = Path(runs), Path(output)
     files.refuse_existing(output, overwrite)
-    return store([read_member(folder, transient) for folder in _finished(runs)], runs, output, overwrite)
+    members, blown_up = find_members(runs, transient)
+    return store(members, runs, output, overwrite, blown_up)
 
 
-def store(members: list[Member], runs: Path, output: Path, overwrite: bool = False) -> pd.DataFrame:
+def store(
+    members: list[Member], runs: Path, output: Path, overwrite: bool = False, blown_up: Sequence[BlowUp] = ()
+) -> pd.DataFrame:
     """Write members into one store; see :func:`dataset`.
 
     Parameters
@@ -103,6 +76,7 @@ def store(members: list[Member], runs: Path, output: Path, overwrite: bool = Fal
     runs : the folder they came from.
     output : the store to write.
     overwrite : whether an existing store may be replaced.
+    blown_up : members that left no states; the table and the attributes of the store name them.
 
     Returns
     -------
@@ -121,7 +95,7 @@ def store(members: list[Member], runs: Path, output: Path, overwrite: bool = Fal
     warmstart.errors.UserError: no member of runs holds a snapshot; let them run longer, or take the transient ones too
     """
     for member in members:
-        members[0].grid.require_same(member.grid, str(member.path.parent))
+        members[0].grid.require_same(member.grid, str(member.path))
     members = sorted((m for m in members if m.chosen.size), key=lambda m: m.index)
     if not members:
         raise UserError(
@@ -131,155 +105,54 @@ def store(members: list[Member], runs: Path, output: Path, overwrite: bool = Fal
     if len(forcing) < len(FORCING):
         log.warning("no forcing profiles in the store: %s", ", ".join(sorted(set(FORCING) - set(forcing))))
     with files.replacing(output, overwrite) as temporary:
-        _write(temporary, members, forcing, _attrs(members, _ranges(runs, members)))
+        attrs = _attrs(members, _ranges(runs, members))
+        attrs["blown_up_members"] = " ".join(str(b.index) for b in blown_up)
+        _write(temporary, members, forcing, attrs)
     with files.open_dataset(output) as written:
-        table = summary(written)
+        table = _with_blow_ups(summary(written), blown_up)
     log.info("%s: %d snapshots of %d members", output, int(table["snapshots"].sum()), len(table))
     return table
 
 
-def _finished(runs: Path) -> list[Path]:
-    """Folders of the finished members; the others are named in the log."""
-    if not runs.is_dir():
-        raise UserError(f"{runs} does not exist; give the folder that 'warmstart simulate' wrote")
-    folders = sorted(p for p in runs.glob("member_*") if p.is_dir())
-    if not folders:
-        raise UserError(f"{runs} holds no member_* folder; give the folder that 'warmstart simulate' wrote")
-    finished, skipped = [], {}
-    for folder in folders:
-        status = read_yaml(folder / "status.yaml") if (folder / "status.yaml").exists() else {}
-        if status.get("state") == "finished":
-            finished.append(folder)
-        else:
-            skipped[folder.name] = str(status.get("state", "not started"))
-    for name, state in skipped.items():
-        log.warning("%s left out: %s", name, state)
-    if not finished:
-        raise UserError(
-            f"{runs} holds no finished member ({', '.join(f'{n} {s}' for n, s in skipped.items())}); "
-            "call 'warmstart simulate' again to finish them"
-        )
-    return finished
+def _with_blow_ups(table: pd.DataFrame, blown_up: Sequence[BlowUp]) -> pd.DataFrame:
+    """The table with a row for each member that blew up."""
+    rows = [
+        {
+            "member": b.index, "split": parameters.split_of(b.index), "snapshots": 0, "equilibrium": 0,
+            "last_year": b.year, "verdict": BLEW_UP, **{n: v for n, v in b.values.items() if n in table},
+        }
+        for b in blown_up
+    ]  # fmt: skip
+    if not rows:
+        return table
+    return pd.concat([table, pd.DataFrame(rows)]).sort_values("member", ignore_index=True)[table.columns]
 
 
-def read_member(folder: Path, transient: bool = True) -> Member:
-    """Read what a finished member says of itself, not its states.
+def describe(table: pd.DataFrame) -> str:
+    """Say in one line what a table of :func:`dataset` holds.
 
     Parameters
     ----------
-    folder : ``member_NNN`` with ``states.nc`` and ``status.yaml``.
-    transient : whether to take the snapshots on the way to equilibrium too.
+    table : one row a member.
 
     Returns
     -------
-    The member.
-
-    Raises
-    ------
-    UserError
-        Naming the file that is missing, damaged or incomplete.
+    Counts of verdicts and splits.
 
     Examples
     --------
-    >>> read_member(Path("runs/member_000"))  # doctest: +SKIP
+    >>> describe(pd.DataFrame({"member": [0, 3], "split": ["train", "validation"], "verdict": ["near", "blew up"]}))
+    '2 members: 0 equilibrium, 1 near, 0 drifting, 1 blew up (3); splits without them: 1 train, 0 validation, 0 test'
     """
-    try:
-        index = int(folder.name.removeprefix("member_"))
-    except ValueError:
-        raise UserError(
-            f"{folder}: expected a folder named member_ and its number, for example member_007"
-        ) from None
-    path = folder / "states.nc"
-    status = read_yaml(folder / "status.yaml")
-    grid = files.open_grid(path)
-    with files.open_dataset(path) as opened:
-        missing = [name for name in (*STATE_VARIABLES, "year", "phase") if name not in opened.variables]
-        if missing:
-            raise UserError(f"{path} holds no {', no '.join(missing)}; expected a states file of an engine")
-        for name in STATE_VARIABLES:
-            expected = ("time", *VARIABLES[name].dims)
-            shape = grid.shape if VARIABLES[name].three_d else grid.shape[1:]
-            if opened[name].dims != expected or opened[name].shape[1:] != shape:
-                raise UserError(
-                    f"{path}: {name} has dims {dict(opened[name].sizes)}; expected {expected} and the mesh's {shape}"
-                )
-        taken = np.ones(opened.sizes["time"], bool) if transient else opened["phase"].values == "equilibrium"
-        values = {name: float(number) for name, number in parameters.extract(opened).items()}
-        forcing = tuple(name for name in FORCING if name in opened)
-        version = str(opened.attrs.get("warmstart_version", "unknown"))
-    drift = status.get("drift_K_per_century")
-    return Member(
-        index=index,
-        path=path,
-        grid=grid,
-        chosen=np.flatnonzero(taken),
-        drift=math.nan if drift is None else float(drift),
-        verdict=str(status.get("verdict") or "unknown"),
-        values=values,
-        forcing=forcing,
-        version=version,
+    there = table[table["verdict"] != BLEW_UP]
+    lost = table.loc[table["verdict"] == BLEW_UP, "member"]
+    verdicts = [f"{int((there['verdict'] == v).sum())} {v}" for v in ("equilibrium", "near", "drifting")]
+    lost_text = f"{len(lost)} {BLEW_UP}" + (f" ({', '.join(map(str, lost))})" if len(lost) else "")
+    splits = [f"{int((there['split'] == s).sum())} {s}" for s in ("train", "validation", "test")]
+    return (
+        f"{len(table)} member{'s' * (len(table) != 1)}: {', '.join([*verdicts, lost_text])}; "
+        f"splits{' without them' if len(lost) else ''}: {', '.join(splits)}"
     )
-
-
-def load_states(member: Member, forcing: tuple[str, ...] = (), names: tuple[str, ...] = ()) -> xr.Dataset:
-    """Load the states of a member, with everything that labels them.
-
-    Parameters
-    ----------
-    member : from :func:`read_member`.
-    forcing : forcing profiles to take.
-    names : parameters to take.
-
-    Returns
-    -------
-    States, parameters and forcing profiles, dims ``(sample, z, y, x)``; coordinates ``member year phase split drift
-    verdict``, dims ``(sample,)``.
-
-    Raises
-    ------
-    UserError
-        If the file is damaged, or a value at sea is not finite.
-
-    Examples
-    --------
-    >>> load_states(read_member(Path("runs/member_000")))  # doctest: +SKIP
-    """
-    try:
-        with member.source() if member.source else files.open_dataset(member.path) as opened:
-            ds = opened[[*STATE_VARIABLES, *forcing]].isel(time=member.chosen).load()
-        if member.source:
-            ds = ds.astype("float32")
-    except (OSError, RuntimeError, ValueError) as error:
-        raise UserError(
-            f"cannot read {member.path}: {error}; the file is damaged, run this member anew"
-        ) from error
-    _require_finite(ds, member)
-    ds = ds[[*STATE_VARIABLES, *forcing]].rename(time="sample").drop_encoding()
-    n = ds.sizes["sample"]
-    for name in forcing:
-        ds[name] = ds[name].expand_dims(sample=n).copy()
-
-    def repeated(value: Any, dtype: Any, **attrs: str) -> tuple[str, np.ndarray, dict[str, str]]:
-        return ("sample", np.full(n, value, dtype=dtype), attrs)
-
-    ds = ds.assign_coords(
-        member=repeated(member.index, "int64", long_name="Sobol index of the simulation"),
-        split=repeated(parameters.split_of(member.index), object, long_name="split, by member"),
-        drift=repeated(
-            member.drift, "float64", units="K/century", long_name="drift below 2000 m at the end of the run"
-        ),
-        verdict=repeated(member.verdict, object, long_name="equilibrium, near or drifting"),
-        phase=("sample", ds["phase"].values.astype(object), ds["phase"].attrs),
-    )
-    return parameters.attach(ds, {name: np.full(n, member.values[name]) for name in names}, "sample")
-
-
-def _require_finite(ds: xr.Dataset, member: Member) -> None:
-    for name in STATE_VARIABLES:
-        mask = member.grid.mask(VARIABLES[name].point)
-        wet = ds[name].where(mask if VARIABLES[name].three_d else mask.isel(z=0), 0.0)
-        if not bool(np.isfinite(wet).all()):
-            raise UserError(f"{member.path}: {name} is not finite at sea; run this member anew")
 
 
 def _attrs(members: list[Member], ranges: dict[str, list[float]]) -> dict[str, Any]:

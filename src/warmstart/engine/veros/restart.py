@@ -38,6 +38,7 @@ EXTRA = ("B1_gm",)
 UNUSED = ("int_drhodT", "int_drhodS", "Hd", "dHd")
 #: Veros's indices of the time levels.
 INDICES = {"taum1": 0, "tau": 1, "taup1": 2}
+NEWEST = INDICES["tau"]  #: time level of the present state in fields that were read
 
 SOUND_SPEED = 1490.0  #: of the pressure term in Veros's density [m s-1]
 VEROS_GRAVITY = 9.81  #: [m s-2]
@@ -77,11 +78,11 @@ def _create(group: h5py.Group, name: str, values: np.ndarray) -> None:
 
 
 def read_restart(path: str | Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    """Read a restart written by :func:`write_restart` or by Veros itself.
+    """Read a restart written by :func:`write_restart` or by Veros itself, or the one that a member file holds.
 
     Parameters
     ----------
-    path : the file.
+    path : the file; a member file ends in ``.nc``.
 
     Returns
     -------
@@ -99,6 +100,10 @@ def read_restart(path: str | Path) -> tuple[dict[str, np.ndarray], dict[str, Any
     path = Path(path)
     if not path.is_file():
         raise UserError(f"restart file {path} does not exist; give a restart.h5 of an earlier run")
+    if path.suffix == ".nc":
+        from warmstart.engine.veros.member_file import restart_fields
+
+        return restart_fields(path)
     try:
         with h5py.File(path, "r") as file:
             core = file["core"]
@@ -148,6 +153,31 @@ def restart_from_state(state: xr.Dataset, grid: Grid, path: str | Path, overwrit
     >>> restart_from_state(state, grid, "restart.h5")  # doctest: +SKIP
     """
     files.refuse_existing(path, overwrite)
+    write_restart(path, fields_of_state(state, grid), {"origin": "state"})
+    return Path(path)
+
+
+def fields_of_state(state: xr.Dataset, grid: Grid) -> dict[str, np.ndarray]:
+    """Make the restart fields of a state; see :func:`restart_from_state`.
+
+    Parameters
+    ----------
+    state, grid : as there.
+
+    Returns
+    -------
+    The names of :data:`LEVELS` and :data:`PLAIN`, in Veros's layout.
+
+    Raises
+    ------
+    UserError
+        As there.
+
+    Examples
+    --------
+    >>> fields_of_state(state, grid)["temp"].shape  # doctest: +SKIP
+    (17, 53, 18, 3)
+    """
     thetao, so = (_wet_values(state, name, grid, "tmask") for name in ("thetao", "so"))
     moving = "uo" in state and "vo" in state
     uo, vo = (
@@ -156,9 +186,7 @@ def restart_from_state(state: xr.Dataset, grid: Grid, path: str | Path, overwrit
     )
     psi = barotropic_streamfunction(uo, vo, grid)
     uo, vo = with_streamfunction(uo, vo, psi, grid)
-    fields = _fields(thetao, so, uo, vo, psi, grid)
-    write_restart(path, fields, {"origin": "state"})
-    return Path(path)
+    return _fields(thetao, so, uo, vo, psi, grid)
 
 
 def _wet_values(state: xr.Dataset, name: str, grid: Grid, mask: str) -> np.ndarray:

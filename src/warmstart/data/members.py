@@ -1,0 +1,333 @@
+"""The members of an ensemble on disk: folders of runs, or a collection of member files, one NetCDF file each."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from warmstart import files, parameters
+from warmstart.config import read_yaml
+from warmstart.errors import UserError
+from warmstart.grid import Grid
+from warmstart.variables import STATE_VARIABLES, VARIABLES
+
+log = logging.getLogger(__name__)
+
+FORCING = ("forcing_wind_stress", "forcing_restoring_temperature", "forcing_restoring_salinity")
+BLOW_UPS = "blow_ups.yaml"  #: members of a collection that blew up and left no states
+BLEW_UP = "blew up"  #: their verdict
+
+
+@dataclass(frozen=True)
+class Member:
+    """What one finished run contributes; its states stay on disk.
+
+    Attributes
+    ----------
+    index : Sobol index, which decides the split.
+    path : its ``states.nc``, or its member file.
+    grid : its mesh.
+    chosen : which of the snapshots in the file to take, shape ``(sample,)``.
+    drift : of the temperature below 2000 m [K/century].
+    verdict : ``equilibrium``, ``near`` or ``drifting``.
+    values : its parameters.
+    forcing : the forcing profiles that the file holds.
+    version : version of the package that ran it.
+    source : opens its states where they are no ``states.nc``: the user's own files. They are stored in single precision.
+    older : whether it is a member file of the older format.
+    """
+
+    index: int
+    path: Path
+    grid: Grid
+    chosen: np.ndarray
+    drift: float
+    verdict: str
+    values: dict[str, float]
+    forcing: tuple[str, ...]
+    version: str
+    source: Callable[[], xr.Dataset] | None = None
+    older: bool = False
+
+
+@dataclass(frozen=True)
+class BlowUp:
+    """A member that blew up as often as it was tried.
+
+    Attributes
+    ----------
+    index : Sobol index.
+    year : in which it blew up the last time [model years].
+    values : its parameters.
+    """
+
+    index: int
+    year: float
+    values: dict[str, float] = field(default_factory=dict)
+
+
+def find_members(place: Path, transient: bool = True) -> tuple[list[Member], list[BlowUp]]:
+    """Read what the finished members in a folder say of themselves, not their states.
+
+    Parameters
+    ----------
+    place : the runs of ``warmstart simulate``, or a collection of member files ``member_NNN.nc``, or both.
+    transient : whether to take the snapshots on the way to equilibrium too.
+
+    Returns
+    -------
+    The members, and those that blew up. What is not finished is left out and named in the log, and so are runs of a
+    member from a second initial state, ``member_NNN_cold.nc``.
+
+    Raises
+    ------
+    UserError
+        If there is no finished member, a file cannot be read, or a member is there twice.
+
+    Examples
+    --------
+    >>> find_members(Path("no-such-folder"))
+    Traceback (most recent call last):
+    ...
+    warmstart.errors.UserError: no-such-folder does not exist; give the folder that 'warmstart simulate' wrote
+    """
+    if not place.is_dir():
+        raise UserError(f"{place} does not exist; give the folder that 'warmstart simulate' wrote")
+    folders = sorted(p for p in place.glob("member_*") if p.is_dir())
+    paths = sorted(p for p in place.glob("member_*.nc") if p.is_file())
+    if not folders and not paths:
+        raise UserError(
+            f"{place} holds no member_* folder and no member_*.nc; give the folder that 'warmstart simulate' wrote"
+        )
+    found, skipped, blown = [], {}, _listed_blow_ups(place / BLOW_UPS)
+    for folder in folders:
+        status = read_yaml(folder / "status.yaml") if (folder / "status.yaml").exists() else {}
+        if status.get("state") == "finished":
+            found.append(read_member(folder, transient))
+        elif status.get("blow_ups") and status.get("state") == "failed":
+            last = status["blow_ups"][-1]
+            blown.append(BlowUp(_index(folder), float(last["year"]), dict(last.get("parameters") or {})))
+        else:
+            skipped[folder.name] = str(status.get("state", "not started"))
+    for path in paths:
+        if path.stem.removeprefix("member_").isdigit():
+            found.append(read_member_file(path, transient))
+        else:
+            skipped[path.name] = "a second run of that member"
+    for name, state in skipped.items():
+        log.warning("%s left out: %s", name, state)
+    _say_older([m.path for m in found if m.older], len(found))
+    _refuse_twice(found)
+    if not found:
+        left = [*(f"{n} {s}" for n, s in skipped.items()), *(f"member_{b.index:03d} {BLEW_UP}" for b in blown)]
+        raise UserError(
+            f"{place} holds no finished member ({', '.join(left)}); call 'warmstart simulate' again to finish them"
+        )
+    return found, blown
+
+
+def _index(path: Path) -> int:
+    number = path.stem.removeprefix("member_")
+    if not number.isdigit():
+        raise UserError(f"{path}: expected a folder named member_ and its number, for example member_007")
+    return int(number)
+
+
+def _say_older(older: list[Path], total: int) -> None:
+    if older and len(older) < total:
+        log.warning(
+            "%d of %d members are files of the older format, without a restart and an interval of the drift: %s; "
+            "they are taken with the verdict they carry",
+            len(older), total, ", ".join(p.name for p in older),
+        )  # fmt: skip
+
+
+def _refuse_twice(members: list[Member]) -> None:
+    first: dict[int, Path] = {}
+    for member in members:
+        if member.index in first:
+            raise UserError(
+                f"member {member.index} is there twice, {first[member.index]} and {member.path}; keep one of them"
+            )
+        first[member.index] = member.path
+
+
+def _listed_blow_ups(path: Path) -> list[BlowUp]:
+    """Those that a collection lists."""
+    if not path.exists():
+        return []
+    listed = read_yaml(path).get("members") or []
+    try:
+        return [BlowUp(int(m["member"]), float(m["year"]), dict(m.get("parameters") or {})) for m in listed]
+    except (KeyError, TypeError, ValueError) as error:
+        raise UserError(
+            f"{path}: expected 'members', a list of member, year and parameters ({error!r})"
+        ) from error
+
+
+def read_member(folder: Path, transient: bool = True) -> Member:
+    """Read what a finished member says of itself, not its states.
+
+    Parameters
+    ----------
+    folder : ``member_NNN`` with ``states.nc`` and ``status.yaml``.
+    transient : whether to take the snapshots on the way to equilibrium too.
+
+    Returns
+    -------
+    The member.
+
+    Raises
+    ------
+    UserError
+        Naming the file that is missing, damaged or incomplete.
+
+    Examples
+    --------
+    >>> read_member(Path("runs/member_000"))  # doctest: +SKIP
+    """
+    index, path = _index(folder), folder / "states.nc"
+    status = read_yaml(folder / "status.yaml")
+    drift = status.get("drift_K_per_century")
+    return _member(
+        index, path, math.nan if drift is None else float(drift), str(status.get("verdict") or "unknown"), transient
+    )
+
+
+def _member(
+    index: int, path: Path, drift: float, verdict: str, transient: bool, older: bool = False
+) -> Member:
+    """Read mesh, parameters and labels of a states file."""
+    grid = files.open_grid(path)
+    with files.open_dataset(path) as opened:
+        missing = [name for name in (*STATE_VARIABLES, "year", "phase") if name not in opened.variables]
+        if missing:
+            raise UserError(f"{path} holds no {', no '.join(missing)}; expected a states file of an engine")
+        for name in STATE_VARIABLES:
+            expected = ("time", *VARIABLES[name].dims)
+            shape = grid.shape if VARIABLES[name].three_d else grid.shape[1:]
+            if opened[name].dims != expected or opened[name].shape[1:] != shape:
+                raise UserError(
+                    f"{path}: {name} has dims {dict(opened[name].sizes)}; expected {expected} and the mesh's {shape}"
+                )
+        taken = np.ones(opened.sizes["time"], bool) if transient else opened["phase"].values == "equilibrium"
+        values = {name: float(number) for name, number in parameters.extract(opened).items()}
+        forcing = tuple(name for name in FORCING if name in opened)
+        version = str(opened.attrs.get("warmstart_version", "unknown"))
+    return Member(
+        index=index,
+        path=path,
+        grid=grid,
+        chosen=np.flatnonzero(taken),
+        drift=drift,
+        verdict=verdict,
+        values=values,
+        forcing=forcing,
+        version=version,
+        older=older,
+    )
+
+
+def read_member_file(path: Path, transient: bool = True) -> Member:
+    """Read what a member file says of itself, not its states.
+
+    Parameters
+    ----------
+    path : ``member_NNN.nc`` of a collection.
+    transient : whether to take the snapshots on the way to equilibrium too.
+
+    Returns
+    -------
+    The member.
+
+    Raises
+    ------
+    UserError
+        If the file is damaged or no member file.
+
+    Examples
+    --------
+    >>> read_member_file(Path("data/dino-4deg/member_000.nc")).index  # doctest: +SKIP
+    0
+    """
+    with files.open_dataset(path) as opened:
+        attrs = dict(opened.attrs)
+    missing = [name for name in ("member", "verdict", "drift_K_per_century") if name not in attrs]
+    if missing:
+        raise UserError(
+            f"{path} does not say its {', '.join(missing)}; expected a member file that data/export.py wrote"
+        )
+    if int(attrs["member"]) != _index(path):
+        raise UserError(f"{path} holds member {int(attrs['member'])}; name it member_{int(attrs['member']):03d}.nc")
+    return _member(
+        _index(path), path, float(attrs["drift_K_per_century"]), str(attrs["verdict"]), transient,
+        older="member_format" not in attrs,
+    )  # fmt: skip
+
+
+def load_states(member: Member, forcing: tuple[str, ...] = (), names: tuple[str, ...] = ()) -> xr.Dataset:
+    """Load the states of a member, with everything that labels them.
+
+    Parameters
+    ----------
+    member : from :func:`read_member`.
+    forcing : forcing profiles to take.
+    names : parameters to take.
+
+    Returns
+    -------
+    States, parameters and forcing profiles, dims ``(sample, z, y, x)``; coordinates ``member year phase split drift
+    verdict``, dims ``(sample,)``.
+
+    Raises
+    ------
+    UserError
+        If the file is damaged, or a value at sea is not finite.
+
+    Examples
+    --------
+    >>> load_states(read_member(Path("runs/member_000")))  # doctest: +SKIP
+    """
+    try:
+        with member.source() if member.source else files.open_dataset(member.path) as opened:
+            ds = opened[[*STATE_VARIABLES, *forcing]].isel(time=member.chosen).load()
+        if member.source:
+            ds = ds.astype("float32")
+    except (OSError, RuntimeError, ValueError) as error:
+        raise UserError(
+            f"cannot read {member.path}: {error}; the file is damaged, run this member anew"
+        ) from error
+    _require_finite(ds, member)
+    ds = ds[[*STATE_VARIABLES, *forcing]].rename(time="sample").drop_encoding()
+    n = ds.sizes["sample"]
+    for name in forcing:
+        ds[name] = ds[name].expand_dims(sample=n).copy()
+
+    def repeated(value: Any, dtype: Any, **attrs: str) -> tuple[str, np.ndarray, dict[str, str]]:
+        return ("sample", np.full(n, value, dtype=dtype), attrs)
+
+    ds = ds.assign_coords(
+        member=repeated(member.index, "int64", long_name="Sobol index of the simulation"),
+        split=repeated(parameters.split_of(member.index), object, long_name="split, by member"),
+        drift=repeated(
+            member.drift, "float64", units="K/century", long_name="drift below 2000 m at the end of the run"
+        ),
+        verdict=repeated(member.verdict, object, long_name="equilibrium, near or drifting"),
+        phase=("sample", ds["phase"].values.astype(object), ds["phase"].attrs),
+    )
+    return parameters.attach(ds, {name: np.full(n, member.values[name]) for name in names}, "sample")
+
+
+def _require_finite(ds: xr.Dataset, member: Member) -> None:
+    for name in STATE_VARIABLES:
+        mask = member.grid.mask(VARIABLES[name].point)
+        wet = ds[name].where(mask if VARIABLES[name].three_d else mask.isel(z=0), 0.0)
+        if not bool(np.isfinite(wet).all()):
+            raise UserError(f"{member.path}: {name} is not finite at sea; run this member anew")

@@ -1,0 +1,275 @@
+"""One finished run as one small NetCDF file: states, parameters, forcing, mesh, series, and what a restart needs.
+
+The root holds the states along ``time``, the group ``grid`` the mesh, ``series`` the yearly series and ``restart`` what
+the last state lacks to be continued: the turbulent kinetic energy and the clock. Temperature, salinity and velocities of
+the restart are those of the last state; the barotropic streamfunction, density and vertical velocity follow from them.
+"""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+import yaml
+
+from warmstart import files
+from warmstart.config import read_yaml
+from warmstart.engine import dino
+from warmstart.engine.base import DAY
+from warmstart.engine.verdict import judge, years_until
+from warmstart.engine.veros import packing
+from warmstart.engine.veros.restart import (
+    NEWEST,
+    fields_of_state,
+    from_veros,
+    read_restart,
+    to_veros,
+    write_restart,
+)
+from warmstart.errors import UserError
+from warmstart.grid import Grid
+
+log = logging.getLogger(__name__)
+
+TRANSIENT_YEARS = (10, 50, 200, 500)  #: of the states on the way that are kept
+FEWEST_STATES, LEAST_YEARS = 4, 5.0  #: at equilibrium, and between two of them
+FORMAT = 2  #: of the file; files without the attribute ``member_format`` are older and hold no restart
+TKE_BITS = 12  #: of the mantissa that are kept: 0.02 %
+
+
+def write_member_file(run: str | Path, output: str | Path, overwrite: bool = False) -> Path:
+    """Turn the folder of a finished run into one member file.
+
+    All equilibrium states are kept, and those of years 10, 50, 200 and 500 on the way. Temperature, salinity and velocities
+    are packed as coarsely as leaves the set of static inversions as it is (:func:`warmstart.engine.veros.packing.pack`).
+
+    Parameters
+    ----------
+    run : ``member_NNN`` with ``states.nc``, ``series.nc``, ``restart.h5`` and ``status.yaml``.
+    output : the file to write.
+    overwrite : whether an existing file may be replaced.
+
+    Returns
+    -------
+    `output`.
+
+    Raises
+    ------
+    UserError
+        If the run is not finished, a file is missing or damaged, the mesh is not the configuration's own, the states are
+        of different seasons, or the restart is of another time than the last state.
+
+    Examples
+    --------
+    >>> write_member_file("runs/member_000", "data/dino-4deg/member_000.nc")  # doctest: +SKIP
+    """
+    run = Path(run)
+    files.refuse_existing(output, overwrite)
+    status = finished_status(run)
+    mesh = files.open_grid(run / "states.nc")
+    if "resolution" not in mesh.ds.attrs:
+        raise UserError(f"{run / 'states.nc'} is on a mesh that names no resolution; expected a DINO run")
+    mesh.require_same(dino.grid(float(mesh.ds.attrs["resolution"]), mesh.shape[0]), str(run))
+    states = _states(run)
+    restart = _restart(run, states, mesh)
+    with files.open_dataset(run / "series.nc") as opened:
+        series = _series(opened.load(), status)
+    states.attrs |= judge(series).attributes() | {
+        "years_to_near": years_until(series, "near"),
+        "years_to_equilibrium": years_until(series, "equilibrium"),
+    }
+    states.attrs |= _origin(run, status)
+    packed = packing.pack(states, mesh)
+    with files.replacing(output, overwrite) as temporary:
+        packing.write_groups(
+            temporary, {"": packed, "grid": mesh.ds.drop_encoding(), "series": series, "restart": restart}
+        )
+    return Path(output)
+
+
+def restart_fields(path: str | Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """Make the fields of a restart from a member file.
+
+    Three equal time levels, no tendencies; after 30 days with equal time steps the ocean is within 3e-5 K of the run that
+    was never interrupted.
+
+    Parameters
+    ----------
+    path : from :func:`write_member_file`.
+
+    Returns
+    -------
+    As :func:`warmstart.engine.veros.restart.read_restart`.
+
+    Raises
+    ------
+    UserError
+        If the file holds no restart: it is no member file, or one of the older format.
+
+    Examples
+    --------
+    >>> fields, attrs = restart_fields("data/dino-4deg/member_000.nc")  # doctest: +SKIP
+    """
+    with files.open_dataset(path) as opened:
+        if "member" not in opened.attrs or "thetao" not in opened:
+            raise UserError(
+                f"{path} is no member file; expected what write_member_file made, or a restart.h5"
+            )
+        if "member_format" not in opened.attrs:
+            raise UserError(
+                f"{path} is a member file of the older format, which holds no restart; take a newer one, or start from "
+                "its states: warmstart restart"
+            )
+        state = opened.isel(time=-1).load()
+    with files.open_dataset(path, "restart") as kept:
+        kept = kept.load()
+    fields = fields_of_state(state, files.open_grid(path))
+    fields["tke"] = np.repeat(to_veros(kept["tke"].values.astype("float64"))[..., None], 3, axis=-1)
+    fields["time"] = np.asarray(float(kept["time_since_start"]))
+    return fields, {"origin": Path(path).name, "day": float(kept["time_since_start"]) / DAY}
+
+
+def write_restart_of(member: str | Path, output: str | Path, overwrite: bool = False) -> Path:
+    """Write the ``restart.h5`` of a member file, in Veros's own layout.
+
+    Parameters
+    ----------
+    member : from :func:`write_member_file`.
+    output : the file to write.
+    overwrite : whether an existing file may be replaced.
+
+    Returns
+    -------
+    `output`.
+
+    Raises
+    ------
+    UserError
+        As :func:`restart_fields`.
+
+    Examples
+    --------
+    >>> write_restart_of("data/dino-4deg/member_000.nc", "restart.h5")  # doctest: +SKIP
+    """
+    files.refuse_existing(output, overwrite)
+    write_restart(output, *restart_fields(member))
+    return Path(output)
+
+
+def finished_status(run: Path) -> dict[str, Any]:
+    """Read the status of a run that is finished.
+
+    Raises
+    ------
+    UserError
+        If it is not, saying what it is.
+
+    Examples
+    --------
+    >>> finished_status(Path("no-such-run"))
+    Traceback (most recent call last):
+    ...
+    warmstart.errors.UserError: no-such-run holds no status.yaml; give the folder of a member that 'warmstart simulate' finished
+    """
+    if not (run / "status.yaml").is_file():
+        raise UserError(
+            f"{run} holds no status.yaml; give the folder of a member that 'warmstart simulate' finished"
+        )
+    status = read_yaml(run / "status.yaml")
+    if status.get("state") != "finished":
+        why = str(status.get("message") or "")
+        raise UserError(f"{run} is not finished but {status.get('state')}{': ' + why if why else ''}")
+    return status
+
+
+def _states(run: Path) -> xr.Dataset:
+    """The states to keep; all equilibrium ones of one season."""
+    with files.open_dataset(run / "states.nc") as opened:
+        states = opened.load()
+    settled = (states.phase == "equilibrium").values
+    years = states.year.values[settled]
+    if not settled.any():
+        raise UserError(f"{run / 'states.nc'} holds no equilibrium state; let the run settle (settle_years)")
+    if np.ptp(years % 1.0) > 1e-6:
+        raise UserError(
+            f"{run / 'states.nc'}: the equilibrium states are of different seasons: years {years}"
+        )
+    if years.size < FEWEST_STATES or (np.diff(years) < LEAST_YEARS - 1e-6).any():
+        log.warning("%s: %d equilibrium states of years %s; an ensemble member has %d, %g years apart",
+                    run.name, years.size, years, FEWEST_STATES, LEAST_YEARS)  # fmt: skip
+    keep = settled | states.year.isin(TRANSIENT_YEARS).values
+    return states.isel(time=keep).drop_encoding()
+
+
+def _restart(run: Path, states: xr.Dataset, mesh: Grid) -> xr.Dataset:
+    """What the last state lacks; refused if the restart is of another time."""
+    fields, _ = read_restart(run / "restart.h5")
+    wet = mesh.tmask.values > 0
+    temp = from_veros(fields["temp"][..., NEWEST])
+    if temp.shape != mesh.shape or not np.allclose(
+        temp[wet], states.thetao.values[-1][wet], rtol=0, atol=1e-9
+    ):
+        raise UserError(
+            f"{run / 'restart.h5'} is not of the last state in states.nc; expected that the run ends with a snapshot"
+        )
+    tke = packing.rounded(from_veros(fields["tke"][..., NEWEST]).astype("float32"), TKE_BITS)
+    return xr.Dataset(
+        {
+            "tke": (("z", "y", "x"), tke, {"units": "m2 s-2", "long_name": "turbulent kinetic energy at the top face"}),
+            "time_since_start": ((), float(fields["time"]), {"units": "s", "long_name": "clock of the engine"}),
+        },
+        attrs={"comment": "temperature, salinity and velocities are those of the last state of the root group"},
+    )  # fmt: skip
+
+
+def _series(series: xr.Dataset, status: dict[str, Any]) -> xr.Dataset:
+    """The yearly numbers in single precision, and which stretch of running each belongs to."""
+    names = [n for n in series.data_vars if series[n].dims == ("time",)]
+    year = series["year"].values.astype("float64")
+    out = (
+        series[names]
+        .astype("float32")
+        .assign_coords(year=("time", year, series["year"].attrs))
+        .drop_encoding()
+    )
+    shifts = sorted(float(s["year"]) for s in status.get("shifts") or ())
+    stretch = np.searchsorted(shifts, year, side="left").astype("int32")
+    text = "number of shifts of the deep ocean by extrapolation before"
+    out["stretch"] = ("time", stretch, {"long_name": text, "shift_years": shifts or [float("nan")]})
+    return out.assign_attrs({})
+
+
+def _origin(run: Path, status: dict[str, Any]) -> dict[str, Any]:
+    """Where the member comes from, without a path of the machine it was made on."""
+    digits = run.name.removeprefix("member_").split("_")[0]
+    if not digits.isdigit():
+        raise UserError(f"{run}: expected a folder named member_ and its number, for example member_007")
+    return {
+        "member_format": FORMAT,
+        "member": int(digits),
+        "start": start_of(run),
+        "years": float(status.get("years") or 0.0),
+        "cpu_seconds": float(status.get("cpu_seconds") or 0.0),
+        "blow_ups": len(status.get("blow_ups") or ()),
+        "shifts": len(status.get("shifts") or ()),
+        "command": f"python data/export.py {run.name}",
+    }
+
+
+def start_of(run: Path) -> str:
+    """What a run started from: a word of its plan or job, or the name of a file.
+
+    Examples
+    --------
+    >>> start_of(Path("no-such-run"))
+    'unknown'
+    """
+    for path in (run.parent / "plan.yaml", run / "job.yaml"):
+        if path.is_file():
+            content = yaml.safe_load(path.read_text()) or {}
+            if "start" in content:
+                return Path(str(content["start"])).name
+    return "unknown"
