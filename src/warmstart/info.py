@@ -76,6 +76,8 @@ def _dataset(path: Path) -> str:
             lines += ["", title] + [_variable(ds[name]) for name in names]
         if not foreign or what.name in (kind.MESH, kind.DOMAIN):
             lines += _grid_lines(path)
+        if not foreign:
+            lines += _verdict_lines(path, ds)
         if ds.attrs:
             lines += ["", "attributes"] + [f"  {k:<20} {v}" for k, v in ds.attrs.items()]
     return "\n".join(lines)
@@ -94,6 +96,9 @@ def _kind(ds: xr.Dataset) -> str:
         return "mesh"
     if "thetao" in ds and "split" in ds.variables:
         return "store of states"
+    if "thetao" in ds and "member" in ds.attrs:
+        restart = "with" if "member_format" in ds.attrs else "of the older format, without"
+        return f"member {ds.attrs['member']} of an ensemble, {restart} what a restart needs"
     if "thetao" in ds:
         return "states"
     if "start" in ds.dims:
@@ -148,6 +153,22 @@ def _grid_lines(path: Path) -> list[str]:
         f"  {grid!r}",
         f"  wet fraction {wet:.3f}, volume {volume:.5g} m3, periodic in x: {grid.periodic_x}",
     ]
+
+
+def _verdict_lines(path: Path, ds: xr.Dataset) -> list[str]:
+    """What a time series, the file's own or its group ``series``, says of the equilibrium."""
+    from warmstart.engine.verdict import judge
+
+    if "member" in ds.attrs and path.is_file():
+        with open_dataset(path, "series") as series:
+            found = judge(series.load())
+    elif {"year", "thetao_deep"} <= set(ds.variables) and ds["thetao_deep"].dims == ds["year"].dims == (
+        "time",
+    ):
+        found = judge(ds)
+    else:
+        return []
+    return ["", "equilibrium", *(f"  {line}" for line in str(found).splitlines())]
 
 
 def _generator(path: Path) -> str:

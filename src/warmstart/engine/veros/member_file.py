@@ -17,6 +17,7 @@ import yaml
 
 from warmstart import files
 from warmstart.config import read_yaml
+from warmstart.data.members import FORCING
 from warmstart.engine import dino
 from warmstart.engine.base import DAY
 from warmstart.engine.verdict import judge, years_until
@@ -31,12 +32,16 @@ from warmstart.engine.veros.restart import (
 )
 from warmstart.errors import UserError
 from warmstart.grid import Grid
+from warmstart.parameters import PARAMETERS
+from warmstart.variables import STATE_VARIABLES
 
 log = logging.getLogger(__name__)
 
 TRANSIENT_YEARS = (10, 50, 200, 500)  #: of the states on the way that are kept
 FEWEST_STATES, LEAST_YEARS = 4, 5.0  #: at equilibrium, and between two of them
 FORMAT = 2  #: of the file; files without the attribute ``member_format`` are older and hold no restart
+#: Of the run; others, as its command, name folders of the machine.
+KEPT_ATTRIBUTES = ("warmstart_version", "created", "Conventions", "config_hash", "seed")
 TKE_BITS = 12  #: of the mantissa that are kept: 0.02 %
 
 
@@ -201,7 +206,12 @@ def _states(run: Path) -> xr.Dataset:
         log.warning("%s: %d equilibrium states of years %s; an ensemble member has %d, %g years apart",
                     run.name, years.size, years, FEWEST_STATES, LEAST_YEARS)  # fmt: skip
     keep = settled | states.year.isin(TRANSIENT_YEARS).values
-    return states.isel(time=keep).drop_encoding()
+    names = [n for n in (*STATE_VARIABLES, *FORCING, *PARAMETERS) if n in states]
+    kept = states.isel(time=keep)[names].drop_encoding()
+    attrs = {name: states.attrs[name] for name in KEPT_ATTRIBUTES if name in states.attrs}
+    kept = kept.drop_vars(set(map(str, kept.coords)) - {"year", "phase"})
+    kept.attrs = attrs
+    return kept
 
 
 def _restart(run: Path, states: xr.Dataset, mesh: Grid) -> xr.Dataset:
