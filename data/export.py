@@ -1,57 +1,62 @@
-"""Turn the folder of a finished member into one compressed NetCDF file of this collection.
+"""Turn folders of members into compressed NetCDF files of this collection, or a member file back into a restart of Veros.
 
-python data/export.py runs/member_000 data/dino-4deg/member_000.nc
+python data/export.py runs/member_* data/dino-4deg
+python data/export.py data/dino-4deg/member_000.nc restart.h5
 
-Four equilibrium states and those of years 10, 50, 200 and 500, with the mesh in the group ``grid`` and the yearly series in
-the group ``series``. Temperature and salinity keep 8 significant digits, velocities and sea level 5.
+A file that is there is kept. A run that blew up leaves no states; it is noted in ``blow_ups.yaml`` instead.
 """
 
 import sys
 from pathlib import Path
 
-import xarray as xr
-import yaml
-
-from warmstart.engine.dino import grid as dino_grid
-from warmstart.files import open_dataset, open_grid, replacing
-
-TRANSIENT_YEARS = (10, 50, 200, 500)
-DIGITS = {"thetao": 8, "so": 8, "uo": 5, "vo": 5, "zos": 5}
+from warmstart.config import dump_yaml, read_yaml
+from warmstart.data.members import BLOW_UPS
+from warmstart.engine.veros.member_file import write_member_file, write_restart_of
+from warmstart.errors import UserError
 
 
-def main(run: Path, output: Path) -> None:
-    """Write the member; the mesh must be the configuration's own."""
-    states, series = open_dataset(run / "states.nc").load(), open_dataset(run / "series.nc").load()
-    mesh = open_grid(run / "states.nc")
-    mesh.require_same(dino_grid(float(mesh.ds.attrs["resolution"]), mesh.shape[0]), str(run))
-    status = yaml.safe_load((run / "status.yaml").read_text())
-    keep = (states.phase == "equilibrium") | states.year.isin(TRANSIENT_YEARS)
-    states = states.isel(time=keep.values).drop_encoding()
-    states.attrs |= {
-        "member": int(run.name.split("_")[-1]),
-        "cpu_seconds": status["cpu_seconds"],
-        "blow_ups": len(status["blow_ups"]),
-    }
-    encoding = {
-        n: {"zlib": True, "complevel": 9, "shuffle": True, "significant_digits": d} for n, d in DIGITS.items()
-    }
-    series = series[[n for n in series.data_vars if series[n].dims]].drop_encoding()
-    with replacing(output, overwrite=False) as temporary:
-        states.to_netcdf(temporary, engine="netcdf4", encoding=encoding)
-        mesh.ds.drop_encoding().to_netcdf(
-            temporary, mode="a", group="grid", engine="netcdf4", encoding=small(mesh.ds)
-        )
-        series.to_netcdf(temporary, mode="a", group="series", engine="netcdf4", encoding=small(series))
+def export(run: Path, collection: Path) -> str:
+    """Write the member file of a run, or note that it blew up; say what was done."""
+    status = read_yaml(run / "status.yaml") if (run / "status.yaml").exists() else {}
+    if status.get("state") == "failed" and status.get("blow_ups"):
+        note_blow_up(int(run.name.removeprefix("member_")), status["blow_ups"][-1], collection / BLOW_UPS)
+        return "blew up, noted"
+    output = collection / f"{run.name}.nc"
+    if output.exists():
+        return "exists, kept"
+    return f"{write_member_file(run, output).stat().st_size} bytes"
 
 
-def small(ds: xr.Dataset) -> dict[str, dict[str, object]]:
-    """Compress every array."""
-    return {
-        str(n): {"zlib": True, "complevel": 9, "shuffle": True}
-        for n, v in ds.variables.items()
-        if v.ndim and v.dtype.kind in "fi"
-    }
+def note_blow_up(member: int, last: dict[str, object], path: Path) -> None:
+    """Add a member to the list of those that blew up."""
+    listed = read_yaml(path)["members"] if path.exists() else []
+    others = [m for m in listed if m["member"] != member]
+    kept = {name: last.get(name) for name in ("year", "phase", "dt_momentum", "dt_tracer", "parameters")}
+    members = sorted([*others, {"member": member, **kept}], key=lambda m: m["member"])
+    dump_yaml({"members": members}, path)
+
+
+def main(sources: list[Path], output: Path) -> int:
+    """Export all runs, whatever becomes of one of them; the number of those that could not be."""
+    if len(sources) == 1 and sources[0].suffix == ".nc":
+        write_restart_of(sources[0], output)
+        return 0
+    if not output.is_dir():
+        raise UserError(f"{output} is no folder; make the folder of the collection first")
+    failures = 0
+    for run in sources:
+        try:
+            print(f"{run.name}: {export(run, output)}")
+        except UserError as error:
+            failures += 1
+            print(f"{run.name}: not written: {error}", file=sys.stderr)
+    return failures
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), Path(sys.argv[2]))
+    if len(sys.argv) < 3:
+        sys.exit(__doc__)
+    try:
+        sys.exit(min(main([Path(a) for a in sys.argv[1:-1]], Path(sys.argv[-1])), 1))
+    except UserError as error:
+        sys.exit(f"Error: {error}")

@@ -1,0 +1,266 @@
+"""Member files: nothing that matters is lost, and a run goes on from one as if it had never ended."""
+
+import importlib.util
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import netCDF4
+import numpy as np
+import pytest
+import xarray as xr
+
+pytest.importorskip("veros", reason="Veros is not installed")
+
+from warmstart import files
+from warmstart.config import dump_yaml, read_yaml
+from warmstart.data.members import read_member_file
+from warmstart.data.store import dataset
+from warmstart.engine.base import Configuration, Job, Phase, save_job
+from warmstart.engine.veros import packing
+from warmstart.engine.veros.member_file import write_member_file, write_restart_of
+from warmstart.engine.veros.restart import NEWEST, from_veros, read_restart
+from warmstart.errors import UserError
+from warmstart.info import describe
+from warmstart.parameters import extract
+from warmstart.physics.budgets import heat_content, salt_content
+from warmstart.physics.column import inversions, n2
+from warmstart.testing import basin
+from warmstart.variables import STATE_VARIABLES
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def member(tiny_runs, tmp_path_factory):
+    return write_member_file(
+        tiny_runs / "member_001", tmp_path_factory.mktemp("member_file") / "member_001.nc"
+    )
+
+
+@pytest.fixture
+def run(tiny_runs, tmp_path):
+    shutil.copytree(tiny_runs / "member_001", tmp_path / "member_001")
+    return tmp_path / "member_001"
+
+
+def test_inversions_budgets_and_stratification_do_not_change(member, tiny_runs):
+    grid = files.open_grid(member)
+    with (
+        files.open_dataset(tiny_runs / "member_001" / "states.nc") as run,
+        files.open_dataset(member) as kept,
+    ):
+        run, kept = run.load(), kept.load()
+    assert kept.year.values.tolist() == run.year.values.tolist()
+    assert (inversions(kept, grid).values == inversions(run, grid).values).all()
+    assert (inversions(run, grid) > 0).any(), "nothing to lose"
+    for content in (heat_content, salt_content):
+        np.testing.assert_allclose(content(kept, grid), content(run, grid), rtol=1e-7)
+    scale = float(np.sqrt((n2(run, grid) ** 2).mean()))
+    assert float(abs(n2(kept, grid) - n2(run, grid)).max()) < 1e-4 * scale
+    for name, step in (("thetao", 1e-6), ("so", 1e-7), ("uo", 1e-6), ("vo", 1e-6), ("zos", 1e-6)):
+        assert float(abs(kept[name] - run[name]).max()) <= 0.5001 * step
+        assert np.array_equal(np.isnan(kept[name]), np.isnan(run[name]))
+
+
+def test_a_finer_packing_is_taken_where_an_inversion_would_flip():
+    state, grid = basin(nx=6, ny=8, nz=4)
+    state = state.expand_dims("time").copy(deep=True)
+    column = {"y": 4, "x": 3}
+    state["so"][{**column, "time": 0}] = 35.0
+    state["thetao"][{**column, "time": 0}] = 4.0 + 2e-7 * np.arange(4)[::-1]  # barely stable
+    packed = packing.pack(state, grid)
+    assert packed.thetao.encoding["scale_factor"] == 1e-7
+    state["thetao"][{**column, "time": 0}] = 4.0 + 1e-10 * np.arange(4)[::-1]
+    assert "scale_factor" not in packing.pack(state, grid).thetao.encoding  # double precision
+
+
+def test_the_file_opens_with_netcdf4_and_plain_xarray_and_names_no_folder(member, tiny_runs):
+    with netCDF4.Dataset(member) as file:
+        assert set(file.groups) == {"grid", "series", "restart"}
+        groups = [file, *file.groups.values()]
+        things = [*groups, *(v for g in groups for v in g.variables.values())]
+        text = [str(t.getncattr(a)) for t in things for a in t.ncattrs()]
+    assert not [t for t in text if str(tiny_runs) in t or t.startswith("/")]
+    with xr.open_dataset(member) as ds:
+        assert ds.thetao.dims == ("time", "z", "y", "x")
+        assert ds.phase.values.tolist()[-1] == "equilibrium"
+        assert ds.attrs["start"] == "rest"
+    assert member.stat().st_size < (tiny_runs / "member_001" / "states.nc").stat().st_size
+
+
+def test_a_store_of_member_files_is_the_store_of_their_runs(member, tiny_runs, tmp_path):
+    assert read_member_file(member).older is False
+    shutil.copytree(tiny_runs / "member_001", tmp_path / "runs" / "member_001")
+    tables = [dataset(p, tmp_path / f"{i}.zarr") for i, p in enumerate((tmp_path / "runs", member.parent))]
+    assert tables[0].drop(columns="drift").equals(tables[1].drop(columns="drift"))
+    assert tables[0].drift[0] == pytest.approx(tables[1].drift[0], abs=1e-3)  # series in single precision
+    one, other = (files.open_dataset(tmp_path / f"{i}.zarr") for i in range(2))
+    for name in STATE_VARIABLES:
+        assert float(abs(one[name] - other[name]).max()) < 1e-6
+
+
+def test_info_says_what_the_series_shows(member):
+    text = describe(member)
+    assert "member 1 of an ensemble, with what a restart needs" in text
+    assert "K/century (95 %:" in text
+    assert "approach: no e-folding time: the series is too short" in text
+
+
+def test_the_restart_in_the_file_is_that_of_the_run(member, tiny_runs, tmp_path):
+    write_restart_of(member, tmp_path / "restart.h5")
+    ours, _ = read_restart(tmp_path / "restart.h5")
+    theirs, _ = read_restart(tiny_runs / "member_001" / "restart.h5")
+    grid = files.open_grid(member)
+    assert set(ours) == set(theirs)
+    assert ours["time"] == theirs["time"]
+    for name, mask, most in (
+        ("temp", "tmask", 1e-6), ("salt", "tmask", 1e-7), ("u", "umask", 2e-6), ("v", "vmask", 2e-6),
+        ("w", "tmask", 1e-8), ("rho", "tmask", 1e-6),
+    ):  # fmt: skip
+        wet = grid.ds[mask].values > 0
+        a, b = (from_veros(f[name][..., NEWEST])[wet] for f in (ours, theirs))
+        assert np.abs(a - b).max() < most, name
+    inner = (slice(2, -2), slice(2, -2))
+    np.testing.assert_allclose(ours["psi"][inner][..., 1], theirs["psi"][inner][..., 1], atol=1e4)  # 0.01 Sv
+    np.testing.assert_allclose(ours["tke"], np.repeat(theirs["tke"][..., 1:2], 3, axis=-1), rtol=2e-4)
+
+
+def follow(start, folder, days=60):
+    """Run on from a restart at 3600 s / 1 day in a process of its own; the last state."""
+    grid = files.open_grid(Path(start).parent / "states.nc" if Path(start).suffix == ".h5" else start)
+    with files.open_dataset(Path(start).parent / "states.nc" if Path(start).suffix == ".h5" else start) as ds:
+        values = {name: float(value) for name, value in extract(ds).items()}
+    phase = Phase(
+        name="on", until_day=days, dt_momentum=3600.0, dt_tracer=86400.0, snapshot_days=(float(days),)
+    )
+    job = Job(
+        engine="veros", configuration=Configuration(resolution=10, levels=6), parameters=values, start=str(start),
+        folder=folder, phases=(phase,),
+    )  # fmt: skip
+    folder.mkdir()
+    save_job(job, folder / "job.yaml")
+    command = [sys.executable, "-m", "warmstart.engine.veros", str(folder / "job.yaml")]
+    subprocess.run(command, check=True, capture_output=True)
+    with files.open_dataset(folder / "states.nc") as ds:
+        return ds.isel(time=-1).load(), grid
+
+
+def test_a_run_goes_on_from_its_member_file_as_from_its_restart(member, tiny_runs, tmp_path):
+    """After 60 days the two differ by much less than the ocean has changed."""
+    one, grid = follow(tiny_runs / "member_001" / "restart.h5", tmp_path / "one")
+    other, _ = follow(member, tmp_path / "other")
+    with files.open_dataset(member) as ds:
+        start = ds.isel(time=-1).load()
+
+    def rms(a, b):
+        return float(np.sqrt(grid.mean((a.thetao - b.thetao) ** 2)))
+
+    assert rms(one, other) < 0.02 * rms(one, start)
+    assert rms(one, other) < 1e-3
+
+
+def test_the_verdict_of_a_continued_member_joins_both_series():
+    spec = importlib.util.spec_from_file_location("continue_", ROOT / "data" / "continue.py")
+    script = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(script)
+
+    def part(years, deep, **more):
+        return xr.Dataset({"thetao_deep": ("time", deep), **more}, {"year": ("time", years)})
+
+    stretch = {"stretch": ("time", np.repeat([0, 1], [100, 201]))}
+    stored = part(np.arange(301.0), np.repeat([3.0, 4.0], [100, 201]), **stretch)
+    found = script.continued(stored, part(np.arange(1.0, 51.0), np.full(50, 4.0)))
+    assert (found.verdict, found.years) == ("equilibrium", 200.0)
+    assert (
+        script.continued(stored, part(np.arange(1.0, 51.0), 4 + 0.01 * np.arange(50))).verdict == "drifting"
+    )
+
+
+@pytest.mark.parametrize(
+    ("spoil", "says"),
+    [
+        (lambda r: (r / "status.yaml").unlink(), "holds no status.yaml"),
+        (lambda r: dump_yaml({"state": "failed", "message": "blown up"}, r / "status.yaml"), "failed: blown up"),
+        (lambda r: (r / "restart.h5").unlink(), "restart.h5 does not exist"),
+        (lambda r: (r / "series.nc").unlink(), "series.nc does not exist"),
+        (lambda r: (r / "states.nc").write_bytes(b"x"), "states.nc"),
+    ],
+)  # fmt: skip
+def test_a_run_that_is_not_whole_is_refused(run, spoil, says):
+    spoil(run)
+    with pytest.raises(UserError) as error:
+        write_member_file(run, run.parent / "member_001.nc")
+    assert says in str(error.value)
+    assert not list(run.parent.glob("*.nc"))
+
+
+def respell(run, change):
+    """Write the states of a run anew."""
+    grid = files.open_grid(run / "states.nc")
+    with files.open_dataset(run / "states.nc") as ds:
+        ds = ds.load()
+    files.write_dataset(run / "states.nc", change(ds), grid, overwrite=True)
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (lambda ds: ds.assign(thetao=ds.thetao + 1e-3), "restart.h5 is not of the last state"),
+        (lambda ds: ds.isel(time=slice(0, -1)), "restart.h5 is not of the last state"),
+        (lambda ds: ds.assign_coords(year=ds.year + 0.1 * np.arange(5)), "different seasons"),
+        (lambda ds: ds.isel(time=[0]), "holds no equilibrium state"),
+    ],
+)
+def test_states_that_do_not_belong_together_are_refused(run, change, says):
+    respell(run, change)
+    with pytest.raises(UserError, match=says):
+        write_member_file(run, run.parent / "member_001.nc")
+
+
+def test_a_run_of_another_mesh_is_refused(run):
+    grid = files.open_grid(run / "states.nc")
+    mesh = grid.ds.assign(e1t=grid.e1t * 2)
+    with files.open_dataset(run / "states.nc") as ds:
+        ds = ds.load()
+    files.write_dataset(run / "states.nc", ds, type(grid)(mesh), overwrite=True)
+    with pytest.raises(UserError, match="another grid"):
+        write_member_file(run, run.parent / "member_001.nc")
+
+
+def test_a_start_from_what_holds_no_restart_is_refused(member, tiny_runs, tmp_path):
+    older = tmp_path / "member_001.nc"
+    with files.open_dataset(member) as ds:
+        ds = ds.load()
+    ds.attrs.pop("member_format")
+    files.write_dataset(older, ds, files.open_grid(member))
+    with pytest.raises(UserError, match="older format"):
+        read_restart(older)
+    with pytest.raises(UserError, match="no member file"):
+        read_restart(tiny_runs / "member_001" / "states.nc")
+
+
+def test_the_script_exports_all_it_can_and_notes_blow_ups(run, tmp_path):
+    collection = tmp_path / "members"
+    collection.mkdir()
+    blown = tmp_path / "member_009"
+    blown.mkdir()
+    dump_yaml(
+        {"state": "failed", "blow_ups": [{"year": 3.0, "parameters": {"a": 1.0}}]}, blown / "status.yaml"
+    )
+    (tmp_path / "member_010").mkdir()
+    command = [
+        sys.executable,
+        str(ROOT / "data" / "export.py"),
+        str(tmp_path / "member_010"),
+        str(blown),
+        str(run),
+    ]
+    done = subprocess.run([*command, str(collection)], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "member_010: not written" in done.stderr
+    assert read_yaml(collection / "blow_ups.yaml")["members"][0]["member"] == 9
+    before = (collection / "member_001.nc").read_bytes()
+    subprocess.run([*command, str(collection)], check=False, capture_output=True)
+    assert (collection / "member_001.nc").read_bytes() == before, "added once, never rewritten"
