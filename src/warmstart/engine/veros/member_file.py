@@ -249,7 +249,8 @@ def _series(series: xr.Dataset, status: dict[str, Any]) -> xr.Dataset:
     stretch = np.searchsorted(shifts, year, side="left").astype("int32")
     text = "number of shifts of the deep ocean by extrapolation before"
     out["stretch"] = ("time", stretch, {"long_name": text, "shift_years": shifts or [float("nan")]})
-    return out.assign_attrs({})
+    out.attrs = {}
+    return out
 
 
 def _origin(run: Path, status: dict[str, Any]) -> dict[str, Any]:
