@@ -246,7 +246,10 @@ def _series(series: xr.Dataset, status: dict[str, Any]) -> xr.Dataset:
         .drop_encoding()
     )
     shifts = sorted(float(s["year"]) for s in status.get("shifts") or ())
-    stretch = np.searchsorted(shifts, year, side="left").astype("int32")
+    if "stretch" in series:
+        stretch = series["stretch"].values.astype("int32")
+    else:
+        stretch = np.searchsorted(shifts, year, side="left").astype("int32")
     text = "number of shifts of the deep ocean by extrapolation before"
     out["stretch"] = ("time", stretch, {"long_name": text, "shift_years": shifts or [float("nan")]})
     out.attrs = {}

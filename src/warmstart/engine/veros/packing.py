@@ -13,6 +13,7 @@ from warmstart.grid import Grid
 from warmstart.physics.column import density_step
 from warmstart.variables import STATE_VARIABLES
 
+REPAIRS = 10  #: rounds in which pairs that rounding turned over are turned back
 #: Steps of temperature [K] and salinity [1e-3], coarsest first; the first that keeps all inversions is taken.
 STEPS = ((1e-6, 1e-7), (1e-7, 1e-8))
 OFFSET = {"thetao": 15.0, "so": 35.0}  #: so that the finest steps fit into 32 bits
@@ -46,12 +47,13 @@ def pack(states: xr.Dataset, mesh: Grid) -> xr.Dataset:
     out = states.copy()
     for name in STATE_VARIABLES:
         out[name] = out[name].astype("float64")  # a copy, whose encoding is ours
+        out[name].encoding = {}
     unstable = _unstable(states, mesh)
     for heat, salt in STEPS:
-        steps = {"thetao": heat, "so": salt}
-        trial = states.assign({n: _unpacked(states[n], step, OFFSET[n]) for n, step in steps.items()})
-        if np.array_equal(_unstable(trial, mesh), unstable):
-            for name, step in steps.items():
+        trial = _repaired(states, mesh, unstable, {"thetao": heat, "so": salt})
+        if trial is not None:
+            for name, step in (("thetao", heat), ("so", salt)):
+                out[name] = trial[name]
                 out[name].encoding = _packing(step, OFFSET[name])
             break
     for name, step in (("uo", VELOCITY_STEP), ("vo", VELOCITY_STEP), ("zos", SEA_LEVEL_STEP)):
@@ -63,10 +65,24 @@ def _unstable(states: xr.Dataset, mesh: Grid) -> np.ndarray:
     return np.asarray(density_step(states, mesh).values < 0)
 
 
-def _unpacked(values: xr.DataArray, step: float, offset: float) -> xr.DataArray:
-    """The values as they will be read."""
-    packed = xr.DataArray(np.round((values - offset) / step))
-    return packed * step + offset
+def _repaired(
+    states: xr.Dataset, mesh: Grid, unstable: np.ndarray, steps: dict[str, float]
+) -> xr.Dataset | None:
+    """The states as they will be read; where rounding turned a pair over, the salinity of the lower cell gives way.
+
+    It moves by a few steps of its packing, a hundred times less than what matters anywhere. None if that does not settle.
+    """
+    trial = states[list(steps)].copy(deep=True)
+    counts = {name: np.round((trial[name].values - OFFSET[name]) / step) for name, step in steps.items()}
+    for _ in range(REPAIRS):
+        for name, step in steps.items():
+            trial[name].values[:] = counts[name] * step + OFFSET[name]
+        now = _unstable(trial, mesh)
+        wrong = now != unstable
+        if not wrong.any():
+            return trial
+        counts["so"] += np.where(wrong, np.where(now, 1.0, -1.0), 0.0)
+    return None
 
 
 def _packing(step: float, offset: float) -> dict[str, Any]:
