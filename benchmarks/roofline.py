@@ -127,29 +127,6 @@ def cost(step, theta, carry):
     }
 
 
-def kernels(shape=(17, 53, 18)):
-    """Microseconds of one kernel of a compiled loop on arrays of the step's shape: what XLA makes of the simplest ones."""
-    import jax
-    import jax.numpy as jnp
-
-    a = jnp.asarray(np.random.default_rng(0).random(shape))
-    b, c, inner = 0.1 * a, a + 2.0, (slice(2, -2), slice(2, -2))
-    tests = {
-        "scalar": (lambda x: x + 1.0, jnp.asarray(0.0)),
-        "whole": (lambda x: x * b + c, a),
-        "interior": (lambda x: x.at[inner].set(x[inner] * b[1:-3, 2:-2] + c[2:-2, 1:-3]), a),
-        "tanh": (lambda x: jnp.tanh(x * b) + c, a),
-    }
-
-    def microseconds(function, start):
-        loop = jax.jit(lambda x: jax.lax.fori_loop(0, 2000, lambda _, y: function(y), x))
-        return round(1e6 * best(lambda: jax.block_until_ready(loop(start))) / 2000, 2)
-
-    found = {name: microseconds(*test) for name, test in tests.items()}
-    gb_s = 4 * a.nbytes / (found["whole"] * 1e3)  # three loads and a store
-    return {"us": found, "whole_gb_s": round(gb_s, 1)}
-
-
 def profile(step, theta, carry):
     """Kernels of one step and their share of the time, by Veros routine and by kind, from one trace."""
     import jax
@@ -159,7 +136,7 @@ def profile(step, theta, carry):
         with jax.profiler.trace(folder):
             jax.block_until_ready(step.advance(carry, theta, PROFILED_STEPS))
         trace = glob.glob(f"{folder}/**/*.trace.json.gz", recursive=True)[0]
-        events = json.loads(gzip.open(trace).read())["traceEvents"]
+        events = json.loads(gzip.decompress(Path(trace).read_bytes()))["traceEvents"]
     where = Instructions(program)
     spent = collections.defaultdict(list)
     for event in events:
@@ -280,11 +257,7 @@ def main():
 
     environment.configure()
     parts = build()
-    print(
-        json.dumps(
-            {"step": cost(*parts), "profile": profile(*parts), "simple_kernels": kernels(), "core": machine()}
-        )
-    )
+    print(json.dumps({"step": cost(*parts), "profile": profile(*parts), "core": machine()}))
 
 
 if __name__ == "__main__":

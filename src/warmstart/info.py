@@ -184,6 +184,10 @@ def _runs(path: Path) -> str:
         status: dict[str, Any] = {}
         if (member / "status.yaml").exists():
             status = yaml.safe_load((member / "status.yaml").read_text()) or {}
+        elif member.suffix == ".nc":
+            with open_dataset(member) as ds:
+                told = ("verdict", "drift_K_per_century", "start", "years", "cpu_seconds")
+                status = {name: ds.attrs[name] for name in told if name in ds.attrs}
         shown = {k: v for k, v in status.items() if not isinstance(v, (dict, list))}
         lines.append(f"  {member.name}  " + "  ".join(f"{k}={v}" for k, v in shown.items()))
     return "\n".join(lines)

@@ -127,7 +127,13 @@ def test_a_shift_between_two_stretches_is_no_drift():
     ds["stretch"] = ("time", (YEARS > 450).astype(int))
     assert (judge(ds).verdict, judge(ds).years) == ("equilibrium", 149.0)
     assert judge(ds.isel(time=slice(0, 480))).verdict == "drifting"
-    assert years_until(ds, "equilibrium") == 200.0
+    assert np.isnan(years_until(ds, "equilibrium"))  # the last stretch is shorter than the window
+
+
+def test_a_drift_that_passes_zero_is_no_equilibrium_reached():
+    ds = series(4.0 + 1e-5 * (YEARS - 150.0) ** 2)
+    assert judge(ds.isel(time=slice(0, 251))).verdict == "equilibrium"
+    assert np.isnan(years_until(ds, "near"))
 
 
 def test_years_until_is_nan_for_a_run_that_never_came_near():

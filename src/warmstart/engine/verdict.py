@@ -128,7 +128,7 @@ def judge(series: xr.Dataset) -> Verdict:
 
 
 def years_until(series: xr.Dataset, verdict: str) -> float:
-    """Find the model years after which a run could have been ended with a verdict.
+    """Find the model years after which a run had a verdict that it kept to its end.
 
     Parameters
     ----------
@@ -137,8 +137,8 @@ def years_until(series: xr.Dataset, verdict: str) -> float:
 
     Returns
     -------
-    First year, of those every decade, at which the 200 years before it had that verdict [years]; NaN if none had. The
-    window begins again with each stretch.
+    First year, of those every decade, from which on the 200 years before had that verdict [years]; NaN if the last had
+    not. A drift that changes its sign passes zero without an equilibrium. The window begins again with each stretch.
 
     Raises
     ------
@@ -154,12 +154,13 @@ def years_until(series: xr.Dataset, verdict: str) -> float:
     """
     enough = ("equilibrium",) if verdict == "equilibrium" else ("near", "equilibrium")
     years = np.asarray(series["year"].values, "float64")
-    for year in years[(years % 10 == 0) & (years >= years[0] + WINDOW_YEARS)] if years.size else ():
-        part = _last_stretch(series.isel(time=np.flatnonzero(years <= year)))
-        end = _judge_end(part)
-        if end.years >= WINDOW_YEARS - 1.0 and end.verdict in enough:
-            return float(year)
-    return math.nan
+    found = math.nan
+    for year in years[(years % 10 == 0) & (years >= years[0] + WINDOW_YEARS)][::-1] if years.size else ():
+        end = _judge_end(_last_stretch(series.isel(time=np.flatnonzero(years <= year))))
+        if end.years < WINDOW_YEARS - 1.0 or end.verdict not in enough:
+            break
+        found = float(year)
+    return found
 
 
 def _judge_end(series: xr.Dataset) -> Verdict:
