@@ -37,6 +37,16 @@ SURFACE = (
     "sss_m",
     "ssh_m",
     "e3t_m",
+    "ub2_b",
+    "vb2_b",
+    "un_bf",
+    "vn_bf",
+    "sshb_e",
+    "sshbb_e",
+    "ub_e",
+    "ubb_e",
+    "vb_e",
+    "vbb_e",
 )
 
 
@@ -164,7 +174,12 @@ def write_mesh(path, grid):
     return path
 
 
-def broken_rules(path, grid):
+#: Depth means that a restart may hold of a velocity, and its point.
+BAROTROPIC = (("uu_n", "un", "u"), ("vv_n", "vn", "v"), ("ub_e", "un", "u"), ("ubb_e", "un", "u"),
+              ("vb_e", "vn", "v"), ("vbb_e", "vn", "v"))  # fmt: skip
+
+
+def broken_rules(path, grid, stable=False):
     """Names of the rules that a restart breaks: what NEMO refuses, takes silently and wrongly, or keeps for ever."""
     with netCDF4.Dataset(path) as ds:
         ds.set_auto_maskandscale(False)
@@ -186,6 +201,14 @@ def broken_rules(path, grid):
     def mean(name, p):
         return (fields[name][0] * depth[p]).sum(0) / np.maximum(depth[p].sum(0), 1e-9)
 
+    step = float(fields.get("rdt", 5400.0))
+    top, face = grid.gdepw_0.values, mask["t"][:-1] & mask["t"][1:]
+    above, below = (
+        eos.density_anomaly(fields["tn"][0][part], fields["sn"][0][part], top[1:])
+        for part in (slice(None, -1), slice(1, None))
+    )
+    courant = [np.abs(fields[n][0]) * step / grid.ds[e].values for n, e in (("un", "e1u"), ("vn", "e2v"))]
+
     rules = {
         "the five fields are there": list(dims) == [n for n in NOW if n in fields] and len(dims) == 5,
         "fields are in double precision": doubles,
@@ -197,11 +220,24 @@ def broken_rules(path, grid):
             (np.abs(fields["sshn"]) <= 20).all() and (np.abs(fields["un"]) <= 10).all()
             and (np.abs(fields["vn"]) <= 10).all() and (sea > 0).all() and (sea < 100).all()
         ),
+        "temperature and salinity are those of an ocean": bool(
+            ((fields["tn"][0] > -3) & (fields["tn"][0] < 40) & (fields["sn"][0] < 45))[mask["t"]].all() and (sea > 20).all()
+        ),
+        "no time step carries water through a cell": max(c.max() for c in courant) < 0.5,
+        "columns are stable": not stable or not (face & (above > below)).any(),
         "the mean sea level is zero": abs(float((fields["sshn"][0] * area).sum() / area.sum())) < 1e-12,
         "before-fields equal now-fields": all(np.array_equal(fields[b], fields[n]) for b, n in BEFORE.items() if b in fields),
         "barotropic velocities are those of the fields": all(
             np.allclose(fields[b][0], mean(n, p), rtol=0, atol=1e-15)
-            for b, n, p in (("uu_n", "un", "u"), ("vv_n", "vn", "v")) if b in fields
+            for b, n, p in BAROTROPIC if b in fields
+        ),
+        "barotropic transports are those of the fields": all(
+            np.allclose(fields[b][0], mean(n, p) * depth[p].sum(0), rtol=1e-12, atol=1e-12)
+            for b, n, p in (("ub2_b", "un", "u"), ("vb2_b", "vn", "v")) if b in fields
+        ),
+        "no time filter of a former step is left": not any(np.any(fields[n]) for n in ("un_bf", "vn_bf") if n in fields),
+        "barotropic levels of the sea are that of the fields": all(
+            np.array_equal(fields[n], fields["sshn"]) for n in ("sshb_e", "sshbb_e") if n in fields
         ),
         "ssha is the sea level": "ssha" not in fields or np.array_equal(fields["ssha"], fields["sshn"]),
         "rhop is that of the fields": "rhop" not in fields or np.allclose(

@@ -17,6 +17,7 @@ from typing import Any
 
 import xarray as xr
 
+from warmstart import conventions
 from warmstart.errors import UserError
 from warmstart.grid import Grid
 
@@ -187,7 +188,8 @@ def write_dataset(
     """
     path = Path(path)
     with replacing(path, overwrite) as temporary:
-        ds.to_netcdf(temporary, engine="netcdf4", encoding=_encoding(ds))
+        dressed = conventions.dress(ds, grid, provenance())
+        dressed.to_netcdf(temporary, engine="netcdf4", encoding=_encoding(dressed))
         if grid is not None:
             grid.ds.to_netcdf(
                 temporary, engine="netcdf4", mode="a", group="grid", encoding=_encoding(grid.ds)
@@ -198,7 +200,8 @@ def write_dataset(
 def _encoding(ds: xr.Dataset) -> dict[str, dict[str, Any]]:
     packed = {
         str(name): {"zlib": True, "complevel": 4, "shuffle": True}
-        | ({"_FillValue": float("nan")} if v.dtype.kind == "f" else {})
+        # CF allows no missing values in coordinates
+        | ({"_FillValue": None if name in ds.dims else float("nan")} if v.dtype.kind == "f" else {})
         for name, v in ds.variables.items()
         if v.ndim > 0 and v.dtype.kind in "fi"
     }
@@ -241,8 +244,10 @@ def open_dataset(path: str | Path, group: str | None = None) -> xr.Dataset:
         if path.is_dir():
             return xr.open_zarr(path, group=group, consolidated=False, chunks=None)
         if _holds_text(path):
-            return xr.open_dataset(_in_memory(path, group), decode_timedelta=False)
-        return xr.open_dataset(path, group=group, engine="netcdf4", decode_timedelta=False)
+            return conventions.undress(xr.open_dataset(_in_memory(path, group), decode_timedelta=False))
+        return conventions.undress(
+            xr.open_dataset(path, group=group, engine="netcdf4", decode_timedelta=False)
+        )
     except (OSError, ValueError, LookupError, RuntimeError) as error:
         where = f"group '{group}' of {path}" if group else str(path)
         raise UserError(

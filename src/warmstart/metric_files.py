@@ -21,6 +21,12 @@ COLUMNS = (
 )  # fmt: skip
 #: Columns that differ from sample to sample; the others belong to the metric.
 PER_SAMPLE = ("value", "verdict")
+#: What the columns are called in a NetCDF file.
+LONG_NAMES = {
+    "value": "value, in the unit of the metric", "unit": "unit of the metric", "reference_low": "lower end of the reference",
+    "reference_high": "upper end of the reference", "verdict": "verdict on the value",
+    "hard": "whether a violation is an error", "description": "what the metric says",
+}  # fmt: skip
 
 
 def read_metrics(path: str | Path) -> pd.DataFrame:
@@ -114,7 +120,13 @@ def _to_dataset(table: pd.DataFrame) -> xr.Dataset:
             wide = wide.astype("int8")
         elif wide.dtype == object or name in ("unit", "verdict", "description"):
             wide = wide.astype(str)
-        ds[name] = (("sample", "metric") if name in PER_SAMPLE else ("metric",), wide)
+        ds[name] = (
+            ("sample", "metric") if name in PER_SAMPLE else ("metric",),
+            wide,
+            {"long_name": LONG_NAMES[name]},
+        )
+    ds["sample"].attrs["long_name"] = "number of the state"
+    ds["metric"].attrs["long_name"] = "name of the metric"
     ds.attrs = {k: v if isinstance(v, str | int | float) else json.dumps(v) for k, v in table.attrs.items()}
     return ds
 

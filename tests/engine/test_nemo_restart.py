@@ -2,6 +2,7 @@
 
 import filecmp
 import subprocess
+from pathlib import Path
 
 import netCDF4
 import numpy as np
@@ -42,6 +43,8 @@ REAL = {  # restart, mesh
     "v50_1deg_rk3/DINO_00000960_restart.nc": "v50_1deg_rk3/mesh_mask.nc",
     "v50_4deg_leapfrog_2proc/DINO_00023072_restart_0000.nc": "v50_4deg_leapfrog_2proc/mesh_mask_0000.nc",
 }
+#: States of a simulation of Veros at 4 degrees.
+MEMBER = Path(__file__).parents[2] / "data" / "dino-4deg" / "member_000.nc"
 real_files = pytest.mark.skipif(
     not DATA.is_dir(), reason="the real NEMO files are not here (../shared/data/nemo_dino)"
 )
@@ -199,6 +202,15 @@ def test_mean_surface_fields_are_those_of_the_state_over_the_steps_that_nemo_has
     assert np.allclose(new["e3t_m"][0][wet], 4 * thickness[wet], rtol=1e-14)
 
 
+def test_what_the_time_splitting_keeps_is_that_of_the_new_flow(tmp_path):
+    leapfrog = write_template(tmp_path / "lf.nc", GRID, "4.2 MLF", extra=("ub2_b", "vb2_b", "un_bf", "vn_bf"))
+    names = ("sshb_e", "sshbb_e", "ub_e", "ubb_e", "vb_e", "vbb_e")
+    for old in (leapfrog, write_template(tmp_path / "rk3.nc", GRID, "5.0 RK3", extra=names)):
+        written = write_restart(STATE, tmp_path / "new.nc", template=old, grid=GRID, overwrite=True)
+        assert broken_rules(written.paths[0], GRID) == []
+        assert broken_rules(old, GRID) != []
+
+
 def test_a_density_by_another_equation_of_state_is_left_to_nemo(tmp_path):
     old = write_template(tmp_path / "old.nc", GRID, "4.2 MLF")
     with netCDF4.Dataset(old, "r+") as ds:
@@ -306,35 +318,70 @@ def test_the_verb_writes_every_sample_through_the_template_and_says_what_it_did(
         assert 'cn_ocerst_in    = "restart_00' in path.with_suffix(".namelist").read_text()
 
 
-def test_the_verb_moves_states_between_grids_only_when_told_to(tiny_runs, tmp_path):
-    states = tiny_runs / "member_000" / "states.nc"
+def test_the_verb_moves_states_between_grids_only_when_told_to(tmp_path):
     grid = basin(nx=14, ny=26, nz=9)[1]
     old, mesh = (
         write_template(tmp_path / "old.nc", grid, "4.2 MLF"),
         write_mesh(tmp_path / "mesh_mask.nc", grid),
     )
     with pytest.raises(UserError, match="--regrid"):
-        restart(states, tmp_path / "restarts", engine="nemo", template=old, grid=mesh)
+        restart(MEMBER, tmp_path / "restarts", engine="nemo", template=old, grid=mesh)
     assert not (tmp_path / "restarts").exists()
-    paths = restart(states, tmp_path / "restarts", engine="nemo", template=old, grid=mesh, regrid=True)
-    assert len(paths) == files.open_dataset(states).sizes["time"]
+    paths = restart(MEMBER, tmp_path / "restarts", engine="nemo", template=old, grid=mesh, regrid=True)
+    assert len(paths) == files.open_dataset(MEMBER).sizes["time"]
     for path in paths[-2:]:
-        assert broken_rules(path, grid) == []
+        assert broken_rules(path, grid, stable=True) == []
         assert structure(path) == structure(old)
+
+
+@pytest.fixture(scope="module")
+def veros():
+    """The last state of a simulation of Veros at 4 degrees, and its mesh."""
+    with files.open_dataset(MEMBER) as ds:
+        return ds.isel(time=-1).load(), files.open_grid(MEMBER)
 
 
 @real_files
 @pytest.mark.parametrize("name", [n for n in REAL if "altered" not in n])
-def test_a_veros_state_for_a_real_run_obeys_every_rule(name, tiny_runs, tmp_path):
+def test_a_veros_state_through_the_restart_of_a_real_run_obeys_every_rule(name, veros, tmp_path):
     grid = open_grid(DATA / REAL[name])
-    with files.open_dataset(tiny_runs / "member_000" / "states.nc") as ds:
-        state = ds.isel(time=-1).load()
-    moved = regrid(state, files.open_grid(tiny_runs / "member_000" / "states.nc"), grid)
-    written = write_restart(moved, tmp_path / "veros.nc", template=DATA / name, grid=grid)
+    written = write_restart(regrid(*veros, grid), tmp_path / "veros.nc", template=DATA / name, grid=grid)
+    for old, new in zip(pieces_of(DATA / name), written.paths, strict=True):
+        assert structure(new) == structure(old)
+        assert differing(old, new) <= {*written.replaced, *written.recomputed}
+    # counters, forcing and turbulence of the run stay; the five fields and what NEMO would mix with them do not
+    assert {"kt", "ndastp", "adatrj", "rdt", "time_counter", "en", "avt_k", "avm_k"} <= set(written.kept)
+    assert not {*BEFORE, "uu_n", "vv_n", "ssha", "rhop"} & set(written.kept) and written.dropped == ()
     if len(written.paths) == 1:
-        assert broken_rules(written.paths[0], grid) == []
-        assert structure(written.paths[0]) == structure(DATA / name)
-    assert "nn_date0        = 00010101" in written.namelist
+        assert broken_rules(written.paths[0], grid, stable=True) == []
+    assert "nn_date0        = 06210101" in written.namelist
+    assert "ln_1st_euler    = .true." in written.namelist and "nn_rstctl       = 0" in written.namelist
+
+
+@real_files
+@pytest.mark.parametrize(
+    "mesh", ["v42_1deg/mesh_mask.nc.gz", "v50_1deg_rk3/mesh_mask.nc", "v50_2deg_rk3/mesh_mask.nc"]
+)
+def test_a_veros_state_without_a_template_obeys_every_rule_on_a_real_mesh(mesh, veros, tmp_path):
+    grid = open_grid(DATA / mesh)
+    written = write_restart(regrid(*veros, grid), tmp_path / "veros.nc", grid=grid)
+    assert broken_rules(written.paths[0], grid, stable=True) == []
+
+
+@real_files
+@pytest.mark.parametrize("mesh", ["v50_4deg_rk3/mesh_mask.nc", "v50_1deg_rk3/mesh_mask.nc"])
+def test_the_flow_that_nemo_gets_neither_piles_up_water_nor_leaves_the_channel(mesh, veros, tmp_path):
+    grid = open_grid(DATA / mesh)
+    new = read(write_restart(regrid(*veros, grid), tmp_path / "veros.nc", grid=grid).paths[0])
+    east = (new["un"][0] * grid.e3u_0.values).sum(0) * grid.e2u.values
+    north = (new["vn"][0] * grid.e3v_0.values).sum(0) * grid.e1v.values
+    rise = (np.roll(east, 1, axis=1) - east + np.roll(north, 1, axis=0) - north) / (
+        grid.e1t * grid.e2t
+    ).values
+    assert np.abs(rise).max() * 86400 < 1e-9, "metres a day"
+    state, source = veros
+    before = float((state.uo.fillna(0.0) * source.e3u_0 * source.e2u).isel(x=0).sum())
+    assert east[:, 0].sum() == pytest.approx(before, rel=1e-3)
 
 
 @real_files

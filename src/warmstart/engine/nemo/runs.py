@@ -221,7 +221,8 @@ def gather(folder: Path, grid: Grid, target: Path) -> dict[str, Any]:
     files.write_dataset(target / "series.nc", series, overwrite=True)
     if states:
         stacked = xr.concat([s.drop_vars(list(s.coords)).expand_dims("time") for s in states], "time")
-        stacked = stacked.assign_coords(year=("time", [float(s["year"]) for s in states]))
+        about = {"long_name": "model years since the start", "units": "years"}
+        stacked = stacked.assign_coords(year=("time", [float(s["year"]) for s in states], about))
         files.write_dataset(target / "states.nc", stacked, overwrite=True)
     why = stopped(folder)
     years = rows[-1]["day"] / 360.0
