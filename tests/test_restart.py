@@ -1,5 +1,7 @@
 """Restarts: what goes in comes out, what cannot be restarted is refused before anything is written."""
 
+from pathlib import Path
+
 import h5py
 import numpy as np
 import pytest
@@ -14,6 +16,8 @@ from warmstart.restart import restart
 from warmstart.testing import basin, finish
 
 GRID = dino.grid(10.0, 6)
+#: States of a simulation at 4 degrees.
+MEMBER = Path(__file__).parents[1] / "data" / "dino-4deg" / "member_000.nc"
 
 
 def state(seed=0):
@@ -141,6 +145,22 @@ def test_what_no_engine_or_another_one_needs_is_refused(states, tmp_path):
     with pytest.raises(UserError, match="template"):
         restart(states, tmp_path / "restarts", template=states)
     assert not (tmp_path / "restarts").exists()
+
+
+@pytest.mark.parametrize("method", [True, "conservative"])
+def test_states_on_another_grid_are_moved_to_the_mesh_of_the_engine_only_when_told_to(
+    method, states, tmp_path
+):
+    with pytest.raises(UserError, match="--regrid"):
+        restart(MEMBER, tmp_path / "restarts", grid=states)
+    assert not (tmp_path / "restarts").exists()
+    paths = restart(MEMBER, tmp_path / "restarts", grid=states, regrid=method)
+    assert len(paths) == 8 and read_manifest(tmp_path / "restarts").grid == GRID.fingerprint
+    with h5py.File(paths[-1]) as file, files.open_dataset(MEMBER) as ds:
+        moved = xr.DataArray(from_veros(file["core"]["temp"][..., 1]), dims=("z", "y", "x"))
+        assert float(GRID.mean(moved)) == pytest.approx(
+            float(files.open_grid(MEMBER).mean(ds.thetao.isel(time=-1))), abs=0.5
+        )
 
 
 def test_an_existing_folder_is_kept_unless_asked(states, tmp_path):

@@ -139,6 +139,7 @@ def test_the_same_command_runs_nothing_twice(prepared):
 def test_a_command_that_fails_says_where_to_look_and_leaves_no_result(prepared):
     for command, match in (
         (f"{sys.executable} -c 'raise SystemExit(3)'", "exit code 3"), ("no-such-program", "cannot run"),
+        ("true", "left no restart and no output"),
     ):  # fmt: skip
         with pytest.raises(UserError, match=match):
             run(prepared, command)
@@ -147,9 +148,7 @@ def test_a_command_that_fails_says_where_to_look_and_leaves_no_result(prepared):
 
 def test_inputs_that_do_not_fit_are_refused_before_anything_runs(prepared, tmp_path):
     with pytest.raises(UserError, match="give --run"):
-        verify(
-            prepared / "restarts", prepared / "v.nc", engine="nemo", mesh=prepared / "EXP" / "mesh_mask.nc"
-        )
+        verify(prepared / "restarts", prepared / "v.nc", engine="nemo")
     with pytest.raises(UserError, match="--engine nemo"):
         verify(prepared / "restarts", prepared / "v.nc")
     with pytest.raises(UserError, match="at most 69 years"):
@@ -167,6 +166,8 @@ def test_inputs_that_do_not_fit_are_refused_before_anything_runs(prepared, tmp_p
     with pytest.raises(UserError, match=r"no mesh_mask\.nc"):
         finished_run(prepared / "other" / "a", STATE, (1,), 0.0)
         verify(prepared / "other", prepared / "v.nc", engine="nemo")
+    with pytest.raises(UserError, match="leave --run out"):
+        verify(prepared / "other", prepared / "v.nc", engine="nemo", run="true", template=prepared / "EXP")
     with pytest.raises(UserError, match="unknown engine"):
         verify(prepared / "restarts", prepared / "v.nc", engine="mom6")
     with pytest.raises(UserError, match="for the engine 'nemo' only"):

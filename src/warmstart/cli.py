@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -249,6 +249,10 @@ def restart(
     regrid: Annotated[
         bool, typer.Option("--regrid", help="Move states that are on another grid to --grid.")
     ] = False,
+    method: Annotated[
+        Literal["bilinear", "conservative"],
+        typer.Option(help="How --regrid moves them; conservative is for a coarser grid."),
+    ] = "bilinear",
     date: Annotated[
         int | None, typer.Option(help="NEMO's date of the first step, yyyymmdd: the season of the forcing.")
     ] = None,
@@ -259,8 +263,8 @@ def restart(
     from warmstart.restart import restart as write
 
     paths = write(
-        states, output, engine=engine, template=template, grid=grid, namelist=namelist, regrid=regrid, date=date,
-        overwrite=overwrite,
+        states, output, engine=engine, template=template, grid=grid, namelist=namelist, date=date,
+        regrid=method if regrid else False, overwrite=overwrite,
     )  # fmt: skip
     for path in paths:
         _say(f"{path}")

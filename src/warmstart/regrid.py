@@ -12,7 +12,13 @@ from scipy.sparse import csr_matrix, kron
 from warmstart.errors import UserError
 from warmstart.generator.constraints import adjust_columns
 from warmstart.grid import Grid
-from warmstart.physics.remap import fill, integrate_columns, linear_weights, overlap_lengths
+from warmstart.physics.remap import (
+    fill,
+    integrate_columns,
+    limited_slopes,
+    linear_weights,
+    overlap_lengths,
+)
 from warmstart.physics.streamfunction import (
     barotropic_streamfunction,
     coasts,
@@ -222,11 +228,12 @@ def _moved(
     (top, h, wet), (to_top, to_h, to_wet) = _columns(source, point), _columns(target, point)
     faces, floor = np.stack([to_top, to_top + to_h]), (to_h * to_wet).sum(axis=0)
     flat = _flat(np.nan_to_num(values.astype("float64")))
+    slopes = limited_slopes(flat, h, wet)
     content, weight = np.zeros(to_top.shape), np.zeros(to_top.shape)
     for part in np.array_split(np.arange(pairs.nnz), max(1, pairs.nnz // CHUNK)):
         i, j, share = pairs.row[part], pairs.col[part], pairs.data[part]
         integral, covered = integrate_columns(
-            flat[:, j], top[:, j], h[:, j], wet[:, j], faces[:, :, i], floor[i]
+            flat[:, j], top[:, j], h[:, j], wet[:, j], faces[:, :, i], floor[i], slopes[:, j]
         )
         gather = csr_matrix((share, (np.arange(i.size), i)), shape=(i.size, to_top.shape[1]))
         content += (integral * to_wet[:, i]) @ gather

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import xarray as xr
@@ -25,6 +25,7 @@ logger = logging.getLogger(__name__)
 REQUIRED, OPTIONAL = ("thetao", "so"), ("uo", "vo")
 #: What the Veros adapter computes from the state, and what it leaves to the first steps of the engine.
 DERIVED, ZEROED = ("psi", "rho", "Nsqr", "w"), ("tendencies", "tke")
+Method = Literal["bilinear", "conservative"]  #: of moving states in the horizontal
 #: Dimensions along which a states file holds its states.
 STATE_DIMS = ("sample", "time")
 
@@ -36,7 +37,7 @@ def restart(
     template: str | Path | None = None,
     grid: str | Path | None = None,
     namelist: str | Path | None = None,
-    regrid: bool = False,
+    regrid: bool | Method = False,
     date: int | None = None,
     overwrite: bool = False,
 ) -> list[Path]:
@@ -55,9 +56,10 @@ def restart(
     output : folder to make; it holds ``000.h5``, ``001.h5`` … (Veros) or ``restart_000.nc`` … (NEMO) and ``restarts.yaml``.
     engine : ``"veros"`` or ``"nemo"``.
     template : a restart of the user's NEMO, or one of its pieces, to put the state into; Veros needs none.
-    grid : ``mesh_mask.nc`` of the NEMO run that shall start; by default the mesh that the states carry.
+    grid : ``mesh_mask.nc`` of the NEMO run that shall start, or a file with the mesh of Veros; by default the mesh that the states
+        carry.
     namelist : ``namelist_cfg`` of that run, to copy and patch.
-    regrid : move states that are on another grid to `grid`; without it they are refused.
+    regrid : move states that are on another grid to `grid`, ``"bilinear"`` (as True) or ``"conservative"``; False refuses them.
     date : for NEMO, date of the first step, yyyymmdd.
     overwrite : whether an existing `output` may be replaced.
 
@@ -86,10 +88,12 @@ def restart(
     states, output = Path(states), Path(output)
     if engine == "nemo":
         return _restart_nemo(states, output, template, grid, namelist, regrid, date, overwrite)
-    _refuse_engine(engine, template, grid=grid, namelist=namelist, regrid=regrid or None, date=date)
-    with open_state(states) as ds:
-        mesh = open_grid(states)
-        configuration = _configuration(mesh, str(states))
+    _refuse_engine(engine, template, namelist=namelist, date=date)
+    mesh = open_grid(states if grid is None else grid)
+    configuration = _configuration(mesh, str(states if grid is None else grid))
+    own = _mesh_of(states, mesh)
+    with open_state(states, own) as ds:
+        ds = _on_mesh(ds, states, own, mesh, regrid)
         dim = _state_dim(ds, str(states))
         # everything is looked at before anything is written
         count = ds.sizes[dim] if dim else 1
@@ -123,7 +127,7 @@ def _restart_nemo(
     template: str | Path | None,
     grid: str | Path | None,
     namelist: str | Path | None,
-    regrid: bool,
+    regrid: bool | Method,
     date: int | None,
     overwrite: bool,
 ) -> list[Path]:
@@ -165,7 +169,7 @@ def _mesh_of(states: Path, mesh: Grid) -> Grid:
         return mesh
 
 
-def _on_mesh(ds: xr.Dataset, states: Path, source: Grid, mesh: Grid, allowed: bool) -> xr.Dataset:
+def _on_mesh(ds: xr.Dataset, states: Path, source: Grid, mesh: Grid, allowed: bool | Method) -> xr.Dataset:
     """The states on the mesh of the run, moved there if that is allowed."""
     if source.shape == mesh.shape and source.fingerprint == mesh.fingerprint:
         return ds
@@ -177,7 +181,7 @@ def _on_mesh(ds: xr.Dataset, states: Path, source: Grid, mesh: Grid, allowed: bo
     from warmstart.regrid import regrid
 
     logger.warning("states moved from %r to %r", source, mesh)
-    return regrid(ds.load(), source, mesh)
+    return regrid(ds.load(), source, mesh, method="bilinear" if allowed is True else allowed)
 
 
 def _refuse_engine(engine: str, template: str | Path | None, **options: Any) -> None:

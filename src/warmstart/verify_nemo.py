@@ -82,9 +82,18 @@ def verify_nemo(
         raise UserError(f"{output}: expected a name that ends in .nc in a folder that exists")
     places = [restarts, *(Path(p) for p in (template, control) if p is not None)]
     if (restarts / MANIFEST).is_file():
+        if run is None or template is None:
+            raise UserError(
+                f"{restarts} holds restarts to run: give --run, the command that starts NEMO, and --template, a run folder "
+                "with its namelists and input"
+            )
         mesh = _mesh(grid, places)
         starts, seconds = _run_all(restarts, folder, years, control, rest, run, template)
     else:
+        if run is not None:
+            raise UserError(
+                f"{restarts} holds no {MANIFEST}, so nothing to run: give a folder made by 'restart', or leave --run out"
+            )
         starts = _finished(restarts, control)
         seconds = dict.fromkeys(starts, float("nan"))
         mesh = _mesh(grid, [*places, *starts.values()])
@@ -108,7 +117,13 @@ def _mesh(grid: str | Path | None, places: Sequence[Path]) -> Grid:
     if grid is not None:
         return open_grid(grid)
     for place in places:
-        for name in ("mesh_mask.nc", "mesh_mask_0000.nc", "domain_cfg.nc"):
+        for name in (
+            "mesh_mask.nc",
+            "mesh_mask.nc.gz",
+            "mesh_mask_0000.nc",
+            "domain_cfg.nc",
+            "domain_cfg_out.nc",
+        ):
             if (place / name).is_file():
                 return open_grid(place / name)
     raise UserError(f"no mesh_mask.nc in {', '.join(map(str, places))}; give it with --grid")
@@ -136,15 +151,10 @@ def _run_all(
     years: int,
     control: str | Path | None,
     rest: bool,
-    run: str | None,
-    template: str | Path | None,
+    run: str,
+    template: str | Path,
 ) -> tuple[dict[str, Path], dict[str, float]]:
     """Run every start that is not finished, one after the other: the command takes the cores it wants."""
-    if run is None or template is None:
-        raise UserError(
-            f"{restarts} holds restarts to run: give --run, the command that starts NEMO, and --template, a run folder "
-            "with its namelists and input"
-        )
     template = Path(template)
     if not (template / "namelist_cfg").is_file():
         raise UserError(f"{template} holds no namelist_cfg; give a run folder of NEMO")

@@ -103,6 +103,7 @@ def integrate_columns(
     wet: np.ndarray,
     faces: np.ndarray,
     floor: np.ndarray | float = np.inf,
+    slopes: np.ndarray | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Integrate linear profiles of columns over other layers.
 
@@ -127,7 +128,8 @@ def integrate_columns(
     [15.0, 5.0]
     """
     bottom = top + thickness
-    slope = np.where(bottom > floor + 1e-6 * thickness, 0.0, limited_slopes(values, thickness, wet))
+    slopes = limited_slopes(values, thickness, wet) if slopes is None else slopes
+    slope = np.where(bottom > floor + 1e-6 * thickness, 0.0, slopes)
     upper, lower = faces
     integral, covered = np.zeros(upper.shape), np.zeros(upper.shape)
     highest, lowest = upper.min(axis=1), lower.max(axis=1)

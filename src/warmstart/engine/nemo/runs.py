@@ -119,12 +119,13 @@ def execute(command: str, folder: Path) -> float:
     Raises
     ------
     UserError
-        If the command is not there or fails without NEMO having said why it stopped.
+        If the command is not there, fails without NEMO having said why it stopped, or leaves nothing to read.
 
     Examples
     --------
     >>> execute("./nemo", Path("verify_runs/control"))  # doctest: +SKIP
     """
+    before = {path.name for path in folder.iterdir()}
     started = time.monotonic()
     with (folder / LOG).open("w") as stream:
         try:
@@ -142,6 +143,11 @@ def execute(command: str, folder: Path) -> float:
     if code != 0 and not stopped(folder):
         raise UserError(
             f"'{command}' failed with exit code {code}; see {folder / LOG} and {folder / 'ocean.output'}"
+        )
+    new = [path.name for path in folder.iterdir() if path.name not in before]
+    if not stopped(folder) and not any(_RESTART.match(name) or _OUTPUT.match(name) for name in new):
+        raise UserError(
+            f"'{command}' ended without an error but left no restart and no output in {folder}; see {folder / LOG}"
         )
     return time.monotonic() - started
 
