@@ -41,6 +41,14 @@ def test_what_is_opened_is_what_was_written(make, tmp_path):
     xr.testing.assert_identical(again.drop_attrs(), back.drop_attrs())
 
 
+def test_closing_what_was_opened_closes_the_file(tmp_path):
+    path = files.write_dataset(tmp_path / "a.nc", STATE, GRID)
+    ds = files.open_dataset(path)
+    ds.close()
+    with netCDF4.Dataset(path, "a") as raw:  # refused while the file is open
+        raw.comment = "closed"
+
+
 def test_points_lie_where_the_mesh_has_them_and_levels_have_depths(tmp_path):
     path = files.write_dataset(tmp_path / "a.nc", samples(), GRID)
     with netCDF4.Dataset(path) as ds:

@@ -80,18 +80,19 @@ def undress(ds: xr.Dataset) -> xr.Dataset:
     >>> state, grid = basin(nx=6, ny=8, nz=4)
     >>> xr.testing.assert_identical(undress(dress(state, grid, {})).drop_attrs(), state.drop_attrs())
     """
+    if not {"warmstart_version", ADDED} & set(ds.attrs):
+        return ds
     out = ds.drop_vars(str(ds.attrs.get(ADDED, "")).split(), errors="ignore")
-    own = "warmstart_version" in ds.attrs or ADDED in ds.attrs
-    if own and RECORD in out.dims:
+    if RECORD in out.dims:
         out = out.rename({RECORD: "time"})
-    if own:
-        former = {new: old for old, new in UNITS.items()}
-        for var in out.variables.values():
-            var.encoding.pop("coordinates", None)
-            var.attrs.pop("units_metadata", None)
-            if var.attrs.get("units") in former:
-                var.attrs["units"] = former[var.attrs["units"]]
-        out.attrs.pop(ADDED, None)
+    former = {new: old for old, new in UNITS.items()}
+    for var in out.variables.values():
+        var.encoding.pop("coordinates", None)
+        var.attrs.pop("units_metadata", None)
+        if var.attrs.get("units") in former:
+            var.attrs["units"] = former[var.attrs["units"]]
+    out.attrs.pop(ADDED, None)
+    out.set_close(ds.close)
     return out
 
 
