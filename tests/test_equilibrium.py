@@ -17,6 +17,11 @@ def test_the_target_is_at_distance_zero_from_itself():
     assert float(eq.distance(STATE, STATE, TWO, GRID).distance) == 0.0
 
 
+def test_a_distance_in_temperature_does_not_say_it_is_a_temperature():
+    found = eq.distance(STATE, STATE, TWO, GRID)
+    assert {frozenset(found[name].attrs) for name in found} == {frozenset({"units", "long_name"})}
+
+
 def test_an_offset_is_measured_in_units_of_the_spread_of_its_level():
     spread = TWO.copy(deep=True)
     spread["thetao"][0], spread["so"][0] = 4.0, 4.0

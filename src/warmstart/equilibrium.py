@@ -146,7 +146,9 @@ def distance(states: xr.Dataset, target: xr.Dataset, spread: xr.Dataset, grid: G
     }
     return xr.Dataset(
         {
-            name: values.where(holes == 0).assign_attrs(
+            name: values.where(holes == 0)
+            .drop_attrs(deep=False)  # a distance in temperature is no temperature
+            .assign_attrs(
                 units="1",
                 long_name=f"distance to the equilibrium in {label}, in ensemble standard deviations",
             )
