@@ -264,7 +264,7 @@ def _origin(run: Path, status: dict[str, Any]) -> dict[str, Any]:
     return {
         "member_format": FORMAT,
         "member": int(digits),
-        "start": start_of(run),
+        "start": start_of(run) + (", extrapolated" if status.get("shifts") else ""),
         "years": float(status.get("years") or 0.0),
         "cpu_seconds": float(status.get("cpu_seconds") or 0.0),
         "blow_ups": len(status.get("blow_ups") or ()),
