@@ -155,7 +155,9 @@ def test_states_on_another_grid_are_moved_to_the_mesh_of_the_engine_only_when_to
         restart(MEMBER, tmp_path / "restarts", grid=states)
     assert not (tmp_path / "restarts").exists()
     paths = restart(MEMBER, tmp_path / "restarts", grid=states, regrid=method)
-    assert len(paths) == 8 and read_manifest(tmp_path / "restarts").grid == GRID.fingerprint
+    with files.open_dataset(MEMBER) as ds:
+        assert len(paths) == ds.sizes["time"]
+    assert read_manifest(tmp_path / "restarts").grid == GRID.fingerprint
     with h5py.File(paths[-1]) as file, files.open_dataset(MEMBER) as ds:
         moved = xr.DataArray(from_veros(file["core"]["temp"][..., 1]), dims=("z", "y", "x"))
         assert float(GRID.mean(moved)) == pytest.approx(
