@@ -86,7 +86,7 @@ def ratios(scores: pd.DataFrame) -> pd.DataFrame:
     base = means.xs("parameters", level="given")
     rows = []
     for given, group in means.groupby("given", sort=False):
-        relative = group.droplevel("given") / base
+        relative = (group.droplevel("given") / base[base > 0]).dropna()
         for (split, metric, variable, depth), value in relative.items():
             rows.append(("default", given, split, f"ratio_{metric}", variable, depth, "1", value))
         for (split, metric), value in (
