@@ -48,7 +48,7 @@ def run(member: Path, years: int, folder: Path) -> xr.Dataset:
 
 def continued(stored: xr.Dataset, new: xr.Dataset) -> Verdict:
     """Judge a stored series with the new years after it; a shift in the past stays where it was."""
-    names = [n for n in stored.data_vars if n in new]
+    names = [n for n in stored.data_vars if n in new and n != "stretch"]
     new = new[names].assign_coords(year=new.year + float(stored.year[-1]))
     if "stretch" in stored:
         new["stretch"] = ("time", np.full(new.sizes["time"], int(stored["stretch"][-1])))
