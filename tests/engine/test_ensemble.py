@@ -57,7 +57,7 @@ def assert_same_results(folder, other):
             xr.open_dataset(folder / name, group=group) as a,
             xr.open_dataset(other / name, group=group) as b,
         ):
-            same = {"created": "", "command": ""}
+            same = {"created": "", "command": "", "history": ""}
             assert a.assign_attrs(same).identical(b.assign_attrs(same)), name
     with h5py.File(folder / "restart.h5") as a, h5py.File(other / "restart.h5") as b:
         assert set(a["core"]) == set(b["core"])
