@@ -140,7 +140,7 @@ def card(folder: Path, members: list[dict], blown: list) -> str:
         "no transport has a trend; near: less than 0.05 K/century. Each verdict is taken here from the series in the file.",
         "",
         f"Mesh: {grid!r}. {total / 2**20:.1f} MiB in all. Parameters of member i: `examples/ensemble-dino-4deg.yaml`, which never "
-        "change with the number of members.",
+        "change with the number of members. How the members that were extrapolated came about: `experiments/equilibria`.",
         "",
         "`member_NNN.nc` holds states at the end of December (`phase`: `transient` on the way, `equilibrium` at the end, after 20 years at "
         "3600 s / 1 day), parameters, forcing profiles, and the groups `grid` (mesh), `series` (a row a year) and `restart`. "
