@@ -44,7 +44,7 @@ def simulate(
     until: Annotated[
         str | None,
         typer.Option(
-            help="'equilibrium': a member goes on to settle as soon as it is there; the plan's years are the cap."
+            help="'equilibrium' or 'near': a member goes on to settle as soon as it is there; the plan's years are the cap."
         ),
     ] = None,
 ) -> None:
@@ -59,6 +59,7 @@ def simulate(
         scheduler=scheduler,
         batch=batch,
         device=device,
+        until=until,
         progress=True,
     )
     _print_table(table, f"{output}")

@@ -217,7 +217,7 @@ def test_progress_counts_members_years_and_the_time_left(tmp_path, monkeypatch):
     for i, status in enumerate([{"state": "finished", "years": 10.0}, {"state": "running", "years": 0.0}]):
         (tmp_path / f"member_{i:03d}").mkdir()
         dump_yaml(status, tmp_path / f"member_{i:03d}" / "status.yaml")
-    watch = Watch(tmp_path, 3, 10.0)
+    watch = Watch(tmp_path, range(3), 10.0)
     assert watch.look()["left"] is None
     dump_yaml({"state": "running", "years": 5.0}, tmp_path / "member_001" / "status.yaml")
     look = watch.look()

@@ -41,7 +41,7 @@ def still_run(folder, monkeypatch, phases, row):
 
 def test_a_spinup_until_equilibrium_ends_when_it_is_there_and_settles_at_once(tmp_path, monkeypatch):
     """Nothing moves: after the 200 years that a verdict needs, the 20 years of settling follow."""
-    done = still_run(tmp_path, monkeypatch, spinup_phases(3000, 20, until_equilibrium=True), dict)
+    done = still_run(tmp_path, monkeypatch, spinup_phases(3000, 20, "equilibrium"), dict)
     days = [r["day"] for r in done.progress.rows]
     assert days == [360.0 * year for year in range(1, len(days) + 1)], "the series has each year once"
     assert days[-1] == 360.0 * (210 + 20)
@@ -53,7 +53,7 @@ def test_a_spinup_until_equilibrium_ends_when_it_is_there_and_settles_at_once(tm
 def test_a_spinup_that_drifts_runs_to_its_cap(tmp_path, monkeypatch):
     count = iter(range(10000))
     done = still_run(
-        tmp_path, monkeypatch, spinup_phases(300, 0, until_equilibrium=True),
+        tmp_path, monkeypatch, spinup_phases(300, 0, "equilibrium"),
         lambda: {"thetao_deep": 1e-3 * next(count)},
     )  # fmt: skip
     assert done.progress.rows[-1]["day"] == 300 * 360.0

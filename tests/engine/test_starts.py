@@ -65,7 +65,7 @@ def test_a_linear_law_is_predicted(finished):
     state = starts.predicted(values, starts.read_finished(finished, GRID), NAMES)
     assert float(state.thetao.mean()) == pytest.approx(temperature(values), abs=0.03)
     assert (np.isfinite(state.thetao.values) == (GRID.tmask.values > 0)).all()
-    profile = starts.expected_profile(values, SMALL, NAMES, str(finished))
+    profile = starts.expected_profile(values, SMALL, NAMES, starts.read_finished(finished, GRID))
     assert profile[:6] == pytest.approx([float(state.thetao.mean())] * 6)
     assert profile[6:] == pytest.approx([35.0] * 6, abs=1e-3)
 
@@ -90,7 +90,7 @@ def test_two_members_are_too_few_for_a_regression(tmp_path):
 
 
 def test_a_cold_start_is_homogeneous_and_at_rest(tmp_path):
-    starts.write_start("cold", parameters.defaults(), SMALL, [], None, tmp_path / "member_000")
+    starts.write_start("cold", parameters.defaults(), SMALL, [], [], tmp_path / "member_000")
     fields = read_restart(tmp_path / "member_000" / starts.FILE)[0]
     wet = GRID.tmask.values > 0
     assert (from_veros(fields["temp"][..., 1])[wet] == 2.0).all()

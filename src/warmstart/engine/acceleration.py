@@ -29,7 +29,10 @@ TAPER_DEPTHS = (
     600.0,
 )  #: no shift above the first, all of it below the second: the rest follows in years [m]
 LARGEST_SHIFT = 2.5  #: of any level in one go [K]
-CALM = (0.01, 0.15)  #: drift of the deep ocean, and of any level, that needs no further shift [K/century]
+CALM = {
+    "equilibrium": (0.01, 0.15),
+    "near": (0.03, 0.3),
+}  #: drift of the deep ocean, and of any level, that needs no further shift on the way there [K/century]
 
 
 class Acceleration(BaseModel):
@@ -124,8 +127,14 @@ def measure(years: np.ndarray, profiles: np.ndarray) -> Stretch:
     return Stretch(profiles.mean(0), time @ (profiles - profiles.mean(0)) / (time @ time))
 
 
-def is_calm(stretch: Stretch, levels: Levels) -> bool:
+def is_calm(stretch: Stretch, levels: Levels, until: str = "equilibrium") -> bool:
     """Whether neither the deep ocean nor any level below the taper drifts so much that a shift would help.
+
+    Parameters
+    ----------
+    stretch : what was measured.
+    levels : the water of each level.
+    until : the verdict that the run goes on to, ``near`` or ``equilibrium``.
 
     Examples
     --------
@@ -134,7 +143,8 @@ def is_calm(stretch: Stretch, levels: Levels) -> bool:
     """
     rate = 100.0 * stretch.rate[: levels.depth.size] * levels.taper
     deep = levels.deep_mean(rate)
-    return bool(abs(np.nan_to_num(deep)) < CALM[0] and np.abs(rate).max(initial=0.0) < CALM[1])
+    calm_deep, calm_level = CALM[until]
+    return bool(abs(np.nan_to_num(deep)) < calm_deep and np.abs(rate).max(initial=0.0) < calm_level)
 
 
 def next_shift(history: Sequence[Stretch], levels: Levels) -> np.ndarray:

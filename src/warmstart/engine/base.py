@@ -48,7 +48,7 @@ class Phase(Frozen):
     snapshot_days : days of the states to keep; day 0 is the start.
     snapshot_every_days : in addition, a state at each multiple [days].
     label : what the states are, ``transient`` or ``equilibrium``.
-    until_equilibrium : whether it ends earlier, as soon as the run is at equilibrium; later phases then begin earlier.
+    until : the verdict at which it ends earlier, ``near`` or ``equilibrium``; later phases then begin earlier.
     acceleration : whether the deep ocean is extrapolated between stretches of running.
     """
 
@@ -60,7 +60,7 @@ class Phase(Frozen):
     snapshot_days: tuple[float, ...] = ()
     snapshot_every_days: float | None = Field(default=None, gt=0.0)
     label: Literal["transient", "equilibrium"] = "transient"
-    until_equilibrium: bool = False
+    until: Literal["near", "equilibrium"] | None = None
     acceleration: Acceleration | None = None
 
     def records(self, day: float) -> bool:
@@ -220,7 +220,7 @@ def save_job(job: Job, path: str | Path) -> None:
 def spinup_phases(
     years: int,
     settle_years: int = 20,
-    until_equilibrium: bool = False,
+    until: Literal["near", "equilibrium"] | None = None,
     acceleration: Acceleration | None = None,
 ) -> tuple[Phase, ...]:
     """Phases of a spin-up: adjust, accelerate, settle.
@@ -229,7 +229,7 @@ def spinup_phases(
     ----------
     years : year at which the accelerated spin-up ends.
     settle_years : years run after it at 3600 s / 1 day, from which four equilibrium states are kept.
-    until_equilibrium : whether the spin-up may end before `years`, at equilibrium.
+    until : the verdict at which the spin-up may end before `years`; None: it does not.
     acceleration : extrapolation of the deep ocean on the way, from year 50 on.
 
     Returns
@@ -251,9 +251,7 @@ def spinup_phases(
         spinup = spinup.model_copy(
             update={"snapshot_days": tuple(d for d in spinup.snapshot_days if d > UNTOUCHED_YEARS * YEAR)}
         )
-    phases.append(
-        spinup.model_copy(update={"until_equilibrium": until_equilibrium, "acceleration": acceleration})
-    )
+    phases.append(spinup.model_copy(update={"until": until, "acceleration": acceleration}))
     if settle_years:
         phases.append(_phase("settle", years + settle_years, CAUTIOUS, settled, "equilibrium"))
     return tuple(phases)

@@ -7,7 +7,7 @@ import logging
 import os
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,7 +26,14 @@ from warmstart.engine.member import (
     run_members,
     same_job,
 )
-from warmstart.engine.plan import Plan, load_plan, member_job, member_parameters, remember
+from warmstart.engine.plan import (
+    Plan,
+    finished_members,
+    load_plan,
+    member_job,
+    member_parameters,
+    remember,
+)
 from warmstart.errors import UserError
 
 if TYPE_CHECKING:
@@ -71,8 +78,8 @@ def simulate(
     batch : members that one engine process runs together, as one program mapped over members. It changes results by
         round-off only; on a GPU it is what fills the device, on a CPU it gains nothing.
     device : ``cpu`` or ``gpu``.
-    until : ``equilibrium`` ends the spin-up of each member as soon as it is there, at the plan's `years` at the latest;
-        None takes what the plan says.
+    until : ``equilibrium`` or ``near`` ends the spin-up of each member as soon as it is there, at the plan's `years` at
+        the latest; None takes what the plan says.
     progress : whether to show progress: a bar on a terminal, a line every 30 s elsewhere; False logs that line.
 
     Returns
@@ -103,15 +110,15 @@ def simulate(
     runs = Path(output).resolve()
     written = remember(resolved, runs)
     with locked(runs / LOCK):
-        jobs = [
-            member_job(written, values, member_folder(runs, i))
-            for i, values in enumerate(member_parameters(resolved))
-        ]
+        values = member_parameters(resolved)
+        numbers = range(resolved.first, resolved.members)
+        finished = finished_members(resolved)
+        jobs = [member_job(written, values[i], member_folder(runs, i), finished) for i in numbers]
         for job in jobs:
             same_job(Path(job["folder"]), job)
         if resolved.start in starts.MADE:
             for job in jobs:
-                _write_start(resolved, job)
+                _write_start(resolved, job, finished)
         waiting = [i for i, job in enumerate(jobs) if not is_done(read_status(Path(job["folder"])))]
         length = resolved.years + resolved.settle_years
         if waiting:
@@ -122,20 +129,14 @@ def simulate(
             tasks = {k: jobs[k : k + batch] for k in sorted({i - i % batch for i in waiting})}
             at_once = 1 if device == "gpu" else _cores()
             with _client(scheduler, min(workers or at_once, len(tasks))) as client:
-                _run(client, tasks, device, Watch(runs, len(jobs), length), progress)
+                _run(client, tasks, device, Watch(runs, numbers, length), progress)
     return summary(runs, resolved)
 
 
-def _write_start(plan: Plan, job: dict[str, Any]) -> None:
+def _write_start(plan: Plan, job: dict[str, Any], finished: Sequence[starts.Finished]) -> None:
     """Make the restart of a member that does not start from rest."""
-    starts.write_start(
-        plan.start,
-        job["parameters"],
-        plan.configuration,
-        sorted(plan.ranges),
-        plan.finished,
-        Path(job["folder"]),
-    )
+    varied, folder = sorted(plan.ranges), Path(job["folder"])
+    starts.write_start(plan.start, job["parameters"], plan.configuration, varied, finished, folder)
 
 
 def summary(runs: Path, plan: Plan) -> pd.DataFrame:
@@ -157,7 +158,7 @@ def summary(runs: Path, plan: Plan) -> pd.DataFrame:
     'waiting'
     """
     rows = []
-    for i, values in enumerate(member_parameters(plan)):
+    for i, values in list(enumerate(member_parameters(plan)))[plan.first :]:
         status = read_status(member_folder(runs, i))
         rows.append(
             {
@@ -197,12 +198,12 @@ class Watch:
     Attributes
     ----------
     runs : folder of the ensemble.
-    members : how many members it has.
+    members : their numbers.
     years : length of each [model years].
     """
 
     runs: Path
-    members: int
+    members: Sequence[int]
     years: float
     _seen: dict[int, tuple[int, dict[str, Any]]] = field(default_factory=dict)
     _start: tuple[float, float] | None = None
@@ -211,7 +212,7 @@ class Watch:
         """Count members and years; ``left`` is the time to go at the pace since the first look [s], or None."""
         states: dict[str, int] = {}
         done = 0.0
-        for i in range(self.members):
+        for i in self.members:
             status = self._status(i)
             state = status.get("state", "waiting")
             states[state] = states.get(state, 0) + 1
@@ -224,9 +225,9 @@ class Watch:
         now = time.monotonic()
         self._start = self._start or (now, done)
         pace = (done - self._start[1]) / max(now - self._start[0], 1e-9)
-        total = self.years * self.members
+        total = self.years * len(self.members)
         left = (total - done) / pace if pace > 0 and now - self._start[0] > 5.0 else None
-        return {"states": states, "done": done, "total": total, "left": left, "members": self.members}
+        return {"states": states, "done": done, "total": total, "left": left, "members": len(self.members)}
 
     def _status(self, member: int) -> dict[str, Any]:
         folder = member_folder(self.runs, member)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -9,14 +10,14 @@ from pydantic import BaseModel, Field, ValidationError, field_validator, model_v
 
 from warmstart import parameters as table
 from warmstart.config import Config, build, dump_yaml, load_yaml
-from warmstart.engine import starts
+from warmstart.engine import dino, starts
 from warmstart.engine.acceleration import Acceleration
 from warmstart.engine.base import Configuration, Job, spinup_phases
-from warmstart.engine.verdict import WINDOW_YEARS
+from warmstart.engine.verdict import UNTIL_YEARS
 from warmstart.errors import UserError
 
 #: Keys of a plan that may differ between two calls in the same folder: they change no member's result.
-FREE = ("members", "checkpoint_seconds")
+FREE = ("first", "members", "checkpoint_seconds")
 
 
 class Plan(Config):
@@ -26,11 +27,13 @@ class Plan(Config):
     ----------
     engine : which ocean engine runs the members.
     configuration : resolution and levels.
-    members : how many members; member *i* is the same whatever this number is.
+    members : how many members, those before `first` counted; member *i* is the same whatever this number is.
+    first : number of the first member that is run; those before are the business of another plan, which may start
+        otherwise.
     seed : seed of the Sobol sequence that places the members in `ranges`.
-    years : length of the accelerated spin-up of each member; with `until: equilibrium` its longest [model years].
-    until : ``years``, or ``equilibrium``: a member whose deep ocean and transports have come to rest
-        (:mod:`warmstart.engine.verdict`) goes on to settle at once.
+    years : length of the accelerated spin-up of each member; with another `until` its longest [model years].
+    until : ``years``, or ``equilibrium``: a member whose deep ocean and transports have come to rest over 200 years
+        (:mod:`warmstart.engine.verdict`) goes on to settle at once; or ``near``: one whose deep ocean has nearly, over 100.
     acceleration : extrapolation of the deep ocean between stretches of running
         (:class:`~warmstart.engine.acceleration.Acceleration`); none if it is not given.
     settle_years : years run after it at short time steps, which the ``equilibrium`` snapshots come from.
@@ -39,7 +42,8 @@ class Plan(Config):
     start : ``rest``; ``cold``, at rest and everywhere 2 degC and 35; ``nearest``, the state of the finished member with
         the nearest parameters; ``predicted``, what a regression on the finished members expects; or the path of an
         engine restart from which every member starts.
-    finished : the folder of finished members, runs or member files, for ``nearest`` and ``predicted``; with
+    finished : the folder of finished members, runs or member files, for ``nearest`` and ``predicted``, of which those
+        before `first` are taken, or all if that is 0; with
         `acceleration`, the first shift aims at the profile that a regression on them expects.
     checkpoint_seconds : a killed member loses at most so much [s of wall time].
     extrapolate : whether values may lie outside the ranges in which the engine was shown to be stable.
@@ -48,9 +52,10 @@ class Plan(Config):
     engine: Literal["veros"] = "veros"
     configuration: Configuration
     members: int = Field(ge=1, le=100_000)
+    first: int = Field(default=0, ge=0)
     seed: int = Field(ge=0)
     years: int = Field(ge=1)
-    until: Literal["years", "equilibrium"] = "years"
+    until: Literal["years", "near", "equilibrium"] = "years"
     acceleration: Acceleration | None = None
     settle_years: int = Field(default=20, ge=0)
     ranges: dict[str, tuple[float, float]] = Field(default_factory=dict)
@@ -93,9 +98,9 @@ class Plan(Config):
             raise ValueError(
                 "finished: is read for start: nearest or predicted, or with acceleration; remove it"
             )
-        if self.until == "equilibrium" and self.years < WINDOW_YEARS:
+        if self.years < UNTIL_YEARS.get(self.until, 0.0):
             raise ValueError(
-                f"until: equilibrium is judged over {WINDOW_YEARS:g} years; years is {self.years}"
+                f"until: {self.until} is judged over {UNTIL_YEARS[self.until]:g} years; years is {self.years}"
             )
         if not self.extrapolate:
             given = {**self.ranges, **{name: (value, value) for name, value in self.fixed.items()}}
@@ -118,7 +123,7 @@ def load_plan(
     ----------
     plan : a plan, its content, or the path of a YAML file; a relative `start` there is relative to that file.
     members : number of members in place of the plan's.
-    until : ``years`` or ``equilibrium`` in place of the plan's.
+    until : ``years``, ``near`` or ``equilibrium`` in place of the plan's.
 
     Returns
     -------
@@ -152,6 +157,10 @@ def load_plan(
         if members < 1:
             raise UserError(f"members is {members}; expected at least 1")
         resolved = resolved.model_copy(update={"members": members})
+    if resolved.first >= resolved.members:
+        raise UserError(
+            f"first is {resolved.first}, of {resolved.members} members; expected a smaller number"
+        )
     if resolved.start not in starts.NAMES and not Path(resolved.start).is_file():
         raise UserError(
             f"start: {resolved.start} does not exist; expected {', '.join(starts.NAMES)} or the path of an engine restart"
@@ -164,7 +173,7 @@ def load_plan(
 
 
 def member_parameters(plan: Plan) -> list[dict[str, float]]:
-    """All parameters of every member, in the units of the parameters table.
+    """All parameters of every member, in the units of the parameters table, those before `first` too.
 
     Examples
     --------
@@ -177,7 +186,28 @@ def member_parameters(plan: Plan) -> list[dict[str, float]]:
     return [table.resolve({**plan.fixed, **values}) for values in sampled]
 
 
-def member_job(plan: Plan, values: dict[str, float], folder: Path) -> dict[str, Any]:
+def finished_members(plan: Plan) -> list[starts.Finished]:
+    """Read the finished members that a plan starts from or aims at.
+
+    Raises
+    ------
+    UserError
+        As :func:`warmstart.engine.starts.read_finished`.
+
+    Examples
+    --------
+    >>> finished_members(load_plan({"configuration": {"resolution": 4, "levels": 18}, "members": 1, "seed": 1, "years": 30}))
+    []
+    """
+    if plan.finished is None:
+        return []
+    grid = dino.grid(plan.configuration.resolution, plan.configuration.levels)
+    return starts.read_finished(plan.finished, grid, before=plan.first)
+
+
+def member_job(
+    plan: Plan, values: dict[str, float], folder: Path, finished: Sequence[starts.Finished] = ()
+) -> dict[str, Any]:
     """What the engine is asked for one member, as ``job.yaml`` holds it.
 
     Parameters
@@ -185,6 +215,7 @@ def member_job(plan: Plan, values: dict[str, float], folder: Path) -> dict[str, 
     plan : the plan.
     values : a value for each parameter of the table, in its units.
     folder : folder of the member.
+    finished : the finished members whose deep ocean the first shift aims at.
 
     Returns
     -------
@@ -197,8 +228,8 @@ def member_job(plan: Plan, values: dict[str, float], folder: Path) -> dict[str, 
     [100.0, 120.0]
     """
     how = plan.acceleration
-    if how is not None and plan.finished is not None:
-        expected = starts.expected_profile(values, plan.configuration, sorted(plan.ranges), plan.finished)
+    if how is not None and finished:
+        expected = starts.expected_profile(values, plan.configuration, sorted(plan.ranges), finished)
         how = how.model_copy(update={"expected": expected})
     try:
         job = Job(
@@ -207,7 +238,9 @@ def member_job(plan: Plan, values: dict[str, float], folder: Path) -> dict[str, 
             parameters=values,
             start=str(folder / starts.FILE) if plan.start in starts.MADE else plan.start,
             folder=folder,
-            phases=spinup_phases(plan.years, plan.settle_years, plan.until == "equilibrium", how),
+            phases=spinup_phases(
+                plan.years, plan.settle_years, None if plan.until == "years" else plan.until, how
+            ),
             checkpoint_seconds=plan.checkpoint_seconds,
         )
     except ValidationError as error:
@@ -225,7 +258,7 @@ def remember(plan: Plan, runs: Path) -> Plan:
 
     Returns
     -------
-    The plan as written; its `members` is the largest number ever asked for.
+    The plan as written: all members ever asked for.
 
     Raises
     ------
@@ -252,7 +285,9 @@ def remember(plan: Plan, runs: Path) -> Plan:
                 f"{runs} holds an ensemble of another plan: {'; '.join(differing)}. "
                 "Choose another output folder, or change the plan back; only members may grow"
             )
-        plan = plan.model_copy(update={"members": max(plan.members, former.members)})
+        plan = plan.model_copy(
+            update={"first": min(plan.first, former.first), "members": max(plan.members, former.members)}
+        )
         if plan == former:
             return plan
     elif runs.exists() and any(runs.iterdir()):

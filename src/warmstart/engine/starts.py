@@ -46,13 +46,14 @@ class Finished:
     mean: xr.Dataset
 
 
-def read_finished(folder: str | Path, grid: Grid) -> list[Finished]:
+def read_finished(folder: str | Path, grid: Grid, before: int = 0) -> list[Finished]:
     """Read the members of a folder that ended at or near equilibrium, in the order of their names.
 
     Parameters
     ----------
     folder : runs, ``member_NNN/states.nc``, or member files, ``member_NNN.nc``.
     grid : the mesh that they must have.
+    before : only members with a smaller number; 0 takes all.
 
     Returns
     -------
@@ -72,6 +73,8 @@ def read_finished(folder: str | Path, grid: Grid) -> list[Finished]:
     """
     found = []
     for path in sorted([*Path(folder).glob("member_*/states.nc"), *Path(folder).glob("member_*.nc")]):
+        if before and _number(path) >= before:
+            continue
         with files.open_dataset(path) as ds:
             if ds.attrs.get("verdict") not in ("equilibrium", "near"):
                 continue
@@ -82,10 +85,17 @@ def read_finished(folder: str | Path, grid: Grid) -> list[Finished]:
             found.append(Finished(path, values, states.isel(time=-1), states.mean("time")))
     if not found:
         raise UserError(
-            f"{folder} holds no member at or near equilibrium; expected member_NNN/states.nc or member_NNN.nc of "
-            "finished runs"
+            f"{folder} holds no member at or near equilibrium{f' before member {before}' if before else ''}; expected "
+            "member_NNN/states.nc or member_NNN.nc of finished runs"
         )
     return found
+
+
+def _number(path: Path) -> int:
+    """Number of the member whose file this is; one without a number comes before all others."""
+    name = path.parent.name if path.name == "states.nc" else path.stem
+    digits = name.removeprefix("member_").split("_")[0]
+    return int(digits) if digits.isdigit() else -1
 
 
 def nearest(values: dict[str, float], finished: Sequence[Finished], varied: Sequence[str]) -> xr.Dataset:
@@ -168,7 +178,7 @@ def write_start(
     values: dict[str, float],
     configuration: Configuration,
     varied: Sequence[str],
-    finished: str | None,
+    finished: Sequence[Finished],
     folder: Path,
 ) -> None:
     """Write the restart that a member starts from, unless its folder holds one.
@@ -179,7 +189,7 @@ def write_start(
     values : parameters of the member.
     configuration : its grid.
     varied : names of the parameters that differ between members.
-    finished : folder of finished members.
+    finished : from :func:`read_finished`; nobody reads it for a cold start.
     folder : of the member; ``start.h5`` is written there.
 
     Raises
@@ -189,7 +199,7 @@ def write_start(
 
     Examples
     --------
-    >>> write_start("cold", values, Configuration(resolution=4, levels=18), [], None, folder)  # doctest: +SKIP
+    >>> write_start("cold", values, Configuration(resolution=4, levels=18), [], [], folder)  # doctest: +SKIP
     """
     from warmstart.engine.veros.restart import restart_from_state
 
@@ -199,14 +209,16 @@ def write_start(
     if start == "cold":
         state = cold(grid)
     else:
-        members = read_finished(finished or "", grid)
-        state = {"nearest": nearest, "predicted": predicted}[start](values, members, varied)
+        state = {"nearest": nearest, "predicted": predicted}[start](values, finished, varied)
     folder.mkdir(parents=True, exist_ok=True)
     restart_from_state(state, grid, folder / FILE)
 
 
 def expected_profile(
-    values: dict[str, float], configuration: Configuration, varied: Sequence[str], finished: str
+    values: dict[str, float],
+    configuration: Configuration,
+    varied: Sequence[str],
+    finished: Sequence[Finished],
 ) -> tuple[float, ...]:
     """Horizontal means of temperature and salinity that the regression expects at equilibrium.
 
@@ -220,10 +232,11 @@ def expected_profile(
 
     Examples
     --------
-    >>> expected_profile(values, Configuration(resolution=4, levels=18), ["wind_stress_south"], "runs")  # doctest: +SKIP
+    >>> finished = read_finished("runs", dino.grid(4, 18))  # doctest: +SKIP
+    >>> expected_profile(values, Configuration(resolution=4, levels=18), ["wind_stress_south"], finished)  # doctest: +SKIP
     """
     grid = dino.grid(configuration.resolution, configuration.levels)
-    state = predicted(values, read_finished(finished, grid), varied)
+    state = predicted(values, finished, varied)
     weight = grid.volume
     means = [
         (state[name].fillna(0.0) * weight).sum(("y", "x")) / weight.sum(("y", "x"))

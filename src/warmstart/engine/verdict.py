@@ -15,6 +15,10 @@ from warmstart.errors import UserError
 
 WINDOW_YEARS = 200.0  #: the trend is taken over the last so many years
 SHORTEST_YEARS = 50.0  #: a shorter series cannot show an equilibrium
+UNTIL_YEARS = {
+    "equilibrium": WINDOW_YEARS,
+    "near": WINDOW_YEARS / 2,
+}  #: undisturbed years that a run which goes on until then has at least
 EQUILIBRIUM_DRIFT = 0.01  #: [K/century]
 NEAR_DRIFT = 0.05  #: [K/century]
 STATIONARY_PERCENT = 1.0  #: trend of a transport that counts as none [% of its mean a century]
@@ -125,6 +129,39 @@ def judge(series: xr.Dataset) -> Verdict:
     found = _judge_end(series)
     deep = np.asarray(series["thetao_deep"].values, "float64")
     return replace(found, approach=approach(np.asarray(series["year"].values, "float64"), deep))
+
+
+def has_arrived(series: xr.Dataset, until: str) -> bool:
+    """Tell whether a run that goes on until a verdict may end.
+
+    Parameters
+    ----------
+    series : as for :func:`judge`.
+    until : ``"near"`` or ``"equilibrium"``.
+
+    Returns
+    -------
+    Whether the last stretch is long enough, 100 years for near and 200 for equilibrium, and has that verdict; for near
+    the whole interval of the drift has to lie below 0.05 K/century.
+
+    Raises
+    ------
+    UserError
+        As :func:`judge`.
+
+    Examples
+    --------
+    >>> series = xr.Dataset({"thetao_deep": ("time", np.zeros(120))}, {"year": ("time", np.arange(120.0))})
+    >>> has_arrived(series, "near"), has_arrived(series, "equilibrium")
+    (True, False)
+    """
+    year = np.asarray(_last_stretch(series)["year"].values, "float64")
+    if year.size < 2 or np.ptp(year) < UNTIL_YEARS[until]:
+        return False
+    found = judge(series)
+    if until == "equilibrium":
+        return found.verdict == "equilibrium"
+    return found.verdict != "drifting" and max(abs(v) for v in found.interval) < NEAR_DRIFT
 
 
 def years_until(series: xr.Dataset, verdict: str) -> float:

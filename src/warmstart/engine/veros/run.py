@@ -21,7 +21,7 @@ from warmstart import files, parameters
 from warmstart.engine import acceleration, dino
 from warmstart.engine.acceleration import Acceleration
 from warmstart.engine.base import DAY, YEAR, Job, Phase, load_job, save_job
-from warmstart.engine.verdict import WINDOW_YEARS, Verdict, judge
+from warmstart.engine.verdict import Verdict, has_arrived, judge
 from warmstart.engine.veros import checkpoint, diagnose, environment
 from warmstart.engine.veros.checkpoint import Progress
 from warmstart.engine.veros.restart import read_restart, shifted, write_restart
@@ -240,8 +240,8 @@ class Run:
                 if blown:
                     return blown
                 if phase.acceleration is not None and phase.ends_stretch(start, stop):
-                    self._extrapolate(phase.acceleration, stop)
-                if phase.until_equilibrium and self._is_equilibrium():
+                    self._extrapolate(phase.acceleration, stop, phase.until or "equilibrium")
+                if phase.until is not None and self._has_arrived(phase.until):
                     self.progress.early_days += phase.until_day - stop
                     break
                 if time.monotonic() - self.saved >= self.job.checkpoint_seconds:
@@ -257,7 +257,7 @@ class Run:
                 acceleration.bounded(np.array(how.expected) - profile, self.levels), self._day(), None
             )
 
-    def _extrapolate(self, how: Acceleration, day: float) -> None:
+    def _extrapolate(self, how: Acceleration, day: float, until: str) -> None:
         """Measure the years since the last extrapolation and shift the deep ocean, unless it is calm."""
         past = [s["stretch"] for s in self.progress.shifts if s["stretch"]]
         rows = self._rows()
@@ -265,7 +265,7 @@ class Run:
         rows = [row for row in rows if row["day"] >= adjusted and row["day"] > 0]
         profiles = np.array([np.concatenate([row[name] for name in diagnose.PROFILES]) for row in rows])
         stretch = acceleration.measure(np.array([row["day"] for row in rows]) / YEAR, profiles)
-        calm = bool(self.progress.shifts) and acceleration.is_calm(stretch, self.levels)
+        calm = bool(self.progress.shifts) and acceleration.is_calm(stretch, self.levels, until)
         if not calm and len(past) < how.most:
             history = [acceleration.Stretch(*(np.array(v) for v in s.values())) for s in past]
             self._shift(acceleration.next_shift([*history, stretch], self.levels), day, stretch.as_dict())
@@ -282,16 +282,12 @@ class Run:
         last = self.progress.shifts[-1]["day"] if self.progress.shifts else -1.0
         return [row for row in self.progress.rows if row["day"] > last]
 
-    def _is_equilibrium(self) -> bool:
-        """Whether the years since the last extrapolation are long enough and at equilibrium; looked at each decade."""
+    def _has_arrived(self, until: str) -> bool:
+        """Whether the years since the last extrapolation are long enough and have that verdict; looked at each decade."""
         rows = self._rows()
-        if (
-            len(rows) < 2
-            or rows[-1]["day"] % (10 * YEAR)
-            or rows[-1]["day"] - rows[0]["day"] < WINDOW_YEARS * YEAR
-        ):
+        if not rows or rows[-1]["day"] % (10 * YEAR):
             return False
-        return judge(diagnose.series_dataset(rows)).verdict == "equilibrium"
+        return has_arrived(diagnose.series_dataset(rows), until)
 
     def _advance(self, theta: dict[str, Any], steps: int) -> None:
         """Do `steps` steps, in calls short enough to answer a signal."""
