@@ -1,11 +1,13 @@
 """Turn folders of members into compressed NetCDF files of this collection, or a member file back into a restart of Veros.
 
 python data/export.py runs/member_* data/dino-4deg
+python data/export.py --undisturbed OLD runs/member_* data/dino-4deg  # with years 200 and 500 of runs without extrapolation
 python data/export.py data/dino-4deg/member_000.nc restart.h5
 
 A file that is there is kept. A run that blew up leaves no states; it is noted in ``blow_ups.yaml`` instead.
 """
 
+import argparse
 import sys
 from pathlib import Path
 
@@ -15,7 +17,7 @@ from warmstart.engine.veros.member_file import write_member_file, write_restart_
 from warmstart.errors import UserError
 
 
-def export(run: Path, collection: Path) -> str:
+def export(run: Path, collection: Path, undisturbed: Path | None = None) -> str:
     """Write the member file of a run, or note that it blew up; say what was done."""
     status = read_yaml(run / "status.yaml") if (run / "status.yaml").exists() else {}
     if status.get("state") == "failed" and status.get("blow_ups"):
@@ -24,7 +26,8 @@ def export(run: Path, collection: Path) -> str:
     output = collection / f"{run.name}.nc"
     if output.exists():
         return "exists, kept"
-    return f"{write_member_file(run, output).stat().st_size} bytes"
+    other = undisturbed / output.name if undisturbed is not None else None
+    return f"{write_member_file(run, output, undisturbed=other).stat().st_size} bytes"
 
 
 def note_blow_up(member: int, last: dict[str, object], path: Path) -> None:
@@ -36,7 +39,7 @@ def note_blow_up(member: int, last: dict[str, object], path: Path) -> None:
     dump_yaml({"members": members}, path)
 
 
-def main(sources: list[Path], output: Path) -> int:
+def main(sources: list[Path], output: Path, undisturbed: Path | None = None) -> int:
     """Export all runs, whatever becomes of one of them; the number of those that could not be."""
     if len(sources) == 1 and sources[0].suffix == ".nc":
         write_restart_of(sources[0], output)
@@ -46,7 +49,7 @@ def main(sources: list[Path], output: Path) -> int:
     failures = 0
     for run in sources:
         try:
-            print(f"{run.name}: {export(run, output)}")
+            print(f"{run.name}: {export(run, output, undisturbed)}")
         except UserError as error:
             failures += 1
             print(f"{run.name}: not written: {error}", file=sys.stderr)
@@ -54,9 +57,12 @@ def main(sources: list[Path], output: Path) -> int:
 
 
 if __name__ == "__main__":
-    if len(sys.argv) < 3:
-        sys.exit(__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("sources", type=Path, nargs="+", help="folders of finished members, or one member file")
+    parser.add_argument("output", type=Path, help="folder of the collection, or the restart to write")
+    parser.add_argument("--undisturbed", type=Path, help="folder of member files of runs without extrapolation")
+    given = parser.parse_args()
     try:
-        sys.exit(min(main([Path(a) for a in sys.argv[1:-1]], Path(sys.argv[-1])), 1))
+        sys.exit(min(main(given.sources, given.output, given.undisturbed), 1))
     except UserError as error:
         sys.exit(f"Error: {error}")

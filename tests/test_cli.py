@@ -109,6 +109,9 @@ def place(tmp_path, monkeypatch):
     (tmp_path / "plan.yaml").write_text(
         "configuration: {resolution: 10, levels: 6}\nmembres: 2\nseed: 1\nyears: 1\n"
     )
+    (tmp_path / "whole.yaml").write_text(
+        "configuration: {resolution: 10, levels: 6}\nmembers: 2\nseed: 1\nyears: 300\n"
+    )
     (tmp_path / "train.yaml").write_text("stepz: 2\n")
     (tmp_path / "good.yaml").write_text("seed: 1\n")
     monkeypatch.chdir(tmp_path)
@@ -129,6 +132,7 @@ MISTAKES = {
     "an output that exists": (["check", "states.nc", "-o", "exists.nc"], "--overwrite"),
     "an output that exists, of generate": (["generate", "dino-4deg", "-o", "exists.nc"], "--overwrite"),
     "a misspelt key in a plan": (["simulate", "plan.yaml", "-o", "out"], "membres"),
+    "an end of a spin-up that there is not": (["simulate", "whole.yaml", "-o", "out", "--until", "doomsday"], "'years', 'near' or 'equilibrium'"),
     "a missing plan": (["simulate", "no-such.yaml", "-o", "out"], "no-such.yaml does not exist"),
     "runs that are not there": (["dataset", "no-such", "-o", "out.zarr"], "no-such"),
     "a store that is not there": (["train", "no-such.zarr", "good.yaml", "-o", "out"], "no-such.zarr"),

@@ -110,6 +110,30 @@ def test_info_says_what_the_series_shows(member):
     assert "approach: no e-folding time: the series is too short" in text
 
 
+def test_states_on_the_way_come_from_a_run_that_was_not_shifted(member, run, tiny_runs, tmp_path):
+    """A run that was extrapolated before its last transient state takes that of the undisturbed run, and no other."""
+    with files.open_dataset(member) as ds:
+        true = ds.load()
+    way = true.year.values[true.phase.values == "transient"]
+    with files.open_dataset(run / "states.nc") as ds:
+        shifted = ds.load()
+    late = (shifted.year == way[-1]).values
+    shifted["thetao"][late] += 1.0
+    files.write_dataset(run / "states.nc", shifted, files.open_grid(member), overwrite=True)
+    shift = {"year": float(way[-1]) - 1.0, "deep_K": 1.0}
+    dump_yaml(read_yaml(run / "status.yaml") | {"shifts": [shift]}, run / "status.yaml")
+    merged = write_member_file(run, tmp_path / "merged.nc", undisturbed=member)
+    with files.open_dataset(merged) as ds:
+        assert ds.year.values.tolist() == true.year.values.tolist()
+        assert ds.phase.values.tolist() == true.phase.values.tolist()
+        assert float(abs(ds.thetao - true.thetao).max()) < 2e-6
+        assert ds.attrs["shifts"] == 1
+    other = write_member_file(tiny_runs / "member_000", tmp_path / "other.nc")
+    with pytest.raises(UserError, match="of other parameters"):
+        write_member_file(run, tmp_path / "refused.nc", undisturbed=other)
+    assert not (tmp_path / "refused.nc").exists()
+
+
 def test_the_restart_in_the_file_is_that_of_the_run(member, tiny_runs, tmp_path):
     write_restart_of(member, tmp_path / "restart.h5")
     ours, _ = read_restart(tmp_path / "restart.h5")

@@ -50,6 +50,11 @@ def test_a_spinup_until_equilibrium_ends_when_it_is_there_and_settles_at_once(tm
     assert kept == [10, 50, 100, 200, 215, 220, 225, 230]
 
 
+def test_a_spinup_until_near_needs_half_as_long(tmp_path, monkeypatch):
+    done = still_run(tmp_path, monkeypatch, spinup_phases(3000, 0, "near"), dict)
+    assert done.progress.rows[-1]["day"] == 360.0 * 110
+
+
 def test_a_spinup_that_drifts_runs_to_its_cap(tmp_path, monkeypatch):
     count = iter(range(10000))
     done = still_run(

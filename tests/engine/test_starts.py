@@ -7,7 +7,7 @@ import xarray as xr
 from warmstart import files, parameters
 from warmstart.engine import dino, starts
 from warmstart.engine.base import Configuration
-from warmstart.engine.plan import load_plan
+from warmstart.engine.plan import finished_members, load_plan
 from warmstart.engine.veros.restart import from_veros, read_restart
 from warmstart.errors import UserError
 
@@ -68,6 +68,14 @@ def test_a_linear_law_is_predicted(finished):
     profile = starts.expected_profile(values, SMALL, NAMES, starts.read_finished(finished, GRID))
     assert profile[:6] == pytest.approx([float(state.thetao.mean())] * 6)
     assert profile[6:] == pytest.approx([35.0] * 6, abs=1e-3)
+
+
+def test_a_round_starts_from_the_members_before_it_whatever_else_is_finished(finished):
+    plan = load_plan(PLAN | {"start": "predicted", "finished": str(finished), "first": 7, "members": 9})
+    taken = [m.path.name for m in finished_members(plan)]
+    assert taken == [f"member_{i:03d}.nc" for i in range(7)]
+    with pytest.raises(UserError, match="first is 9, of 9 members"):
+        load_plan(PLAN | {"first": 9, "members": 9})
 
 
 def test_a_drifting_member_is_no_start_and_nothing_finished_is_an_error(tmp_path):

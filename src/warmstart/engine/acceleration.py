@@ -17,12 +17,14 @@ from typing import Any
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-RELAXATION_YEARS = 350.0  #: a guess of the time scale of the deep ocean, for the first shift [years]
+#: Depth over which the deep ocean exchanges heat by mixing, so that its time scale is the square of it over the vertical
+#: diffusivity: 120 years were found at 8.8e-5 m2/s, 725 at 1.6e-5 (``experiments/equilibria``) [m].
+SCALE_DEPTH = 600.0
+RELAXATION_YEARS = (80.0, 700.0)  #: shortest and longest that is assumed [years]
+YEAR_SECONDS = 360.0 * 86400.0  #: the engine's calendar
 MEMORY = 3  #: how many former stretches the method remembers
 REGULARISATION = 1e-3  #: relative to the mean square of the differences between stretches
-NOISE = (
-    RELAXATION_YEARS * 1e-4
-)  #: what the variability of decades puts into a shift; smaller differences say nothing [K]
+NOISE = 1e-4  #: what the variability of decades puts into a rate; smaller differences say nothing [K/year]
 HALINE_WEIGHT = 4.6  #: temperature difference that weighs as much in density as one of salinity [K per 1e-3]
 TAPER_DEPTHS = (
     200.0,
@@ -44,6 +46,8 @@ class Acceleration(BaseModel):
     window_years : years of the first stretch after a shift over which the rates are measured; what comes before is
         adjustment. While it stays calm the window grows with each further stretch [model years].
     most : number of shifts at most.
+    relaxation_years : a guess of the time scale of the deep ocean, which the first shift relies on and the others improve
+        on; None takes the one that mixing implies (:func:`relaxation_years`).
     expected : profile that the first shift aims at: horizontal means of temperature [degC] and salinity [1e-3] at
         equilibrium, of each level of both, surface first; empty if nobody knows.
     """
@@ -52,6 +56,7 @@ class Acceleration(BaseModel):
     stretch_years: int = Field(default=60, ge=4)
     window_years: int = Field(default=30, ge=3)
     most: int = Field(default=8, ge=1)
+    relaxation_years: float | None = Field(default=None, gt=0.0)
     expected: tuple[float, ...] = ()
 
     @model_validator(mode="after")
@@ -61,6 +66,25 @@ class Acceleration(BaseModel):
                 f"window_years {self.window_years} must be shorter than stretch_years {self.stretch_years}"
             )
         return self
+
+
+def relaxation_years(vertical_diffusivity: float) -> float:
+    """Guess the time scale of the deep ocean: the time that heat needs to diffuse over 600 m, between 80 and 700 years.
+
+    Parameters
+    ----------
+    vertical_diffusivity : of the interior [m2 s-1].
+
+    Returns
+    -------
+    Time scale [years].
+
+    Examples
+    --------
+    >>> [round(relaxation_years(kappa)) for kappa in (3e-5, 1e-4, 1e-5)]
+    [386, 116, 700]
+    """
+    return float(np.clip(SCALE_DEPTH**2 / vertical_diffusivity / YEAR_SECONDS, *RELAXATION_YEARS))
 
 
 @dataclass(frozen=True)
@@ -147,13 +171,14 @@ def is_calm(stretch: Stretch, levels: Levels, until: str = "equilibrium") -> boo
     return bool(abs(np.nan_to_num(deep)) < calm_deep and np.abs(rate).max(initial=0.0) < calm_level)
 
 
-def next_shift(history: Sequence[Stretch], levels: Levels) -> np.ndarray:
+def next_shift(history: Sequence[Stretch], levels: Levels, relaxation: float) -> np.ndarray:
     """Say by how much to shift each level.
 
     Parameters
     ----------
     history : the stretches so far, the newest last; at least one.
     levels : the water of each level.
+    relaxation : guess of the time scale of the deep ocean [years].
 
     Returns
     -------
@@ -165,17 +190,19 @@ def next_shift(history: Sequence[Stretch], levels: Levels) -> np.ndarray:
 
     >>> level = Levels(np.array([3000.0]), np.ones(1))
     >>> past = [Stretch(np.array([t, 35.0]), np.array([(5 - t) / 700, 0.0])) for t in (3.0, 4.0)]
-    >>> next_shift(past, level).round(1)
+    >>> next_shift(past, level, 350.0).round(1)
     array([1., 0.])
     """
     share = np.sqrt(levels.volume / levels.volume.sum()) * levels.taper
     weight = np.concatenate([share, HALINE_WEIGHT * share])
-    forward = np.stack([RELAXATION_YEARS * s.rate for s in history[-MEMORY - 1 :]])
+    forward = np.stack([relaxation * s.rate for s in history[-MEMORY - 1 :]])
     image = np.stack([s.profile for s in history[-MEMORY - 1 :]]) + forward
     shift = forward[-1]
     if len(forward) > 1:
         differences = (forward[1:] - forward[:-1]) * weight
-        ridge = max(REGULARISATION * float((differences**2).sum()) / len(differences), NOISE**2)
+        ridge = max(
+            REGULARISATION * float((differences**2).sum()) / len(differences), (relaxation * NOISE) ** 2
+        )
         gram = differences @ differences.T + ridge * np.eye(len(differences))
         mixing = np.linalg.lstsq(gram, differences @ (forward[-1] * weight))[0]
         shift = shift - mixing @ (image[1:] - image[:-1])

@@ -356,6 +356,9 @@ def _client(scheduler: str | None, workers: int) -> Iterator[Client]:
     environ = dask.config.get("distributed.nanny.pre-spawn-environ")
     local = {
         "distributed.scheduler.allowed-failures": 1000,
+        "distributed.worker.profile.enabled": False,  # takes 4 % of a core for each process
+        "distributed.admin.system-monitor.interval": "10s",
+        "distributed.admin.system-monitor.gil.enabled": False,
         "distributed.nanny.pre-spawn-environ": {**environ, "DASK_LOGGING__DISTRIBUTED": "critical"},
     }
     with tempfile.TemporaryDirectory(prefix="warmstart-dask-") as scratch, dask.config.set(local), _quiet():

@@ -15,7 +15,7 @@ import numpy as np
 import xarray as xr
 import yaml
 
-from warmstart import files
+from warmstart import files, parameters
 from warmstart.config import read_yaml
 from warmstart.data.members import FORCING
 from warmstart.engine import dino
@@ -45,7 +45,9 @@ KEPT_ATTRIBUTES = ("warmstart_version", "created", "Conventions", "config_hash",
 TKE_BITS = 12  #: of the mantissa that are kept: 0.02 %
 
 
-def write_member_file(run: str | Path, output: str | Path, overwrite: bool = False) -> Path:
+def write_member_file(
+    run: str | Path, output: str | Path, overwrite: bool = False, undisturbed: str | Path | None = None
+) -> Path:
     """Turn the folder of a finished run into one member file.
 
     All equilibrium states are kept, and those of years 10, 50, 200 and 500 on the way. Temperature, salinity and velocities
@@ -56,6 +58,8 @@ def write_member_file(run: str | Path, output: str | Path, overwrite: bool = Fal
     run : ``member_NNN`` with ``states.nc``, ``series.nc``, ``restart.h5`` and ``status.yaml``.
     output : the file to write.
     overwrite : whether an existing file may be replaced.
+    undisturbed : member file of a run with the same parameters from rest that was not extrapolated: its states of those
+        years that this run has not, or only after a shift, are taken.
 
     Returns
     -------
@@ -65,7 +69,7 @@ def write_member_file(run: str | Path, output: str | Path, overwrite: bool = Fal
     ------
     UserError
         If the run is not finished, a file is missing or damaged, the mesh is not the configuration's own, the states are
-        of different seasons, or the restart is of another time than the last state.
+        of different seasons, the restart is of another time than the last state, or the undisturbed run is another.
 
     Examples
     --------
@@ -80,6 +84,8 @@ def write_member_file(run: str | Path, output: str | Path, overwrite: bool = Fal
     mesh.require_same(dino.grid(float(mesh.ds.attrs["resolution"]), mesh.shape[0]), str(run))
     states = _states(run)
     restart = _restart(run, states, mesh)
+    if undisturbed is not None:
+        states = _with_transients(states, Path(undisturbed), mesh, status)
     with files.open_dataset(run / "series.nc") as opened:
         series = _series(opened.load(), status)
     states.attrs |= judge(series).attributes() | {
@@ -212,6 +218,28 @@ def _states(run: Path) -> xr.Dataset:
     kept = kept.drop_vars(set(map(str, kept.coords)) - {"year", "phase"})
     kept.attrs = attrs
     return kept
+
+
+def _with_transients(states: xr.Dataset, path: Path, mesh: Grid, status: dict[str, Any]) -> xr.Dataset:
+    """The states with those on the way that an undisturbed run with the same parameters has."""
+    files.open_grid(path).require_same(mesh, str(path))
+    with files.open_dataset(path) as opened:
+        other = opened.load()
+    mine, theirs = parameters.extract(states), parameters.extract(other)
+    if any(not np.isclose(mine[n], theirs[n], rtol=1e-6) for n in mine):
+        raise UserError(
+            f"{path} is of other parameters; expected the same member's run without extrapolation"
+        )
+    shifted = min((float(s["year"]) for s in status.get("shifts") or ()), default=np.inf)
+    own = states.isel(time=(states.phase != "transient").values | (states.year <= shifted).values)
+    new = (other.phase == "transient").values & ~other.year.isin(own.year.values).values
+    names = [n for n in own.data_vars if "time" in own[n].dims]
+    merged = xr.concat(
+        [own[names], other.isel(time=new)[names].drop_encoding().drop_vars("time", errors="ignore")], "time"
+    )
+    out = own.drop_dims("time").merge(merged.sortby("year"), combine_attrs="override")
+    out.attrs = states.attrs
+    return out
 
 
 def _restart(run: Path, states: xr.Dataset, mesh: Grid) -> xr.Dataset:

@@ -268,7 +268,11 @@ class Run:
         calm = bool(self.progress.shifts) and acceleration.is_calm(stretch, self.levels, until)
         if not calm and len(past) < how.most:
             history = [acceleration.Stretch(*(np.array(v) for v in s.values())) for s in past]
-            self._shift(acceleration.next_shift([*history, stretch], self.levels), day, stretch.as_dict())
+            relaxation = how.relaxation_years or acceleration.relaxation_years(
+                self.job.parameters["vertical_diffusivity"]
+            )
+            shift = acceleration.next_shift([*history, stretch], self.levels, relaxation)
+            self._shift(shift, day, stretch.as_dict())
 
     def _shift(self, shift: np.ndarray, day: float, stretch: dict[str, Any] | None) -> None:
         """Add a profile to temperature and salinity and note it."""
