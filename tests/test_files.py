@@ -6,7 +6,7 @@ import pytest
 import xarray as xr
 
 from warmstart.errors import UserError
-from warmstart.files import config_hash, open_dataset, provenance, replacing, write_dataset
+from warmstart.files import config_hash, open_dataset, provenance, replacing, require_room, write_dataset
 from warmstart.testing import basin
 
 
@@ -26,6 +26,23 @@ def test_a_failure_half_way_leaves_the_old_file_and_no_litter(tmp_path):
         raise RuntimeError
     assert target.read_text() == "old"
     assert os.listdir(tmp_path) == ["a.txt"]
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="this system has no /dev/full")
+def test_a_full_disk_is_named_and_leaves_the_old_file_and_no_litter(tmp_path):
+    target = tmp_path / "a.txt"
+    target.write_text("old")
+    with pytest.raises(UserError, match="is full"), replacing(target, overwrite=True) as temporary:
+        temporary.symlink_to("/dev/full")
+        temporary.write_text("more than fits")
+    assert target.read_text() == "old"
+    assert os.listdir(tmp_path) == ["a.txt"]
+
+
+def test_what_does_not_fit_is_not_begun(tmp_path):
+    with pytest.raises(UserError, match="free some space"):
+        require_room(tmp_path, size=2**70)
+    require_room(tmp_path)
 
 
 def test_a_folder_is_replaced_whole(tmp_path):

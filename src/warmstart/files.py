@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import importlib.metadata
 import json
@@ -21,6 +22,9 @@ from warmstart import conventions
 from warmstart.errors import UserError
 from warmstart.grid import Grid
 
+FULL = (errno.ENOSPC, errno.EDQUOT)  #: no space left on the device, quota exceeded
+MARGIN = 2**18  #: left for logs and messages [bytes]
+
 
 @contextlib.contextmanager
 def replacing(path: str | Path, overwrite: bool = False) -> Iterator[Path]:
@@ -38,7 +42,7 @@ def replacing(path: str | Path, overwrite: bool = False) -> Iterator[Path]:
     Raises
     ------
     UserError
-        If `path` exists and `overwrite` is false, or its folder does not exist.
+        If `path` exists and `overwrite` is false, its folder does not exist, or the disk is full.
 
     Examples
     --------
@@ -58,8 +62,42 @@ def replacing(path: str | Path, overwrite: bool = False) -> Iterator[Path]:
             retired = temporary.parent / "retired"
             path.rename(retired)
         os.replace(temporary, path)
+    except (OSError, RuntimeError) as error:
+        if getattr(error, "errno", None) in FULL:
+            raise UserError(_is_full(path.parent)) from error
+        require_room(path.parent)  # libraries of NetCDF and HDF5 do not say what failed
+        raise
     finally:
         shutil.rmtree(temporary.parent, ignore_errors=True)
+
+
+def require_room(folder: str | Path, size: int = 0) -> None:
+    """Refuse to begin what does not fit on the disk: some libraries crash where it is full.
+
+    Parameters
+    ----------
+    folder : where it will be written.
+    size : of what will be written [bytes].
+
+    Raises
+    ------
+    UserError
+        If less than `size` and a quarter of a mebibyte for messages is left.
+
+    Examples
+    --------
+    >>> require_room(".", size=2**70)
+    Traceback (most recent call last):
+    ...
+    warmstart.errors.UserError: the disk of . is full: ... MiB are left; free some space, then give the same command again
+    """
+    if Path(folder).is_dir() and shutil.disk_usage(folder).free < size + MARGIN:
+        raise UserError(_is_full(Path(folder)))
+
+
+def _is_full(folder: Path) -> str:
+    left = shutil.disk_usage(folder).free / 2**20
+    return f"the disk of {folder} is full: {left:.1f} MiB are left; free some space, then give the same command again"
 
 
 def require_free(path: str | Path, overwrite: bool = False) -> None:

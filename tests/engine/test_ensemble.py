@@ -14,9 +14,10 @@ import pytest
 import xarray as xr
 
 from warmstart.config import dump_yaml, read_yaml
-from warmstart.engine.ensemble import Watch, describe, simulate, summary
+from warmstart.engine.ensemble import simulate, summary
 from warmstart.engine.member import Stopped, locked, read_status, run_member
 from warmstart.engine.plan import load_plan, member_job, member_parameters
+from warmstart.engine.progress import Watch, describe
 from warmstart.errors import UserError
 
 # a program started in the background ignores Ctrl-C unless it says otherwise
@@ -213,7 +214,7 @@ def test_an_engine_dies_with_its_supervisor(tmp_path):
 
 def test_progress_counts_members_years_and_the_time_left(tmp_path, monkeypatch):
     clock = iter([0.0, 100.0])
-    monkeypatch.setattr("warmstart.engine.ensemble.time.monotonic", lambda: next(clock))
+    monkeypatch.setattr("warmstart.engine.progress.time.monotonic", lambda: next(clock))
     for i, status in enumerate([{"state": "finished", "years": 10.0}, {"state": "running", "years": 0.0}]):
         (tmp_path / f"member_{i:03d}").mkdir()
         dump_yaml(status, tmp_path / f"member_{i:03d}" / "status.yaml")

@@ -27,9 +27,9 @@ REGULARISATION = 1e-3  #: relative to the mean square of the differences between
 NOISE = 1e-4  #: what the variability of decades puts into a rate; smaller differences say nothing [K/year]
 HALINE_WEIGHT = 4.6  #: temperature difference that weighs as much in density as one of salinity [K per 1e-3]
 TAPER_DEPTHS = (
-    200.0,
-    600.0,
-)  #: no shift above the first, all of it below the second: the rest follows in years [m]
+    300.0,
+    1500.0,
+)  #: no shift above the first, all of it below the second: the rest follows in decades [m]
 LARGEST_SHIFT = 2.5  #: of any level in one go [K]
 CALM = {
     "equilibrium": (0.01, 0.15),

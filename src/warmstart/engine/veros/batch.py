@@ -13,7 +13,8 @@ from typing import Any
 
 from warmstart.engine.base import Job, load_job
 from warmstart.engine.veros import environment
-from warmstart.engine.veros.run import CALL_SECONDS, FAILED, TERMINATED, Report, Run, build_step, emit, opened
+from warmstart.engine.veros.folder import FAILED, Report, opened
+from warmstart.engine.veros.run import CALL_SECONDS, TERMINATED, Run, build_step, emit
 from warmstart.errors import UserError
 
 

@@ -57,6 +57,7 @@ def load(folder: Path) -> tuple[dict[str, np.ndarray], Progress] | None:
 
 def save_snapshot(folder: Path, day: float, arrays: dict[str, np.ndarray], label: str) -> None:
     """Keep the state of a day; the same day is written again after a crash, with the same content."""
+    files.require_room(folder, sum(np.asarray(v).nbytes for v in arrays.values()))
     (folder / SNAPSHOTS).mkdir(exist_ok=True)
     with files.replacing(folder / SNAPSHOTS / f"day_{day:012.3f}.npz", overwrite=True) as temporary:
         np.savez(temporary, day=day, phase=label, **arrays)  # type: ignore[arg-type]

@@ -59,6 +59,7 @@ def write_restart(
     --------
     >>> write_restart("restart.h5", fields, {"day": 360.0})  # doctest: +SKIP
     """
+    files.require_room(Path(path).parent, sum(np.asarray(v).nbytes for v in fields.values()))
     with files.replacing(path, overwrite=True) as temporary, h5py.File(temporary, "w") as file:
         core, extra = file.create_group("core"), file.create_group("warmstart")
         for name in (*LEVELS, *PLAIN):

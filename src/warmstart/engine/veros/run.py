@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
 import json
 import logging
 import math
 import signal
 import sys
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Generator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,12 +18,12 @@ import yaml
 from warmstart import files, parameters
 from warmstart.engine import acceleration, dino
 from warmstart.engine.acceleration import Acceleration
-from warmstart.engine.base import DAY, YEAR, Job, Phase, load_job, save_job
+from warmstart.engine.base import DAY, YEAR, Job, Phase, load_job
 from warmstart.engine.verdict import Verdict, has_arrived, judge
 from warmstart.engine.veros import checkpoint, diagnose, environment
 from warmstart.engine.veros.checkpoint import Progress
-from warmstart.engine.veros.restart import read_restart, shifted, write_restart
-from warmstart.errors import UserError
+from warmstart.engine.veros.folder import FAILED, Report, opened, read_start
+from warmstart.engine.veros.restart import shifted, write_restart
 from warmstart.grid import Grid
 
 if TYPE_CHECKING:
@@ -34,8 +32,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 MAX_SPEED = 20.0  #: a velocity beyond is a blow-up [m s-1]
 CALL_SECONDS = 5.0  #: wall time of one call of the compiled loop, after which signals are looked at
-FAILED, TERMINATED = 3, 143  #: exit codes
-Report = Callable[..., None]
+TERMINATED = 143  #: exit code
 #: What a run asks to be done: inputs of the step and number of steps; at the end, what blew up.
 Requests = Generator[tuple[dict[str, Any], int], None, dict[str, Any] | None]
 
@@ -73,66 +70,6 @@ def run_job(path: str | Path, report: Report = emit) -> int:
             return end
         environment.configure()
         return Run(job, report).execute()
-
-
-@contextlib.contextmanager
-def opened(job: Job, report: Report) -> Iterator[int | None]:
-    """Hold the folder of a job; gives the exit code if it has come to its end before, else None."""
-    if job.start != "rest" and not (job.folder / "status.yaml").exists():
-        _read_start(job)  # refused before anything is written
-    job.folder.mkdir(parents=True, exist_ok=True)
-    with _locked(job.folder, report):
-        _claim(job)
-        status = _read_status(job.folder)
-        if status.get("state") == "finished":
-            report("finished", year=job.years, years=job.years, folder=str(job.folder), again=True)
-            yield 0
-        elif status.get("state") == "failed":
-            report("failed", folder=str(job.folder), message=status.get("message", ""))
-            yield FAILED
-        else:
-            yield None
-
-
-@contextlib.contextmanager
-def _locked(folder: Path, report: Report) -> Iterator[None]:
-    """Hold the folder: a second process waits for the first, then continues or finds the job done."""
-    with (folder / ".lock").open("w") as handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            report("waiting", folder=str(folder), message="another process is running this job")
-            fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
-
-
-def _claim(job: Job) -> None:
-    """Write ``job.yaml``, or refuse a folder that holds another job."""
-    path = job.folder / "job.yaml"
-    if not path.exists():
-        save_job(job, path)
-        return
-    present, free = load_job(path), {"checkpoint_seconds", "folder"}
-    if present.model_dump(exclude=free) != job.model_dump(exclude=free):
-        raise UserError(f"{path} is another job; choose another folder, or remove {job.folder} first")
-
-
-def _read_status(folder: Path) -> dict[str, Any]:
-    path = folder / "status.yaml"
-    return yaml.safe_load(path.read_text()) or {} if path.exists() else {}
-
-
-def _read_start(job: Job) -> dict[str, np.ndarray]:
-    """Read the restart that a job starts from, or refuse one of another grid."""
-    fields, _ = read_restart(job.start)
-    axes = dino.mesh(job.configuration.resolution, job.configuration.levels)
-    expected = (axes.longitude.size + 4, axes.latitude.size + 4, axes.depth.size, 3)
-    if fields["temp"].shape != expected:
-        raise UserError(
-            f"{job.start} is of another grid: its fields have shape {fields['temp'].shape}, with ghost cells and time "
-            f"levels; expected {expected} for {job.configuration.resolution:g} degrees and {axes.depth.size} levels"
-        )
-    return fields
 
 
 class Run:
@@ -202,7 +139,7 @@ class Run:
     def _begin(self) -> None:
         """Take the initial state and look at it."""
         rest = self.job.start == "rest"
-        self.carry = self.step.initial() if rest else self.step.unpack(_read_start(self.job))
+        self.carry = self.step.initial() if rest else self.step.unpack(read_start(self.job))
         self._observe(self.job.phases[0], 0.0)
 
     def _phases(self) -> tuple[Phase, ...]:
