@@ -122,6 +122,8 @@ def test_states_on_the_way_come_from_a_run_that_was_not_shifted(member, run, tin
     files.write_dataset(run / "states.nc", shifted, files.open_grid(member), overwrite=True)
     shift = {"year": float(way[-1]) - 1.0, "deep_K": 1.0}
     dump_yaml(read_yaml(run / "status.yaml") | {"shifts": [shift]}, run / "status.yaml")
+    with files.open_dataset(write_member_file(run, tmp_path / "alone.nc")) as ds:
+        assert way[-1] not in ds.year.values
     merged = write_member_file(run, tmp_path / "merged.nc", undisturbed=member)
     with files.open_dataset(merged) as ds:
         assert ds.year.values.tolist() == true.year.values.tolist()

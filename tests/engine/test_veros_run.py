@@ -163,6 +163,8 @@ def accelerated_job(folder):
 def test_an_extrapolation_shifts_the_deep_ocean_by_what_the_status_says(accelerated):
     shifts = status(accelerated)["shifts"]
     assert [s["year"] for s in shifts] == [4.0, 8.0]
+    with xr.open_dataset(accelerated / "states.nc", engine="netcdf4") as states:
+        assert states.year.values.tolist() == [1.0, 2.0, 3.0, 4.0], "a state after a shift is no stage of a spin-up"
     with xr.open_dataset(accelerated / "series.nc", engine="netcdf4") as series:
         jumps = np.diff(series.thetao_deep.values)
         assert series.thetao_profile.dims == ("time", "z")

@@ -50,7 +50,8 @@ def write_member_file(
 ) -> Path:
     """Turn the folder of a finished run into one member file.
 
-    All equilibrium states are kept, and those of years 10, 50, 200 and 500 on the way. Temperature, salinity and velocities
+    All equilibrium states are kept, and those of years 10, 50, 200 and 500 on the way, as far as the deep ocean had not been
+    shifted by then: later ones are no stage of a spin-up. Temperature, salinity and velocities
     are packed as coarsely as leaves the set of static inversions as it is (:func:`warmstart.engine.veros.packing.pack`).
 
     Parameters
@@ -59,7 +60,7 @@ def write_member_file(
     output : the file to write.
     overwrite : whether an existing file may be replaced.
     undisturbed : member file of a run with the same parameters from rest that was not extrapolated: its states of those
-        years that this run has not, or only after a shift, are taken.
+        years that this run has not are taken.
 
     Returns
     -------
@@ -82,10 +83,10 @@ def write_member_file(
     if "resolution" not in mesh.ds.attrs:
         raise UserError(f"{run / 'states.nc'} is on a mesh that names no resolution; expected a DINO run")
     mesh.require_same(dino.grid(float(mesh.ds.attrs["resolution"]), mesh.shape[0]), str(run))
-    states = _states(run)
+    states = _states(run, status)
     restart = _restart(run, states, mesh)
     if undisturbed is not None:
-        states = _with_transients(states, Path(undisturbed), mesh, status)
+        states = _with_transients(states, Path(undisturbed), mesh)
     with files.open_dataset(run / "series.nc") as opened:
         series = _series(opened.load(), status)
     states.attrs |= judge(series).attributes() | {
@@ -196,12 +197,13 @@ def finished_status(run: Path) -> dict[str, Any]:
     return status
 
 
-def _states(run: Path) -> xr.Dataset:
+def _states(run: Path, status: dict[str, Any]) -> xr.Dataset:
     """The states to keep; all equilibrium ones of one season."""
     with files.open_dataset(run / "states.nc") as opened:
         states = opened.load()
     settled = (states.phase == "equilibrium").values
-    years = states.year.values[settled]
+    every = states.year.values
+    years = every[settled]
     if not settled.any():
         raise UserError(f"{run / 'states.nc'} holds no equilibrium state; let the run settle (settle_years)")
     if np.ptp(years % 1.0) > 1e-6:
@@ -211,7 +213,8 @@ def _states(run: Path) -> xr.Dataset:
     if years.size < FEWEST_STATES or (np.diff(years) < LEAST_YEARS - 1e-6).any():
         log.warning("%s: %d equilibrium states of years %s; an ensemble member has %d, %g years apart",
                     run.name, years.size, years, FEWEST_STATES, LEAST_YEARS)  # fmt: skip
-    keep = settled | states.year.isin(TRANSIENT_YEARS).values
+    shifted = min((float(s["year"]) for s in status.get("shifts") or ()), default=np.inf)
+    keep = settled | (states.year.isin(TRANSIENT_YEARS).values & (every <= shifted))
     names = [n for n in (*STATE_VARIABLES, *FORCING, *PARAMETERS) if n in states]
     kept = states.isel(time=keep)[names].drop_encoding()
     attrs = {name: states.attrs[name] for name in KEPT_ATTRIBUTES if name in states.attrs}
@@ -220,25 +223,23 @@ def _states(run: Path) -> xr.Dataset:
     return kept
 
 
-def _with_transients(states: xr.Dataset, path: Path, mesh: Grid, status: dict[str, Any]) -> xr.Dataset:
+def _with_transients(own: xr.Dataset, path: Path, mesh: Grid) -> xr.Dataset:
     """The states with those on the way that an undisturbed run with the same parameters has."""
     files.open_grid(path).require_same(mesh, str(path))
     with files.open_dataset(path) as opened:
         other = opened.load()
-    mine, theirs = parameters.extract(states), parameters.extract(other)
+    mine, theirs = parameters.extract(own), parameters.extract(other)
     if any(not np.isclose(mine[n], theirs[n], rtol=1e-6) for n in mine):
         raise UserError(
             f"{path} is of other parameters; expected the same member's run without extrapolation"
         )
-    shifted = min((float(s["year"]) for s in status.get("shifts") or ()), default=np.inf)
-    own = states.isel(time=(states.phase != "transient").values | (states.year <= shifted).values)
     new = (other.phase == "transient").values & ~other.year.isin(own.year.values).values
     names = [n for n in own.data_vars if "time" in own[n].dims]
     merged = xr.concat(
         [own[names], other.isel(time=new)[names].drop_encoding().drop_vars("time", errors="ignore")], "time"
     )
     out = own.drop_dims("time").merge(merged.sortby("year"), combine_attrs="override")
-    out.attrs = states.attrs
+    out.attrs = own.attrs
     return out
 
 

@@ -265,7 +265,8 @@ class Run:
         if phase.records(day):
             stretch = {"stretch": len(self.progress.shifts)}
             self.progress.rows.append({"day": real, **row, **stretch, **diagnose.profiles(fields, self.grid)})
-        if phase.keeps(day):
+        # after a shift a state is no stage of a spin-up any more
+        if phase.keeps(day) and (phase.label == "equilibrium" or not self.progress.shifts):
             checkpoint.save_snapshot(self.folder, real, diagnose.state_arrays(fields, self.grid), phase.label)
         if time.monotonic() - self.said >= 1.0:
             self.said = time.monotonic()
