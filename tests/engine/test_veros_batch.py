@@ -24,7 +24,7 @@ WINDS = (0.1, 0.3, 5e3)
 
 def make_jobs(folder, winds=WINDS, resolution=10.0):
     """Jobs that differ in their wind, of two phases; one has a wind that no ocean bears."""
-    how = Acceleration(stretch_years=4, window_years=3, most=1)
+    how = Acceleration(stretch_years=4, window_years=3, ramp_years=1, most=1)
     phases = [
         Phase(
             name="run",

@@ -45,6 +45,7 @@ class Acceleration(BaseModel):
     stretch_years : between two shifts [model years].
     window_years : years of the first stretch after a shift over which the rates are measured; what comes before is
         adjustment. While it stays calm the window grows with each further stretch [model years].
+    ramp_years : over which a shift is spread, a part each year: all at once it is a shock that can blow a run up.
     most : number of shifts at most.
     relaxation_years : a guess of the time scale of the deep ocean, which the first shift relies on and the others improve
         on; None takes the one that mixing implies (:func:`relaxation_years`).
@@ -55,15 +56,17 @@ class Acceleration(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
     stretch_years: int = Field(default=60, ge=4)
     window_years: int = Field(default=30, ge=3)
+    ramp_years: int = Field(default=5, ge=1)
     most: int = Field(default=8, ge=1)
     relaxation_years: float | None = Field(default=None, gt=0.0)
     expected: tuple[float, ...] = ()
 
     @model_validator(mode="after")
     def _window_fits(self) -> Acceleration:
-        if self.window_years >= self.stretch_years:
+        if self.window_years + self.ramp_years > self.stretch_years:
             raise ValueError(
-                f"window_years {self.window_years} must be shorter than stretch_years {self.stretch_years}"
+                f"window_years {self.window_years} and ramp_years {self.ramp_years} together must be no longer than "
+                f"stretch_years {self.stretch_years}"
             )
         return self
 

@@ -28,7 +28,9 @@ class Progress:
     blow_ups : what blew up, when, with which parameters.
     wall_seconds, cpu_seconds : time spent by all processes that worked on the run.
     early_days : by how much phases that ended at equilibrium were shorter than planned [days].
-    shifts : the extrapolations so far: ``day``, ``deep`` (shift below 2000 m) [K], and the stretch before it.
+    shifts : the extrapolations so far: ``day`` of its last part, ``deep`` (shift below 2000 m) [K], and the stretch before.
+    parts : profiles that are still to be added, one a year.
+    disturbed : how many parts have been added.
     """
 
     phase: int = 0
@@ -40,6 +42,8 @@ class Progress:
     cpu_seconds: float = 0.0
     early_days: float = 0.0
     shifts: list[dict[str, Any]] = field(default_factory=list)
+    parts: list[list[float]] = field(default_factory=list)
+    disturbed: int = 0
 
 
 def save(folder: Path, fields: dict[str, np.ndarray], progress: Progress) -> None:

@@ -176,7 +176,9 @@ class Run:
                 blown = self._observe(phase, stop)
                 if blown:
                     return blown
-                if phase.acceleration is not None and phase.ends_stretch(start, stop):
+                if self.progress.parts and not stop % YEAR:
+                    self._add_part(stop)
+                elif phase.acceleration is not None and phase.ends_stretch(start, stop):
                     self._extrapolate(phase.acceleration, stop, phase.until or "equilibrium")
                 if phase.until is not None and self._has_arrived(phase.until):
                     self.progress.early_days += phase.until_day - stop
@@ -190,9 +192,8 @@ class Run:
         """Shift the deep ocean to the profile that is expected at equilibrium, if one is given."""
         if how.expected and not self.progress.shifts:
             profile = np.concatenate([self.progress.rows[-1][name] for name in diagnose.PROFILES])
-            self._shift(
-                acceleration.bounded(np.array(how.expected) - profile, self.levels), self._day(), None
-            )
+            shift = acceleration.bounded(np.array(how.expected) - profile, self.levels)
+            self._shift(shift / how.ramp_years, how.ramp_years, self._day(), None)
 
     def _extrapolate(self, how: Acceleration, day: float, until: str) -> None:
         """Measure the years since the last extrapolation and shift the deep ocean, unless it is calm."""
@@ -209,14 +210,22 @@ class Run:
                 self.job.parameters["vertical_diffusivity"]
             )
             shift = acceleration.next_shift([*history, stretch], self.levels, relaxation)
-            self._shift(shift, day, stretch.as_dict())
+            self._shift(shift / how.ramp_years, how.ramp_years, day, stretch.as_dict())
 
-    def _shift(self, shift: np.ndarray, day: float, stretch: dict[str, Any] | None) -> None:
-        """Add a profile to temperature and salinity and note it."""
-        self.carry = self.step.unpack(shifted(self.step.pack(self.carry), shift, self.grid))
-        deep = self.levels.deep_mean(shift)
+    def _shift(self, part: np.ndarray, parts: int, day: float, stretch: dict[str, Any] | None) -> None:
+        """Begin to add a profile, in parts, to temperature and salinity and note it."""
+        deep = parts * self.levels.deep_mean(part)
         self.progress.shifts.append({"day": self._run_day(day), "deep": deep, "stretch": stretch})
+        self.progress.parts = [part.tolist()] * parts
         self.report("shift", year=self._run_day(day) / YEAR, years=self.job.years, deep=deep)
+        self._add_part(day)
+
+    def _add_part(self, day: float) -> None:
+        """Add the next part of a shift."""
+        part = np.array(self.progress.parts.pop())
+        self.carry = self.step.unpack(shifted(self.step.pack(self.carry), part, self.grid))
+        self.progress.shifts[-1]["day"] = self._run_day(day)
+        self.progress.disturbed += 1
 
     def _rows(self) -> list[dict[str, Any]]:
         """The series since the last extrapolation."""
@@ -263,7 +272,7 @@ class Run:
                 "parameters": dict(self.job.parameters),
             }
         if phase.records(day):
-            stretch = {"stretch": len(self.progress.shifts)}
+            stretch = {"stretch": self.progress.disturbed}
             self.progress.rows.append({"day": real, **row, **stretch, **diagnose.profiles(fields, self.grid)})
         # after a shift a state is no stage of a spin-up any more
         if phase.keeps(day) and (phase.label == "equilibrium" or not self.progress.shifts):
