@@ -271,7 +271,7 @@ def sobol(ranges: Mapping[str, tuple[float, float]], members: int, seed: int) ->
     """
     from scipy.stats import qmc
 
-    table = [_ranged(name, *ranges[name]) for name in sorted(ranges)]
+    table = [ranged(name, *ranges[name]) for name in sorted(ranges)]
     if not table or members < 1:
         return [{} for _ in range(max(members, 0))]
     points = qmc.Sobol(len(table), scramble=True, rng=np.random.default_rng(seed)).random_base2(
@@ -280,8 +280,28 @@ def sobol(ranges: Mapping[str, tuple[float, float]], members: int, seed: int) ->
     return [{p.name: float(p.value(x)) for p, x in zip(table, row, strict=True)} for row in points[:members]]
 
 
-def _ranged(name: str, low: float, high: float) -> Parameter:
-    """The parameter with its range replaced."""
+def ranged(name: str, low: float, high: float) -> Parameter:
+    """The parameter with its range replaced.
+
+    Parameters
+    ----------
+    name : of the table.
+    low, high : the new range, units of the table.
+
+    Returns
+    -------
+    The parameter.
+
+    Raises
+    ------
+    UserError
+        If the name is unknown, or the range is empty or not positive where the logarithm is taken.
+
+    Examples
+    --------
+    >>> ranged("wind_stress_south", 0.1, 0.3).high
+    0.3
+    """
     p = get(name)
     if not low < high or (p.scale == "log" and low <= 0):
         raise UserError(

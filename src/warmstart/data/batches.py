@@ -215,8 +215,7 @@ def scaled(values: Mapping[str, Any], ranges: Mapping[str, tuple[float, float]])
     """
     columns = []
     for name, (low, high) in ranges.items():
-        p = parameters.get(name)
-        span = parameters.Parameter(p.name, p.units, p.default, low, high, p.scale, p.description, p.namelist)
+        span = parameters.ranged(name, low, high)
         columns.append(np.asarray(span.coordinate(np.asarray(values[name], float))) - 0.5)
     some = next(iter(values.values()), 0.0)
     return np.stack(columns, -1) if columns else np.zeros((*np.shape(some), 0))

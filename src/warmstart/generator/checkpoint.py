@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import importlib.resources
 from dataclasses import dataclass
@@ -25,6 +26,7 @@ from warmstart.generator.denoiser import FLAGS, STATE_FLAGS, Denoiser
 from warmstart.generator.mean import MeanModel
 from warmstart.generator.residual import Coordinates, Law
 from warmstart.generator.spinup import SpinupModel
+from warmstart.generator.theory import Theory, theory_of
 from warmstart.grid import Grid
 from warmstart.variables import VARIABLES
 
@@ -101,11 +103,22 @@ class Generator:
         if initial is None:
             if inputs is None:
                 raise UserError("nothing to predict from: give parameters, an initial state, or both")
-            return self.mean.predict(inputs), self.mean.spread(inputs)
+            known = self.known(inputs)
+            return self.mean.predict(known), self.mean.spread(known)
         (state, age), spinup = initial, self.takes_states()
         if inputs is None:
             return spinup.predict(self.mean.offset, np.zeros(0), state, age, "state")
-        return spinup.predict(self.mean.predict(inputs), inputs, state, age, "both")
+        known = self.known(inputs)
+        return spinup.predict(self.mean.predict(known), known, state, age, "both")
+
+    def known(self, inputs: np.ndarray) -> np.ndarray:
+        """Inputs of the mean model from scaled parameters ``(..., parameter)``: with the features of theory, if it takes them."""
+        return self.theory.extend(inputs) if self.theory is not None else inputs
+
+    @functools.cached_property
+    def theory(self) -> Theory | None:
+        """What theory adds to the inputs of the mean model."""
+        return theory_of(self.config.parameters) if self.config.config.mean.theory else None
 
     def takes_states(self) -> SpinupModel:
         """The model of initial states.

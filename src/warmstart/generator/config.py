@@ -38,10 +38,13 @@ class MeanConfig(Config):
     ----------
     model : ``gaussian-process``, ``ridge`` (linear) or ``climatology`` (the mean of the members, whatever is given).
     variance : share of the variance between members that its modes keep.
+    theory : whether the pycnocline of theory, which follows from the parameters, is an input too
+        (:mod:`warmstart.generator.theory`).
     """
 
     model: Literal["gaussian-process", "ridge", "climatology"] = "gaussian-process"
     variance: float = Field(default=0.999, gt=0, le=1)
+    theory: bool = False
 
 
 class ResidualConfig(Config):

@@ -20,6 +20,7 @@ from warmstart.generator.config import ConditionConfig, GeneratorConfig, Paramet
 from warmstart.generator.examples import Examples
 from warmstart.generator.residual import Law
 from warmstart.generator.spinup import fit_spinup
+from warmstart.generator.theory import theory_of
 
 log = logging.getLogger(__name__)
 
@@ -100,8 +101,9 @@ def _fit(
     index = np.searchsorted(training.members, training.member)
     targets = np.stack([states[training.member == m].mean(0) for m in training.members])
     options = (config.mean.variance, config.mean.model)
-    model = mean.fit(targets, inputs, weights, *options)
-    crossfitted, spread = mean.crossfit(targets, inputs, weights, *options)
+    known = theory_of(seen).extend(inputs) if config.mean.theory else inputs
+    model = mean.fit(targets, known, weights, *options)
+    crossfitted, spread = mean.crossfit(targets, known, weights, *options)
     means, spreads = {"parameters": crossfitted[None]}, {"parameters": spread[None]}
     spinup, ages, initial = None, np.zeros(0), np.zeros((0, *targets.shape))
     if config.condition.initial_state:
@@ -110,7 +112,7 @@ def _fit(
             unconditional = (targets.sum(0) - targets) / (len(targets) - 1)
             bases = {"state": unconditional, "both": crossfitted}
             spinup, predictions, increments = fit_spinup(
-                targets, initial, ages, inputs, bases, layout, *options
+                targets, initial, ages, known, bases, layout, *options
             )
             means, spreads = means | predictions, spreads | increments
     references = {given: float(np.sqrt((s**2).mean())) for given, s in spreads.items()}
