@@ -63,7 +63,7 @@ def test_the_nearest_member_is_the_one_with_the_nearest_parameters(finished):
 def test_a_linear_law_is_predicted(finished):
     values = parameters.defaults() | {"wind_stress_south": 0.25, "vertical_diffusivity": 8e-5}
     state = starts.predicted(values, starts.read_finished(finished, GRID), NAMES)
-    assert float(state.thetao.mean()) == pytest.approx(temperature(values), abs=0.03)
+    assert float(state.thetao.mean()) == pytest.approx(temperature(values), abs=0.05)
     assert (np.isfinite(state.thetao.values) == (GRID.tmask.values > 0)).all()
     profile = starts.expected_profile(values, SMALL, NAMES, starts.read_finished(finished, GRID))
     assert profile[:6] == pytest.approx([float(state.thetao.mean())] * 6)

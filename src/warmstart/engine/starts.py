@@ -14,6 +14,7 @@ from warmstart.engine import dino
 from warmstart.engine.base import Configuration
 from warmstart.errors import UserError
 from warmstart.grid import Grid
+from warmstart.physics.theory import NEEDED, theory_of
 
 #: What a plan may ask for by name; anything else is the path of a restart.
 NAMES = ("rest", "cold", "nearest", "predicted")
@@ -25,7 +26,7 @@ FILE = "start.h5"
 COLD = {"thetao": 2.0, "so": 35.0}  #: the homogeneous ocean [degC, 1e-3]
 CARRIED = ("thetao", "so", "uo", "vo")
 FEWEST = 3  #: finished members that a regression needs
-RIDGE = 0.5  #: penalty on the slopes, in units of one member whose parameters are all at the edge of the box
+RIDGE = 1.0  #: penalty on the slopes, in units of one member whose parameters are all at the edge of the box
 
 
 @dataclass(frozen=True)
@@ -123,7 +124,7 @@ def nearest(values: dict[str, float], finished: Sequence[Finished], varied: Sequ
 
 
 def predicted(values: dict[str, float], finished: Sequence[Finished], varied: Sequence[str]) -> xr.Dataset:
-    """Predict the state by ridge regression, cell by cell, on the parameters of finished members.
+    """Predict the state by ridge regression, cell by cell, on the parameters of finished members and their pycnocline of theory.
 
     Parameters
     ----------
@@ -146,9 +147,9 @@ def predicted(values: dict[str, float], finished: Sequence[Finished], varied: Se
         raise UserError(
             f"{len(finished)} finished members are too few for a regression; expected at least {FEWEST}, or start: nearest"
         )
-    design = np.stack([np.append(1.0, _scaled(m.values, varied)) for m in finished])
-    penalty = np.diag([0.0, *[RIDGE] * len(varied)])
-    here = np.append(1.0, _scaled(values, varied))
+    design = np.stack([np.append(1.0, _known(m.values, varied)) for m in finished])
+    here = np.append(1.0, _known(values, varied))
+    penalty = np.diag([0.0, *[RIDGE] * (here.size - 1)])
     weights = here @ np.linalg.solve(design.T @ design + penalty, design.T)
     members = xr.concat([m.mean for m in finished], "member")
     return (members * xr.DataArray(weights, dims="member")).sum("member", skipna=False)
@@ -157,6 +158,15 @@ def predicted(values: dict[str, float], finished: Sequence[Finished], varied: Se
 def _scaled(values: dict[str, float], varied: Sequence[str]) -> np.ndarray:
     """Parameters on -1 to 1 over their range in the table."""
     return np.array([2.0 * float(parameters.get(name).coordinate(values[name])) - 1.0 for name in varied])
+
+
+def _known(values: dict[str, float], varied: Sequence[str]) -> np.ndarray:
+    """Scaled parameters, with what theory makes of them if it says anything."""
+    scaled = _scaled(values, varied)
+    if not set(varied) & set(NEEDED):
+        return scaled
+    ranges = {name: (parameters.get(name).low, parameters.get(name).high) for name in varied}
+    return 2.0 * theory_of(ranges, values).extend(scaled / 2.0)
 
 
 def cold(grid: Grid) -> xr.Dataset:

@@ -26,8 +26,8 @@ from warmstart.generator.denoiser import FLAGS, STATE_FLAGS, Denoiser
 from warmstart.generator.mean import MeanModel
 from warmstart.generator.residual import Coordinates, Law
 from warmstart.generator.spinup import SpinupModel
-from warmstart.generator.theory import Theory, theory_of
 from warmstart.grid import Grid
+from warmstart.physics.theory import Theory, theory_of
 from warmstart.variables import VARIABLES
 
 WEIGHTS, CONFIG, NORMALIZER, CARD = "weights.safetensors", "config.yaml", "normalizer.nc", "README.md"
@@ -118,7 +118,10 @@ class Generator:
     @functools.cached_property
     def theory(self) -> Theory | None:
         """What theory adds to the inputs of the mean model."""
-        return theory_of(self.config.parameters) if self.config.config.mean.theory else None
+        if not self.config.config.mean.theory:
+            return None
+        fixed = {n: p.low for n, p in self.config.parameters.items() if not p.varies}
+        return theory_of(self.ranges, fixed)
 
     def takes_states(self) -> SpinupModel:
         """The model of initial states.

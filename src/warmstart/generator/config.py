@@ -39,7 +39,7 @@ class MeanConfig(Config):
     model : ``gaussian-process``, ``ridge`` (linear) or ``climatology`` (the mean of the members, whatever is given).
     variance : share of the variance between members that its modes keep.
     theory : whether the pycnocline of theory, which follows from the parameters, is an input too
-        (:mod:`warmstart.generator.theory`).
+        (:mod:`warmstart.physics.theory`).
     """
 
     model: Literal["gaussian-process", "ridge", "climatology"] = "gaussian-process"

@@ -20,7 +20,7 @@ from warmstart.generator.config import ConditionConfig, GeneratorConfig, Paramet
 from warmstart.generator.examples import Examples
 from warmstart.generator.residual import Law
 from warmstart.generator.spinup import fit_spinup
-from warmstart.generator.theory import theory_of
+from warmstart.physics.theory import theory_of
 
 log = logging.getLogger(__name__)
 
@@ -101,7 +101,9 @@ def _fit(
     index = np.searchsorted(training.members, training.member)
     targets = np.stack([states[training.member == m].mean(0) for m in training.members])
     options = (config.mean.variance, config.mean.model)
-    known = theory_of(seen).extend(inputs) if config.mean.theory else inputs
+    known = inputs
+    if config.mean.theory:
+        known = theory_of(ranges, {n: p.low for n, p in seen.items() if not p.varies}).extend(inputs)
     model = mean.fit(targets, known, weights, *options)
     crossfitted, spread = mean.crossfit(targets, known, weights, *options)
     means, spreads = {"parameters": crossfitted[None]}, {"parameters": spread[None]}

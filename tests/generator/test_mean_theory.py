@@ -11,32 +11,30 @@ from warmstart.errors import UserError
 from warmstart.generator import mean
 from warmstart.generator import train as loop
 from warmstart.generator.checkpoint import load
-from warmstart.generator.config import ParameterRange
 from warmstart.generator.generate import generate
-from warmstart.generator.theory import FEATURES, theory_of
-from warmstart.physics.theory import pycnocline
+from warmstart.physics.theory import FEATURES, pycnocline, theory_of
 
 BOX = RANGES | {"eddy_diffusivity": (400.0, 3000.0), "restoring_temperature_north": (0.0, 6.0)}
 
 
-def seen(box):
-    """What training saw: the box, and the defaults of the others."""
-    return {
-        name: ParameterRange(low=low, high=high, units=parameters.get(name).units, varies=name in box)
-        for name, value in parameters.defaults().items()
-        for low, high in [box.get(name, (value, value))]
-    }
+def theory(box):
+    """Of a box; the other parameters have their defaults."""
+    return theory_of(ordered(box), parameters.defaults())
+
+
+def ordered(box):
+    """The box in the order of the table."""
+    return {name: box[name] for name in parameters.defaults() if name in box}
 
 
 def inputs_of(members, box):
     """Scaled parameters in the order of the table."""
-    ordered = {name: box[name] for name in seen(box) if name in box}
-    return np.stack([scaled(m, ordered) for m in members])
+    return np.stack([scaled(m, ordered(box)) for m in members])
 
 
 def test_the_features_have_the_spread_of_a_parameter_over_the_box():
     sample = inputs_of(parameters.sobol(BOX, 128, 3), BOX)
-    known = theory_of(seen(BOX)).extend(sample)
+    known = theory(BOX).extend(sample)
     assert known.shape == (128, len(BOX) + len(FEATURES))
     assert (known[:, : len(BOX)] == sample).all()
     np.testing.assert_allclose(known.mean(0), 0.0, atol=0.03)
@@ -50,7 +48,7 @@ def test_what_follows_the_pycnocline_is_learned_from_fewer_members():
     state, inputs = (depth / depth.std())[:, None], inputs_of(members, BOX)
     errors = [
         np.abs(mean.crossfit(state, x, np.ones(1))[0] - state).mean()
-        for x in (inputs, theory_of(seen(BOX)).extend(inputs))
+        for x in (inputs, theory(BOX).extend(inputs))
     ]
     assert errors[1] < 0.5 * errors[0]
 
@@ -67,9 +65,8 @@ def test_a_generator_keeps_what_it_was_told_of_theory(ensemble_store, tmp_path):
 
 
 def test_parameters_that_theory_needs_and_nobody_knows_are_named():
-    known = seen(BOX)
-    del known["restoring_salinity_north"]
-    with pytest.raises(UserError, match=r"mean\.theory needs restoring_salinity_north"):
-        theory_of(known)
-    with pytest.raises(UserError, match="varies in the training data"):
-        theory_of(seen({"bottom_drag": (3e-7, 1e-5)}))
+    fixed = {n: v for n, v in parameters.defaults().items() if n != "restoring_salinity_north"}
+    with pytest.raises(UserError, match="needs restoring_salinity_north"):
+        theory_of(BOX, fixed)
+    with pytest.raises(UserError, match="says nothing"):
+        theory_of({"bottom_drag": (3e-7, 1e-5)}, parameters.defaults())
