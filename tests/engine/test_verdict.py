@@ -125,7 +125,7 @@ def test_a_shift_between_two_stretches_is_no_drift():
     ds = series(np.where(YEARS <= 450, 4.0, 5.0))
     assert judge(ds).verdict == "drifting"
     ds["stretch"] = ("time", (YEARS > 450).astype(int))
-    assert (judge(ds).verdict, judge(ds).years) == ("equilibrium", 149.0)
+    assert (judge(ds).verdict, judge(ds).years) == ("near", 149.0), "still, but not for two centuries"
     assert judge(ds.isel(time=slice(0, 480))).verdict == "drifting"
     assert np.isnan(years_until(ds, "equilibrium"))  # the last stretch is shorter than the window
 

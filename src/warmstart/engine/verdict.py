@@ -14,7 +14,7 @@ from warmstart.engine.approach import Approach, approach, independent_values
 from warmstart.errors import UserError
 
 WINDOW_YEARS = 200.0  #: the trend is taken over the last so many years
-SHORTEST_YEARS = 50.0  #: a shorter series cannot show an equilibrium
+SHORTEST_YEARS = 50.0  #: a shorter series cannot show anything
 UNTIL_YEARS = {
     "equilibrium": WINDOW_YEARS,
     "near": WINDOW_YEARS / 2,
@@ -96,8 +96,8 @@ def judge(series: xr.Dataset) -> Verdict:
     """Judge the end of a run from its time series.
 
     Equilibrium: deep temperature drifts by less than 0.01 K/century and every transport is stationary (its trend is not
-    significant, all transports together at 95 %, or below 1 % of its mean or 0.1 Sv a century). Near: below 0.05
-    K/century. Anything else, and any series shorter than 50 years, is drifting.
+    significant, all transports together at 95 %, or below 1 % of its mean or 0.1 Sv a century), over 200 years without a
+    shift. Near: below 0.05 K/century, over 50 years at least. Anything else is drifting.
 
     Parameters
     ----------
@@ -217,7 +217,8 @@ def _judge_end(series: xr.Dataset) -> Verdict:
     if length < SHORTEST_YEARS or not abs(drift) < NEAR_DRIFT:
         verdict = "drifting"
     else:
-        verdict = "equilibrium" if abs(drift) < EQUILIBRIUM_DRIFT and not moving else "near"
+        still = abs(drift) < EQUILIBRIUM_DRIFT and not moving and length > WINDOW_YEARS - 2.0
+        verdict = "equilibrium" if still else "near"
     variability = {name: spread(year, values) for name, values in columns.items()}
     return Verdict(drift, verdict, length, moving, (100.0 * interval[0], 100.0 * interval[1]), variability)
 
