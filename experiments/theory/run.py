@@ -62,7 +62,11 @@ def main() -> None:
 def training_means(store: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray, dict]:
     """Mean state of each training member, scaled parameters, weights, and what was seen of each parameter."""
     config = resolve(
-        {"residual": {"model": "none"}, "condition": {"initial_state": False}, "mean": {"model": "climatology"}}
+        {
+            "residual": {"model": "none"},
+            "condition": {"initial_state": False},
+            "mean": {"model": "climatology"},
+        }
     )
     prepared = prepare.prepare(store, config)
     examples, layout = prepared.examples, prepared.generator.layout
