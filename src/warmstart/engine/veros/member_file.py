@@ -293,13 +293,22 @@ def _origin(run: Path, status: dict[str, Any]) -> dict[str, Any]:
     return {
         "member_format": FORMAT,
         "member": int(digits),
-        "start": start_of(run) + (", extrapolated" if status.get("shifts") else ""),
+        "start": start_of(run) + _help(run, status),
         "years": float(status.get("years") or 0.0),
         "cpu_seconds": float(status.get("cpu_seconds") or 0.0),
         "blow_ups": len(status.get("blow_ups") or ()),
         "shifts": len(status.get("shifts") or ()),
         "command": f"python data/export.py {run.name}",
     }
+
+
+def _help(run: Path, status: dict[str, Any]) -> str:
+    """What brought the deep ocean to rest sooner than by itself."""
+    if not status.get("shifts"):
+        return ""
+    job = yaml.safe_load((run / "job.yaml").read_text()) if (run / "job.yaml").is_file() else {}
+    aimed = any((phase.get("acceleration") or {}).get("expected") for phase in job.get("phases", ()))
+    return ", aimed and extrapolated" if aimed else ", extrapolated"
 
 
 def start_of(run: Path) -> str:
