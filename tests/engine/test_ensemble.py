@@ -91,6 +91,13 @@ def test_a_finished_member_is_never_run_again(tiny_runs, tiny_plan):
     assert {p: mtime(p) for p in tiny_runs.rglob("*") if p.is_file()} == before
 
 
+def test_a_round_runs_its_own_members_only_and_they_are_the_same(tiny_runs, tiny_plan, tmp_path):
+    table = simulate({**tiny_plan, "first": 3}, tmp_path / "runs", workers=1)
+    assert table["member"].tolist() == [3]
+    assert sorted(p.name for p in (tmp_path / "runs").glob("member_*")) == ["member_003"]
+    assert_same_results(tmp_path / "runs" / "member_003", tiny_runs / "member_003")
+
+
 def test_killed_worker_interrupt_and_killed_simulate_change_no_bit(tiny_runs, tiny_plan, tmp_path):
     """kill -9 of a worker, Ctrl-C, kill -9 of simulate, each after a new checkpoint; then the end under a scheduler."""
     from distributed import LocalCluster
