@@ -137,7 +137,7 @@ def card(folder: Path, members: list[dict], blown: list) -> str:
         f"{counts['equilibrium']} at equilibrium, {counts['near']} near, {counts['drifting']} drifting, {len(blown)} blown up; "
         f"{splits.count('train')} train, {splits.count('validation')} validate, {splits.count('test')} test (by Sobol index: the "
         "fourth and the eighth of eight). Equilibrium: the ocean below 2000 m drifts by less than 0.01 K/century over the last 200 years and "
-        "no transport has a trend; near: less than 0.05 K/century. Each verdict is taken here from the series in the file.",
+        "no transport has a trend; near: less than 0.05 K/century, over what the last stretch without a shift has of them, 100 at least. Each verdict is taken here from the series in the file.",
         "",
         f"Mesh: {grid!r}. {total / 2**20:.1f} MiB in all. Parameters of member i: `examples/ensemble-dino-4deg.yaml`, which never "
         "change with the number of members. How the members that were extrapolated came about: `experiments/equilibria`.",
@@ -169,14 +169,16 @@ def card(folder: Path, members: list[dict], blown: list) -> str:
         "",
         *years_of(members),
         "",
-        "Blown up: " + (", ".join(f"{b.index:03d} in year {b.year:g}" for b in blown) or "none") + ".",
+        "Blown up twice, and lost: " + (", ".join(f"{b.index:03d} in year {b.year:g}" for b in blown) or "none") + ". "
+        "Blown up once, and repeated with smaller time steps: "
+        + (", ".join(f"{m['index']:03d}" for m in members if int(m["attrs"].get("blow_ups", 0))) or "none") + ".",
     ]
     lines += ["", "![overturning and zonal-mean temperature of every member](contact-sheet.png)", ""]
     heads = [
         "member",
         "split",
         "verdict",
-        "drift ± 95 %, K/century",
+        "drift ± 95 %, K/century, years",
         "e-folding, years",
         "T > 2000 m, °C",
         "channel, Sv",
@@ -189,7 +191,7 @@ def card(folder: Path, members: list[dict], blown: list) -> str:
         v = m["verdict"]
         half = (v.interval[1] - v.interval[0]) / 2
         e_folding = f"{v.approach.years:.0f}" if np.isfinite(v.approach.years) else "–"
-        cells = [f"{m['index']:03d}", parameters.split_of(m["index"]), v.verdict, f"{v.drift:+.3f} ± {half:.3f}", e_folding, f"{m['deep']:.2f}",
+        cells = [f"{m['index']:03d}", parameters.split_of(m["index"]), v.verdict, f"{v.drift:+.3f} ± {half:.3f}, {v.years:.0f}", e_folding, f"{m['deep']:.2f}",
                  f"{m['channel']:.0f}", f"{m['north']:.1f}", f"{m['transients']} + {m['states']}"]  # fmt: skip
         cells += [format(m["values"][n], ".3g") for n in varied]
         lines.append("| " + " | ".join(cells) + " |")

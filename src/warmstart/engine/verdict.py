@@ -174,8 +174,9 @@ def years_until(series: xr.Dataset, verdict: str) -> float:
 
     Returns
     -------
-    First year, of those every decade, from which on the 200 years before had that verdict [years]; NaN if the last had
-    not. A drift that changes its sign passes zero without an equilibrium. The window begins again with each stretch.
+    First year, of those every decade, from which on the years before, 200 for equilibrium and 100 at least for near, had
+    that verdict [years]; NaN if the last had not. A drift that changes its sign passes zero without an equilibrium. The
+    window begins again with each stretch.
 
     Raises
     ------
@@ -192,9 +193,10 @@ def years_until(series: xr.Dataset, verdict: str) -> float:
     enough = ("equilibrium",) if verdict == "equilibrium" else ("near", "equilibrium")
     years = np.asarray(series["year"].values, "float64")
     found = math.nan
-    for year in years[(years % 10 == 0) & (years >= years[0] + WINDOW_YEARS)][::-1] if years.size else ():
+    window = UNTIL_YEARS[verdict]
+    for year in years[(years % 10 == 0) & (years >= years[0] + window)][::-1] if years.size else ():
         end = _judge_end(_last_stretch(series.isel(time=np.flatnonzero(years <= year))))
-        if end.years < WINDOW_YEARS - 1.0 or end.verdict not in enough:
+        if end.years < window - 1.0 or end.verdict not in enough:
             break
         found = float(year)
     return found
