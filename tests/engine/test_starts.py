@@ -78,6 +78,13 @@ def test_a_round_starts_from_the_members_before_it_whatever_else_is_finished(fin
         load_plan(PLAN | {"first": 9, "members": 9})
 
 
+def test_a_member_made_again_learns_nothing_from_itself(finished):
+    members = starts.read_finished(finished, GRID)
+    left = starts.others(members, members[0].values)
+    same = {m.path for m in members} - {m.path for m in left}
+    assert len(same) == 12 and members[0].path in same, "the twelve copies of one set of parameters"
+
+
 def test_a_drifting_member_is_no_start_and_nothing_finished_is_an_error(tmp_path):
     write_member(tmp_path, 0, {}, verdict="drifting")
     with pytest.raises(UserError, match="no member at or near equilibrium"):

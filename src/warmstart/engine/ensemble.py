@@ -112,7 +112,10 @@ def simulate(
         values = member_parameters(resolved)
         numbers = range(resolved.first, resolved.members)
         finished = finished_members(resolved)
-        jobs = [member_job(written, values[i], member_folder(runs, i), finished) for i in numbers]
+        jobs = [
+            member_job(written, values[i], member_folder(runs, i), starts.others(finished, values[i]))
+            for i in numbers
+        ]
         for job in jobs:
             same_job(Path(job["folder"]), job)
         if resolved.start in starts.MADE:
@@ -135,7 +138,8 @@ def simulate(
 def _write_start(plan: Plan, job: dict[str, Any], finished: Sequence[starts.Finished]) -> None:
     """Make the restart of a member that does not start from rest."""
     varied, folder = sorted(plan.ranges), Path(job["folder"])
-    starts.write_start(plan.start, job["parameters"], plan.configuration, varied, finished, folder)
+    known = starts.others(finished, job["parameters"])
+    starts.write_start(plan.start, job["parameters"], plan.configuration, varied, known, folder)
 
 
 def summary(runs: Path, plan: Plan) -> pd.DataFrame:

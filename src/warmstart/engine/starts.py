@@ -99,6 +99,26 @@ def _number(path: Path) -> int:
     return int(digits) if digits.isdigit() else -1
 
 
+def others(finished: Sequence[Finished], values: dict[str, float]) -> list[Finished]:
+    """Those of other parameters: a member that is made again learns nothing from itself.
+
+    Parameters
+    ----------
+    finished : from :func:`read_finished`.
+    values : parameters of the run that shall start.
+
+    Returns
+    -------
+    The members that differ in at least one parameter.
+
+    Examples
+    --------
+    >>> others([], parameters.defaults())
+    []
+    """
+    return [m for m in finished if any(not np.isclose(m.values[n], v, rtol=1e-6) for n, v in values.items())]
+
+
 def nearest(values: dict[str, float], finished: Sequence[Finished], varied: Sequence[str]) -> xr.Dataset:
     """Take the last state of the member whose parameters are nearest, each in units of its range in the table.
 
