@@ -207,7 +207,7 @@ def _origin(generator: Generator) -> str:
         f"- {len(saved.training_members)} training members ({', '.join(map(str, saved.training_members))})"
         + (f", equilibrium snapshots of model years {years[0]:g} to {years[1]:g}" if years else ""),
         f"- variables: {', '.join(f'{n} [{VARIABLES[n].units}]' for n in saved.variables)}",
-        f"- mean: {len(generator.mean.basis)} modes, {config.mean.model}{", with theory" if config.mean.theory else ""}; residual: {config.residual.model}, "
+        f"- mean: {len(generator.mean.basis)} modes, {config.mean.model}{', with theory' if config.mean.theory else ''}; residual: {config.residual.model}, "
         f"{len(generator.coordinates.basis) or 'no'} joint modes, amplitude "
         + ", ".join(f"{a:.3g} ({given})" for given, a in saved.amplitude.items())
         + "; "
