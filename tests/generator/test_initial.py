@@ -9,6 +9,7 @@ from warmstart import files, parameters
 from warmstart.errors import UserError
 from warmstart.generator.checkpoint import load
 from warmstart.generator.generate import generate
+from warmstart.generator.train import train
 from warmstart.testing import basin
 
 ASKED = {"wind_stress_south": 0.35, "vertical_diffusivity": 1.5e-4}
@@ -106,6 +107,12 @@ def test_an_age_without_a_state_is_refused(generator):
         generate(generator, ASKED, age=50)
 
 
-def test_a_generator_that_takes_no_state_says_so(young):
+def test_a_generator_that_takes_no_state_says_so(ensemble_store, young, tmp_path):
+    config = {
+        "condition": {"initial_state": False},
+        "residual": {"model": "none"},
+        "mean": {"model": "ridge"},
+    }
+    train(ensemble_store, config, tmp_path / "generator")
     with pytest.raises(UserError, match="takes no initial state"):
-        generate(load("dino-4deg"), initial=young[0])
+        generate(load(tmp_path / "generator"), initial=young[0])
