@@ -64,6 +64,16 @@ def test_a_generator_keeps_what_it_was_told_of_theory(ensemble_store, tmp_path):
     assert np.isfinite(first.thetao.values[first.thetao.notnull().values]).all()
 
 
+def test_a_generator_of_another_theory_is_refused(ensemble_store, tmp_path, monkeypatch):
+    """Features that mean something else than in training must not pass for them."""
+    folder = tmp_path / "generator"
+    loop.train(ensemble_store, TINY | {"mean": {"theory": True}, "residual": {"model": "none"}}, folder)
+    load(folder)
+    monkeypatch.setattr("warmstart.physics.theory.EFFICIENCY", 0.03)
+    with pytest.raises(UserError, match="another version of the theory"):
+        load(folder)
+
+
 def test_parameters_that_theory_needs_and_nobody_knows_are_named():
     fixed = {n: v for n, v in parameters.defaults().items() if n != "restoring_salinity_north"}
     with pytest.raises(UserError, match="needs restoring_salinity_north"):

@@ -311,10 +311,18 @@ def _assemble(config: SavedConfig, layout: Layout, arrays: dict[str, np.ndarray]
         )
         denoiser.eval()
     digest = hashlib.sha256((folder / WEIGHTS).read_bytes() + (folder / CONFIG).read_bytes())
-    return Generator(
+    generator = Generator(
         config, layout, Normalizer(layout, mean, std), stored.read_mean(wide, "mean"), spinup, laws, wide["forcing"],
         denoiser, folder.resolve().name, digest.hexdigest()[:16],
     )  # fmt: skip
+    known = generator.mean.inputs
+    own = generator.known(known[:, : len(generator.ranges)])
+    # climatology knows no inputs: all are 0
+    if known.any() and (own.shape != known.shape or not np.allclose(own, known, atol=1e-6)):
+        raise UserError(
+            f"{folder} was trained with another version of the theory in its mean (mean.theory); train it again"
+        )
+    return generator
 
 
 def _read_arrays(path: Path) -> dict[str, np.ndarray]:
