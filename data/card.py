@@ -89,7 +89,7 @@ def contact_sheet(members: list[dict], output: Path) -> None:
 
     with replacing(output, overwrite=True) as temporary:
         figure.savefig(temporary, format="png")
-        Image.open(temporary).convert("RGB").quantize(96).save(temporary, format="png", optimize=True)
+        Image.open(temporary).convert("RGB").quantize(256, Image.Quantize.MAXCOVERAGE).save(temporary, format="png", optimize=True)
         if temporary.stat().st_size > BUDGET:
             raise UserError(
                 f"the contact sheet has {temporary.stat().st_size} bytes; expected at most {BUDGET}"

@@ -59,7 +59,9 @@ class TimeLevels:
             return None, parts[:-1] or (Ellipsis,)
         if isinstance(parts[-1], int):
             return parts[-1], parts[:-1] or (Ellipsis,)
-        raise NotImplementedError(f"index {key} into time levels")
+        raise IndexError(
+            f"index {key} into time levels: expected all levels or one of them by its number, as the step uses them"
+        )
 
     def __getitem__(self, key: Index) -> Any:
         parts = key if isinstance(key, tuple) else (key,)
