@@ -52,7 +52,7 @@ def test_one_candidate_is_the_gaussian_process_of_scikit_learn():
     fitted = mean.fit(states, inputs, WEIGHTS)
     linear, smooth, length, noise = 0.3, 1.0, 1.0, 0.1
     model = mean.MeanModel(
-        fitted.offset, fitted.basis, fitted.coefficients, inputs, np.array([[linear, smooth, length, noise]]),
+        fitted.offset, fitted.basis, fitted.coefficients, inputs, np.ones(2), np.array([[linear, smooth, length, noise]]),
         np.ones((1, len(fitted.basis))),
     )  # fmt: skip
     kernel = kernels.ConstantKernel(12 / 2 * linear) * kernels.DotProduct(1e-9) + kernels.ConstantKernel(

@@ -5,9 +5,10 @@ is a Gaussian process of the P scaled parameters x (Rasmussen and Williams 2006,
 
     k(x, x') = linear 12/P x . x' + smooth exp(-|x - x'|^2 / (2 P length^2)) + noise delta(x, x')
 
-With about ten members the likelihood has several maxima, and the best one predicts left-out members badly. The four
-hyper-parameters are therefore not optimised but averaged over: predictions for every row of a fixed table, weighted with
-its posterior probability under weak log-normal priors. No optimiser, no random start: equal data give equal models.
+Before that the parameters are multiplied by their relevance (:mod:`warmstart.generator.relevance`). With a few dozen members
+the likelihood has several maxima, and the best one predicts left-out members badly. The four hyper-parameters are therefore
+not optimised but averaged over: predictions for every row of a fixed table, weighted with its posterior probability under
+weak log-normal priors. No random start: equal data give equal models.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ import itertools
 from dataclasses import dataclass
 
 import numpy as np
+
+from warmstart.generator.relevance import relevance
 
 #: Hyper-parameters that are averaged over: linear variance, smooth variance, length, noise variance.
 CANDIDATES = np.array(
@@ -60,6 +63,7 @@ class MeanModel:
     basis : empirical orthogonal functions, ``(mode, wet)``, orthonormal in the volume weights.
     coefficients : of the training members, ``(member, mode)``.
     inputs : scaled parameters of the training members, ``(member, parameter)``, -0.5 to 0.5 across the range.
+    relevance : factor of each parameter, ``(parameter,)``.
     candidates : hyper-parameters, ``(candidate, 4)``, as :data:`CANDIDATES`.
     posterior : probability of each candidate for each mode, ``(candidate, mode)``.
     """
@@ -68,6 +72,7 @@ class MeanModel:
     basis: np.ndarray
     coefficients: np.ndarray
     inputs: np.ndarray
+    relevance: np.ndarray
     candidates: np.ndarray
     posterior: np.ndarray
 
@@ -90,10 +95,11 @@ class MeanModel:
                 members - 1, 1
             )
         table, posterior = self.candidates, self.posterior
+        seen, here = self.inputs * self.relevance, (inputs * self.relevance)[None]
         scale = _scale(self.coefficients)
-        gram = _kernel(self.inputs, self.inputs, table) + table[:, 3, None, None] * np.eye(len(self.inputs))
-        cross = _kernel(inputs[None], self.inputs, table)[:, 0]
-        own = _kernel(inputs[None], inputs[None], table)[:, 0, 0]
+        gram = _kernel(seen, seen, table) + table[:, 3, None, None] * np.eye(len(seen))
+        cross = _kernel(here, seen, table)[:, 0]
+        own = _kernel(here, here, table)[:, 0, 0]
         solved = np.linalg.solve(gram, cross[..., None])[..., 0]
         each = np.einsum("ci,ik->ck", solved, self.coefficients)
         mean = np.einsum("ck,ck->k", posterior, each)
@@ -196,7 +202,7 @@ def fit(
     weights : share of each wet value, ``(wet,)``.
     variance : share of the variance between members that the modes keep.
     model : ``gaussian-process``, ``ridge`` (linear in the inputs) or ``climatology`` (ignores them).
-    few : whether to average over a tenth of the hyper-parameters only.
+    few : whether to average over a tenth of the hyper-parameters only, with all inputs alike.
 
     Returns
     -------
@@ -214,10 +220,13 @@ def fit(
     basis, coefficients, _ = eofs(states - offset, weights, variance)
     if model == "climatology":
         inputs = np.zeros_like(inputs)
+    factors = np.ones(inputs.shape[1])
+    if model == "gaussian-process" and not few:
+        factors = relevance(inputs, coefficients, _kernel)
     table = (FEW if few else MODELS).get(model, CANDIDATES[:1])
-    posterior = _posterior(inputs, coefficients, table)
+    posterior = _posterior(inputs * factors, coefficients, table)
     used = posterior.max(1) > NEGLIGIBLE
-    return MeanModel(offset, basis, coefficients, inputs, table[used], posterior[used])
+    return MeanModel(offset, basis, coefficients, inputs, factors, table[used], posterior[used])
 
 
 def crossfit(

@@ -11,7 +11,7 @@ from warmstart.generator.mean import MeanModel
 from warmstart.generator.spinup import AgeModel, SpinupModel
 
 #: Fields of a mean model; those as large as a state are kept in single precision.
-FIELDS = ("offset", "basis", "coefficients", "inputs", "candidates", "posterior")
+FIELDS = ("offset", "basis", "coefficients", "inputs", "relevance", "candidates", "posterior")
 LARGE = ("offset", "basis")
 PROCESSES = ("expected", "increment", "joint")
 
