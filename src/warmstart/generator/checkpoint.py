@@ -164,7 +164,7 @@ def save(generator: Generator, folder: Path) -> None:
     folder : existing folder.
     """
     arrays = stored.flatten(generator.mean, "mean") | {"forcing": generator.forcing}
-    arrays |= {"residual.basis": generator.coordinates.basis.astype("float32")}
+    arrays |= {"residual.basis": stored.half(generator.coordinates.basis)}
     if generator.coordinates.rotation is not None:
         arrays |= {"residual.rotation": generator.coordinates.rotation}
     for given, law in generator.laws.items():

@@ -114,7 +114,7 @@ def _fit(
             unconditional = (targets.sum(0) - targets) / (len(targets) - 1)
             bases = {"state": unconditional, "both": crossfitted}
             spinup, predictions, increments = fit_spinup(
-                targets, initial, ages, known, bases, layout, *options
+                targets, initial, ages, known, bases, layout, model=config.mean.model
             )
             means, spreads = means | predictions, spreads | increments
     references = {given: float(np.sqrt((s**2).mean())) for given, s in spreads.items()}

@@ -174,7 +174,7 @@ def channel_of(layout: Layout) -> np.ndarray:
 
 def fit_spinup(
     equilibrium: np.ndarray, transients: np.ndarray, ages: np.ndarray, inputs: np.ndarray, bases: dict[str, np.ndarray],
-    layout: Layout, variance: float = 0.999, model: str = "gaussian-process",
+    layout: Layout, variance: float = 0.99, model: str = "gaussian-process",
 ) -> tuple[SpinupModel, dict[str, np.ndarray], dict[str, np.ndarray]]:  # fmt: skip
     """Fit the model, and predict each member by a model that has not seen it.
 

@@ -10,17 +10,30 @@ from warmstart.data.layout import Layout
 from warmstart.generator.mean import MeanModel
 from warmstart.generator.spinup import AgeModel, SpinupModel
 
-#: Fields of a mean model; those as large as a state are kept in single precision.
+#: Fields of a mean model. A single state is kept in single precision and sets of patterns in half: five parts in ten
+#: thousand of a pattern are nothing beside the residual, and patterns are most of a generator's weight.
 FIELDS = ("offset", "basis", "coefficients", "inputs", "relevance", "candidates", "posterior")
-LARGE = ("offset", "basis")
 PROCESSES = ("expected", "increment", "joint")
+
+
+def half(patterns: np.ndarray) -> np.ndarray:
+    """Patterns in half precision; in single where a value is too large for it.
+
+    Examples
+    --------
+    >>> half(np.ones(2)).dtype, half(np.array([1e6])).dtype
+    (dtype('float16'), dtype('float32'))
+    """
+    largest = np.abs(patterns).max(initial=0.0)
+    return patterns.astype("float16" if largest < np.finfo("float16").max else "float32")
 
 
 def flatten(model: MeanModel, prefix: str) -> dict[str, np.ndarray]:
     """Arrays ``prefix.field`` of a mean model."""
-    return {
-        f"{prefix}.{n}": getattr(model, n).astype("float32") if n in LARGE else getattr(model, n)
-        for n in FIELDS
+    arrays = {f"{prefix}.{n}": getattr(model, n) for n in FIELDS}
+    return arrays | {
+        f"{prefix}.offset": model.offset.astype("float32"),
+        f"{prefix}.basis": half(model.basis),
     }
 
 
@@ -37,7 +50,8 @@ def read_mean(arrays: Mapping[str, np.ndarray], prefix: str) -> MeanModel:
 
 def flatten_spinup(model: SpinupModel) -> dict[str, np.ndarray]:
     """Arrays ``spinup.…`` of the model of initial states."""
-    arrays = {f"spinup.{n}": getattr(model, n).astype("float32") for n in ("centre", "basis", "features")}
+    arrays = {f"spinup.{n}": getattr(model, n).astype("float32") for n in ("centre", "features")}
+    arrays["spinup.basis"] = half(model.basis)
     for given, models in model.models.items():
         for i, at in enumerate(models):
             prefix = f"spinup.{given}.{i}"
