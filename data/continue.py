@@ -1,39 +1,56 @@
 """Continue members from the restart that their file holds and judge them again: does each keep its verdict?
 
 python data/continue.py data/dino-4deg/member_003.nc data/dino-4deg/member_010.nc --years 50
+python data/continue.py data/dino-4deg/member_013.nc --years 100 --output longer
 
 Runs at 3600 s / 1 day, the time steps of the states in the file; the new years are appended to the series in the file, and
 the last 200 years are judged. Exit code 1 if a verdict is lost. Two minutes of one core a member of 50 years at 4 degrees.
+
+With `--output` the longer member is written there: the new years are a spin-up of its own, 1800 s / 2 days and the last 20 at
+3600 s / 1 day, from which the four states come; those on the way stay those of the file. A folder of runs that is given by
+`--runs` is kept, and a member that was interrupted there goes on.
 """
 
 import argparse
+import contextlib
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
 import xarray as xr
 
-from warmstart.engine.base import CAUTIOUS, YEAR, Configuration, Job, Phase, save_job
-from warmstart.engine.verdict import Verdict, judge
+from warmstart.engine.base import CAUTIOUS, YEAR, Configuration, Job, Phase, save_job, spinup_phases
+from warmstart.engine.verdict import judge
+from warmstart.engine.veros.continued import join_series
+from warmstart.engine.veros.member_file import write_member_file
 from warmstart.errors import UserError
-from warmstart.files import open_dataset, open_grid
+from warmstart.files import open_dataset, open_grid, refuse_existing
 from warmstart.parameters import extract
 
+SETTLE_YEARS = 20
 RANK = ("drifting", "near", "equilibrium")
 
 
-def run(member: Path, years: int, folder: Path) -> xr.Dataset:
-    """Continue a member and return the series of the new years, day 0 left out."""
+def run(member: Path, years: int, folder: Path, settle: bool = False) -> xr.Dataset:
+    """Continue a member and return the series of the new years.
+
+    Parameters
+    ----------
+    member : its file.
+    years : how long.
+    folder : of the run; one that was interrupted goes on.
+    settle : whether the run is a spin-up with 20 years of settling at its end, and not one at short time steps.
+    """
     mesh = open_grid(member)
     with open_dataset(member) as ds:
         values = {name: float(value) for name, value in extract(ds).items()}
-    phase = Phase(name="continued", until_day=years * YEAR, dt_momentum=CAUTIOUS[0], dt_tracer=CAUTIOUS[1])
+    short = Phase(name="continued", until_day=years * YEAR, dt_momentum=CAUTIOUS[0], dt_tracer=CAUTIOUS[1])
     configuration = Configuration(resolution=float(mesh.ds.attrs["resolution"]), levels=mesh.shape[0])
     job = Job(
         engine="veros", configuration=configuration, parameters=values, start=str(member.resolve()), folder=folder,
-        phases=(phase,),
+        phases=spinup_phases(years - SETTLE_YEARS, SETTLE_YEARS) if settle else (short,),
     )  # fmt: skip
     save_job(job, folder / "job.yaml")
     command = [sys.executable, "-m", "warmstart.engine.veros", str(folder / "job.yaml")]
@@ -43,16 +60,16 @@ def run(member: Path, years: int, folder: Path) -> xr.Dataset:
             f"{member.name} could not be continued (exit code {done.returncode}): {done.stderr[-500:]}"
         )
     with open_dataset(folder / "series.nc") as series:
-        return series.load().isel(time=slice(1, None))
+        return series.load()
 
 
-def continued(stored: xr.Dataset, new: xr.Dataset) -> Verdict:
-    """Judge a stored series with the new years after it; a shift in the past stays where it was."""
-    names = [n for n in stored.data_vars if n in new and n != "stretch"]
-    new = new[names].assign_coords(year=new.year + float(stored.year[-1]))
-    if "stretch" in stored:
-        new["stretch"] = ("time", np.full(new.sizes["time"], int(stored["stretch"][-1])))
-    return judge(xr.concat([stored[[*names, *({"stretch"} & set(stored))]], new], "time"))
+@contextlib.contextmanager
+def folder_of(member: Path, runs: Path | None) -> Iterator[Path]:
+    """The folder in which a member is run: kept in `runs`, or gone afterwards."""
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = (runs or Path(scratch)) / member.stem
+        folder.mkdir(parents=True, exist_ok=True)
+        yield folder
 
 
 def main() -> int:
@@ -62,18 +79,26 @@ def main() -> int:
     )
     parser.add_argument("members", nargs="+", type=Path)
     parser.add_argument("--years", type=int, default=50)
+    parser.add_argument("--output", type=Path, help="folder for the longer member files")
+    parser.add_argument("--runs", type=Path, help="folder in which the runs are kept")
     options = parser.parse_args()
+    if options.output is not None and options.years <= SETTLE_YEARS:
+        raise UserError(f"--years {options.years} is no spin-up; expected more than {SETTLE_YEARS}")
     lost = 0
     for member in options.members:
+        if options.output is not None:
+            refuse_existing(options.output / member.name, overwrite=False)
         with open_dataset(member, "series") as opened:
             stored = opened.load()
         before = judge(stored)
-        with tempfile.TemporaryDirectory() as folder:
-            new = run(member, options.years, Path(folder))
-        after = continued(stored, new)
+        with folder_of(member, options.runs) as folder:
+            new = run(member, options.years, Path(folder), settle=options.output is not None)
+            if options.output is not None:
+                write_member_file(folder, options.output / member.name, continues=member)
+        after = judge(join_series(stored, new))
         kept = RANK.index(after.verdict) >= RANK.index(before.verdict)
         lost += not kept
-        jump = float(new.thetao_deep[0] - stored.thetao_deep[-1])
+        jump = float(new.thetao_deep[1] - stored.thetao_deep[-1])
         print(
             f"{member.name}: {before.verdict} ({before.drift:+.4f} K/century) -> {after.verdict} "
             f"({after.drift:+.4f} K/century) after {options.years} years; first year {jump:+.5f} K below 2000 m: "

@@ -1,6 +1,5 @@
 """Member files: nothing that matters is lost, and a run goes on from one as if it had never ended."""
 
-import importlib.util
 import shutil
 import subprocess
 import sys
@@ -18,7 +17,9 @@ from warmstart.config import dump_yaml, read_yaml
 from warmstart.data.members import read_member_file
 from warmstart.data.store import dataset
 from warmstart.engine.base import Configuration, Job, Phase, save_job
+from warmstart.engine.verdict import judge
 from warmstart.engine.veros import packing
+from warmstart.engine.veros.continued import join_series
 from warmstart.engine.veros.member_file import write_member_file, write_restart_of
 from warmstart.engine.veros.restart import NEWEST, from_veros, read_restart
 from warmstart.errors import UserError
@@ -190,20 +191,39 @@ def test_a_run_goes_on_from_its_member_file_as_from_its_restart(member, tiny_run
 
 
 def test_the_verdict_of_a_continued_member_joins_both_series():
-    spec = importlib.util.spec_from_file_location("continue_", ROOT / "data" / "continue.py")
-    script = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(script)
-
     def part(years, deep, **more):
         return xr.Dataset({"thetao_deep": ("time", deep), **more}, {"year": ("time", years)})
 
     stretch = {"stretch": ("time", np.repeat([0, 1], [100, 201]))}
     stored = part(np.arange(301.0), np.repeat([3.0, 4.0], [100, 201]), **stretch)
-    found = script.continued(stored, part(np.arange(1.0, 51.0), np.full(50, 4.0)))
+    found = judge(join_series(stored, part(np.arange(51.0), np.full(51, 4.0))))
     assert (found.verdict, found.years) == ("equilibrium", 200.0)
-    assert (
-        script.continued(stored, part(np.arange(1.0, 51.0), 4 + 0.01 * np.arange(50))).verdict == "drifting"
-    )
+    warming = join_series(stored, part(np.arange(51.0), 4 + 0.01 * np.arange(51)))
+    assert judge(warming).verdict == "drifting"
+    assert warming.stretch.values[-51:].tolist() == [1] * 51, "no shift on the way"
+
+
+def test_a_continued_member_keeps_its_youth_and_counts_what_both_runs_cost(member, run, tmp_path):
+    """A run that started from the restart in a member file becomes one history with it, in a file that runs on again."""
+    kept = tmp_path / "kept"
+    kept.mkdir()
+    longer = write_member_file(run, kept / "member_001.nc", continues=member)
+    with files.open_dataset(member) as ds, files.open_dataset(longer) as both:
+        young = (ds.phase == "transient").values
+        years = float(ds.attrs["years"])
+        assert both.year.values[both.phase.values == "transient"].tolist() == ds.year.values[young].tolist()
+        assert (
+            both.year.values[both.phase.values == "equilibrium"].tolist()
+            == (ds.year.values[~young] + years).tolist()
+        )
+        for name in ("years", "cpu_seconds"):
+            assert both.attrs[name] == 2 * ds.attrs[name], name
+        assert both.attrs["start"] == "rest, continued"
+    with files.open_dataset(longer, "series") as series:
+        assert (np.diff(series.year) > 0).all() and float(series.year[-1]) == 2 * years
+    assert "member 1 of an ensemble" in describe(longer)
+    write_restart_of(longer, tmp_path / "restart.h5")
+    assert read_member_file(longer).index == 1
 
 
 @pytest.mark.parametrize(

@@ -15,13 +15,14 @@ import numpy as np
 import xarray as xr
 import yaml
 
-from warmstart import files, parameters
+from warmstart import files
 from warmstart.config import read_yaml
 from warmstart.data.members import FORCING
 from warmstart.engine import dino
 from warmstart.engine.base import DAY
 from warmstart.engine.verdict import judge, years_until
 from warmstart.engine.veros import packing
+from warmstart.engine.veros.continued import join_counts, join_series, join_states, with_transients
 from warmstart.engine.veros.restart import (
     NEWEST,
     fields_of_state,
@@ -46,8 +47,9 @@ TKE_BITS = 12  #: of the mantissa that are kept: 0.02 %
 
 
 def write_member_file(
-    run: str | Path, output: str | Path, overwrite: bool = False, undisturbed: str | Path | None = None
-) -> Path:
+    run: str | Path, output: str | Path, overwrite: bool = False, undisturbed: str | Path | None = None,
+    continues: str | Path | None = None,
+) -> Path:  # fmt: skip
     """Turn the folder of a finished run into one member file.
 
     All equilibrium states are kept, and those of years 10, 50, 200 and 500 on the way, as far as the deep ocean had not been
@@ -61,6 +63,8 @@ def write_member_file(
     overwrite : whether an existing file may be replaced.
     undisturbed : member file of a run with the same parameters from rest that was not extrapolated: its states of those
         years that this run has not are taken.
+    continues : member file whose restart this run started from: its states on the way and its series come first, and
+        verdict, years and costs are of both.
 
     Returns
     -------
@@ -86,14 +90,21 @@ def write_member_file(
     states = _states(run, status)
     restart = _restart(run, states, mesh)
     if undisturbed is not None:
-        states = _with_transients(states, Path(undisturbed), mesh)
+        states = with_transients(states, Path(undisturbed), mesh)
     with files.open_dataset(run / "series.nc") as opened:
         series = _series(opened.load(), status)
+    origin = _origin(run, status)
+    if continues is not None:
+        states = join_states(Path(continues), states, mesh)
+        with files.open_dataset(continues) as earlier, files.open_dataset(continues, "series") as opened:
+            series = join_series(opened.load(), series)
+            origin = join_counts(earlier.attrs, origin)
+        origin["command"] = f"python data/continue.py {Path(continues).name}"
     states.attrs |= judge(series).attributes() | {
         "years_to_near": years_until(series, "near"),
         "years_to_equilibrium": years_until(series, "equilibrium"),
     }
-    states.attrs |= _origin(run, status)
+    states.attrs |= origin
     packed = packing.pack(states, mesh)
     with files.replacing(output, overwrite) as temporary:
         packing.write_groups(
@@ -221,26 +232,6 @@ def _states(run: Path, status: dict[str, Any]) -> xr.Dataset:
     kept = kept.drop_vars(set(map(str, kept.coords)) - {"year", "phase"})
     kept.attrs = attrs
     return kept
-
-
-def _with_transients(own: xr.Dataset, path: Path, mesh: Grid) -> xr.Dataset:
-    """The states with those on the way that an undisturbed run with the same parameters has."""
-    files.open_grid(path).require_same(mesh, str(path))
-    with files.open_dataset(path) as opened:
-        other = opened.load()
-    mine, theirs = parameters.extract(own), parameters.extract(other)
-    if any(not np.isclose(mine[n], theirs[n], rtol=1e-6) for n in mine):
-        raise UserError(
-            f"{path} is of other parameters; expected the same member's run without extrapolation"
-        )
-    new = (other.phase == "transient").values & ~other.year.isin(own.year.values).values
-    names = [n for n in own.data_vars if "time" in own[n].dims]
-    merged = xr.concat(
-        [own[names], other.isel(time=new)[names].drop_encoding().drop_vars("time", errors="ignore")], "time"
-    )
-    out = own.drop_dims("time").merge(merged.sortby("year"), combine_attrs="override")
-    out.attrs = own.attrs
-    return out
 
 
 def _restart(run: Path, states: xr.Dataset, mesh: Grid) -> xr.Dataset:
