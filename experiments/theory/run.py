@@ -20,9 +20,10 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from members import header
 
 from warmstart.evaluate import write_table
-from warmstart.generator import mean, prepare
+from warmstart.generator import prepare
 from warmstart.generator.config import resolve
 from warmstart.physics.theory import FEATURES, theory_of
+from warmstart.regression import mean
 
 HERE = Path(__file__).parent
 CONTROLS = 8  #: draws of random features

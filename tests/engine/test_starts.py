@@ -44,7 +44,7 @@ def write_member(folder, i, values, verdict="equilibrium", grid=GRID):
 @pytest.fixture
 def finished(tmp_path):
     corners = [(0.1, 2e-5), (0.35, 2e-5), (0.1, 1.5e-4), (0.35, 1.5e-4), (0.2, 5e-5)]
-    for copy in range(12):  # many members: the ridge says less
+    for copy in range(12):  # many members: the prior says less
         for i, (wind, mixing) in enumerate(corners):
             values = {"wind_stress_south": wind, "vertical_diffusivity": mixing}
             write_member(tmp_path, 5 * copy + i, values)
@@ -62,7 +62,7 @@ def test_the_nearest_member_is_the_one_with_the_nearest_parameters(finished):
 
 def test_a_linear_law_is_predicted(finished):
     values = parameters.defaults() | {"wind_stress_south": 0.25, "vertical_diffusivity": 8e-5}
-    state = starts.predicted(values, starts.read_finished(finished, GRID), NAMES)
+    state = starts.predicted(values, starts.read_finished(finished, GRID), NAMES, GRID)
     assert float(state.thetao.mean()) == pytest.approx(temperature(values), abs=0.05)
     assert (np.isfinite(state.thetao.values) == (GRID.tmask.values > 0)).all()
     profile = starts.expected_profile(values, SMALL, NAMES, starts.read_finished(finished, GRID))
@@ -101,7 +101,7 @@ def test_two_members_are_too_few_for_a_regression(tmp_path):
     for i in range(2):
         write_member(tmp_path, i, {})
     with pytest.raises(UserError, match="2 finished members are too few"):
-        starts.predicted(parameters.defaults(), starts.read_finished(tmp_path, GRID), NAMES)
+        starts.predicted(parameters.defaults(), starts.read_finished(tmp_path, GRID), NAMES, GRID)
 
 
 def test_a_cold_start_is_homogeneous_and_at_rest(tmp_path):

@@ -9,8 +9,8 @@ from warmstart.data.normalize import Normalizer
 from warmstart.errors import UserError
 from warmstart.generator import constraints
 from warmstart.generator.conserve import adjoint, conserve, covariance, means, responses_of
-from warmstart.generator.mean import eofs
 from warmstart.generator.residual import Coordinates
+from warmstart.regression.mean import eofs
 from warmstart.testing import basin
 
 MODES = 5

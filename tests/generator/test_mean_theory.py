@@ -8,11 +8,11 @@ from ensemble import RANGES, TINY
 from warmstart import parameters
 from warmstart.data.batches import scaled
 from warmstart.errors import UserError
-from warmstart.generator import mean
 from warmstart.generator import train as loop
 from warmstart.generator.checkpoint import load
 from warmstart.generator.generate import generate
 from warmstart.physics.theory import FEATURES, pycnocline, theory_of
+from warmstart.regression import mean
 
 BOX = RANGES | {"eddy_diffusivity": (400.0, 3000.0), "restoring_temperature_north": (0.0, 6.0)}
 

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from warmstart.data.layout import Layout
-from warmstart.generator import mean, spinup
+from warmstart.generator import spinup
+from warmstart.regression import mean
 from warmstart.testing import basin
 
 AGES = np.array([10.0, 50.0, 200.0])

@@ -10,11 +10,14 @@ import numpy as np
 import xarray as xr
 
 from warmstart import files, parameters
+from warmstart.data import normalize
+from warmstart.data.layout import Layout
 from warmstart.engine import dino
 from warmstart.engine.base import Configuration
 from warmstart.errors import UserError
 from warmstart.grid import Grid
 from warmstart.physics.theory import NEEDED, theory_of
+from warmstart.regression.mean import fit
 
 #: What a plan may ask for by name; anything else is the path of a restart.
 NAMES = ("rest", "cold", "nearest", "predicted")
@@ -26,7 +29,6 @@ FILE = "start.h5"
 COLD = {"thetao": 2.0, "so": 35.0}  #: the homogeneous ocean [degC, 1e-3]
 CARRIED = ("thetao", "so", "uo", "vo")
 FEWEST = 3  #: finished members that a regression needs
-RIDGE = 1.0  #: penalty on the slopes, in units of one member whose parameters are all at the edge of the box
 
 
 @dataclass(frozen=True)
@@ -143,16 +145,19 @@ def nearest(values: dict[str, float], finished: Sequence[Finished], varied: Sequ
     return chosen.last.assign_attrs(nearest=str(chosen.path.name))
 
 
-def predicted(values: dict[str, float], finished: Sequence[Finished], varied: Sequence[str]) -> xr.Dataset:
-    """Predict the state by ridge regression, cell by cell, on the parameters of finished members and their pycnocline of theory.
+def predicted(
+    values: dict[str, float], finished: Sequence[Finished], varied: Sequence[str], grid: Grid
+) -> xr.Dataset:
+    """Predict the state by the regression that generators have for their mean, on parameters and the pycnocline of theory.
 
     Parameters
     ----------
     values, finished, varied : as :func:`nearest`.
+    grid : the mesh of the members.
 
     Returns
     -------
-    Mean equilibrium state that a linear model expects, dims ``(z, y, x)``.
+    Mean equilibrium state that a Gaussian process expects (:mod:`warmstart.regression.mean`), dims ``(z, y, x)``.
 
     Raises
     ------
@@ -161,23 +166,25 @@ def predicted(values: dict[str, float], finished: Sequence[Finished], varied: Se
 
     Examples
     --------
-    >>> predicted(values, read_finished("runs", grid), ["wind_stress_south"])  # doctest: +SKIP
+    >>> predicted(values, read_finished("runs", grid), ["wind_stress_south"], grid)  # doctest: +SKIP
     """
     if len(finished) < FEWEST:
         raise UserError(
             f"{len(finished)} finished members are too few for a regression; expected at least {FEWEST}, or start: nearest"
         )
-    design = np.stack([np.append(1.0, _known(m.values, varied)) for m in finished])
-    here = np.append(1.0, _known(values, varied))
-    penalty = np.diag([0.0, *[RIDGE] * (here.size - 1)])
-    weights = here @ np.linalg.solve(design.T @ design + penalty, design.T)
-    members = xr.concat([m.mean for m in finished], "member")
-    return (members * xr.DataArray(weights, dims="member")).sum("member", skipna=False)
+    layout = Layout(grid, CARRIED)
+    fields = layout.pack(xr.concat([m.mean for m in finished], "sample"))
+    normalizer = normalize.fit(fields, layout)
+    states = layout.to_wet(normalizer.standardise(fields))
+    inputs = np.stack([_known(m.values, varied) for m in finished])
+    model = fit(states, inputs, layout.to_wet(layout.weights))
+    expected = layout.from_wet(model.predict(_known(values, varied)))
+    return layout.unpack(normalizer.restore(expected)[None]).isel(sample=0, drop=True)
 
 
 def _scaled(values: dict[str, float], varied: Sequence[str]) -> np.ndarray:
-    """Parameters on -1 to 1 over their range in the table."""
-    return np.array([2.0 * float(parameters.get(name).coordinate(values[name])) - 1.0 for name in varied])
+    """Parameters on -0.5 to 0.5 over their range in the table."""
+    return np.array([float(parameters.get(name).coordinate(values[name])) - 0.5 for name in varied])
 
 
 def _known(values: dict[str, float], varied: Sequence[str]) -> np.ndarray:
@@ -186,7 +193,7 @@ def _known(values: dict[str, float], varied: Sequence[str]) -> np.ndarray:
     if not set(varied) & set(NEEDED):
         return scaled
     ranges = {name: (parameters.get(name).low, parameters.get(name).high) for name in varied}
-    return 2.0 * theory_of(ranges, values).extend(scaled / 2.0)
+    return theory_of(ranges, values).extend(scaled)
 
 
 def cold(grid: Grid) -> xr.Dataset:
@@ -238,8 +245,10 @@ def write_start(
     grid = dino.grid(configuration.resolution, configuration.levels)
     if start == "cold":
         state = cold(grid)
+    elif start == "nearest":
+        state = nearest(values, finished, varied)
     else:
-        state = {"nearest": nearest, "predicted": predicted}[start](values, finished, varied)
+        state = predicted(values, finished, varied, grid)
     folder.mkdir(parents=True, exist_ok=True)
     restart_from_state(state, grid, folder / FILE)
 
@@ -266,7 +275,7 @@ def expected_profile(
     >>> expected_profile(values, Configuration(resolution=4, levels=18), ["wind_stress_south"], finished)  # doctest: +SKIP
     """
     grid = dino.grid(configuration.resolution, configuration.levels)
-    state = predicted(values, finished, varied)
+    state = predicted(values, finished, varied, grid)
     weight = grid.volume
     means = [
         (state[name].fillna(0.0) * weight).sum(("y", "x")) / weight.sum(("y", "x"))

@@ -23,11 +23,11 @@ from warmstart.generator import stored
 from warmstart.generator.backbone import UNet
 from warmstart.generator.config import SavedConfig
 from warmstart.generator.denoiser import FLAGS, STATE_FLAGS, Denoiser
-from warmstart.generator.mean import MeanModel
 from warmstart.generator.residual import Coordinates, Law
 from warmstart.generator.spinup import SpinupModel
 from warmstart.grid import Grid
 from warmstart.physics.theory import Theory, theory_of
+from warmstart.regression.mean import MeanModel
 from warmstart.variables import VARIABLES
 
 WEIGHTS, CONFIG, NORMALIZER, CARD = "weights.safetensors", "config.yaml", "normalizer.nc", "README.md"

@@ -14,13 +14,14 @@ from warmstart.data import batches, normalize
 from warmstart.data.batches import Snapshots, scaled
 from warmstart.data.layout import Layout
 from warmstart.errors import UserError
-from warmstart.generator import mean, residual, transients
+from warmstart.generator import residual, transients
 from warmstart.generator.checkpoint import Generator
 from warmstart.generator.config import ConditionConfig, GeneratorConfig, ParameterRange, SavedConfig
 from warmstart.generator.examples import Examples
 from warmstart.generator.residual import Law
 from warmstart.generator.spinup import fit_spinup
 from warmstart.physics.theory import theory_of
+from warmstart.regression import mean
 
 log = logging.getLogger(__name__)
 

@@ -16,7 +16,7 @@ import numpy as np
 
 from warmstart.data.layout import Layout
 from warmstart.generator.config import ResidualConfig
-from warmstart.generator.mean import eofs, folds
+from warmstart.regression.mean import eofs, folds
 from warmstart.variables import VARIABLES
 
 #: Amplitudes that :func:`calibrate` tries.

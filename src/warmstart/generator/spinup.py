@@ -19,7 +19,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from warmstart.data.layout import Layout
-from warmstart.generator.mean import MeanModel, eofs, fit, folds
+from warmstart.regression.mean import MeanModel, eofs, fit, folds
 
 #: Leading modes of the state that the processes depend on.
 FEATURES = 8
@@ -188,7 +188,7 @@ def fit_spinup(
         it, ``(member, wet)``.
     layout : the channels.
     variance : share of the variance that modes keep.
-    model : as :func:`warmstart.generator.mean.fit`.
+    model : as :func:`warmstart.regression.mean.fit`.
 
     Returns
     -------

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 import numpy as np
 
 from warmstart.data.layout import Layout
-from warmstart.generator.mean import MeanModel
 from warmstart.generator.spinup import AgeModel, SpinupModel
+from warmstart.regression.mean import MeanModel
 
 #: Fields of a mean model. A single state is kept in single precision and sets of patterns in half: five parts in ten
 #: thousand of a pattern are nothing beside the residual, and patterns are most of a generator's weight.

@@ -8,9 +8,9 @@ held near 1 by a log-normal prior.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
+
+from warmstart.regression.covariance import covariance
 
 #: Fewer members than this say nothing about relevance.
 FEWEST = 8
@@ -27,18 +27,14 @@ FARTHEST, VARIANCES_FARTHEST, ITERATIONS = 3.0, 6.0, 40
 #: Share of the variance between members below which a smaller error is not worth a factor.
 NEGLIGIBLE = 1e-3
 
-Kernel = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
 
-
-def relevance(inputs: np.ndarray, coefficients: np.ndarray, kernel: Kernel) -> np.ndarray:
+def relevance(inputs: np.ndarray, coefficients: np.ndarray) -> np.ndarray:
     """Choose the factors that the inputs are multiplied with before a Gaussian process sees them.
 
     Parameters
     ----------
     inputs : scaled parameters, ``(member, input)``.
     coefficients : of the modes, ``(member, mode)``; a mode counts by its variance.
-    kernel : covariance without noise of two sets of inputs for a table of linear variance, smooth variance, length and
-        noise, ``(row, member, member)``.
 
     Returns
     -------
@@ -46,9 +42,8 @@ def relevance(inputs: np.ndarray, coefficients: np.ndarray, kernel: Kernel) -> n
 
     Examples
     --------
-    >>> from warmstart.generator.mean import _kernel
     >>> x = np.random.default_rng(0).uniform(-0.5, 0.5, (20, 2))
-    >>> found = relevance(x, np.sin(6 * x[:, :1]), _kernel)
+    >>> found = relevance(x, np.sin(6 * x[:, :1]))
     >>> bool(found[0] > 2 * found[1])
     True
     """
@@ -63,7 +58,7 @@ def relevance(inputs: np.ndarray, coefficients: np.ndarray, kernel: Kernel) -> n
     def cost(unknown: np.ndarray) -> float:
         scaled = inputs * np.exp(unknown[:count])
         linear, smooth, noise = np.exp(unknown[count:])
-        gram = kernel(scaled, scaled, np.array([[linear, smooth, LENGTH, noise]]))[0]
+        gram = covariance(scaled, scaled, np.array([[linear, smooth, LENGTH, noise]]))[0]
         inverse = np.linalg.inv(gram + CONSTANT + (noise + LEAST) * np.eye(members))
         # residuals of left-out members in closed form: Rasmussen and Williams (2006), eq. 5.12
         left_out = inverse @ target / np.diagonal(inverse)[:, None]

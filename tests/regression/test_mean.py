@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from warmstart.generator import mean
+from warmstart.regression import mean
 
 WEIGHTS = np.full(40, 1 / 40)
 

@@ -5,7 +5,7 @@ is a Gaussian process of the P scaled parameters x (Rasmussen and Williams 2006,
 
     k(x, x') = linear 12/P x . x' + smooth exp(-|x - x'|^2 / (2 P length^2)) + noise delta(x, x')
 
-Before that the parameters are multiplied by their relevance (:mod:`warmstart.generator.relevance`). With a few dozen members
+(:mod:`warmstart.regression.covariance`). Before that the parameters are multiplied by their relevance (:mod:`warmstart.regression.relevance`). With a few dozen members
 the likelihood has several maxima, and the best one predicts left-out members badly. The four hyper-parameters are therefore
 not optimised but averaged over: predictions for every row of a fixed table, weighted with its posterior probability under
 weak log-normal priors. No random start: equal data give equal models.
@@ -18,7 +18,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from warmstart.generator.relevance import relevance
+from warmstart.regression.covariance import covariance
+from warmstart.regression.relevance import relevance
 
 #: Hyper-parameters that are averaged over: linear variance, smooth variance, length, noise variance.
 CANDIDATES = np.array(
@@ -97,9 +98,9 @@ class MeanModel:
         table, posterior = self.candidates, self.posterior
         seen, here = self.inputs * self.relevance, (inputs * self.relevance)[None]
         scale = _scale(self.coefficients)
-        gram = _kernel(seen, seen, table) + table[:, 3, None, None] * np.eye(len(seen))
-        cross = _kernel(here, seen, table)[:, 0]
-        own = _kernel(here, here, table)[:, 0, 0]
+        gram = covariance(seen, seen, table) + table[:, 3, None, None] * np.eye(len(seen))
+        cross = covariance(here, seen, table)[:, 0]
+        own = covariance(here, here, table)[:, 0, 0]
         solved = np.linalg.solve(gram, cross[..., None])[..., 0]
         each = np.einsum("ci,ik->ck", solved, self.coefficients)
         mean = np.einsum("ck,ck->k", posterior, each)
@@ -126,15 +127,6 @@ class MeanModel:
         return float(np.sqrt(self.coefficients_at(inputs)[1].sum()))
 
 
-def _kernel(a: np.ndarray, b: np.ndarray, table: np.ndarray) -> np.ndarray:
-    """Covariance without noise between the rows of `a` and of `b`, for each row of `table`: ``(candidate, a, b)``."""
-    count = max(a.shape[1], 1)
-    product = 12.0 / count * np.einsum("ip,jp->ij", a, b)
-    distance = ((a[:, None] - b[None]) ** 2).sum(-1) / count
-    linear, smooth, length = (table[:, i, None, None] for i in range(3))
-    return linear * product + smooth * np.exp(-0.5 * distance / length**2)
-
-
 def _scale(coefficients: np.ndarray) -> np.ndarray:
     """Root mean square of each mode's coefficients, 1 where they vanish: ``(mode,)``."""
     scale = np.sqrt((coefficients**2).mean(0))
@@ -144,7 +136,7 @@ def _scale(coefficients: np.ndarray) -> np.ndarray:
 def _posterior(inputs: np.ndarray, coefficients: np.ndarray, table: np.ndarray) -> np.ndarray:
     """Probability of each candidate for each mode: marginal likelihood times prior, ``(candidate, mode)``."""
     target = coefficients / _scale(coefficients)
-    gram = _kernel(inputs, inputs, table) + table[:, 3, None, None] * np.eye(len(inputs))
+    gram = covariance(inputs, inputs, table) + table[:, 3, None, None] * np.eye(len(inputs))
     factor = np.linalg.cholesky(gram)
     half = np.linalg.solve(factor, np.broadcast_to(target, (len(table), *target.shape)))
     determinant = np.log(np.diagonal(factor, axis1=1, axis2=2)).sum(-1)
@@ -222,7 +214,7 @@ def fit(
         inputs = np.zeros_like(inputs)
     factors = np.ones(inputs.shape[1])
     if model == "gaussian-process" and not few:
-        factors = relevance(inputs, coefficients, _kernel)
+        factors = relevance(inputs, coefficients)
     table = (FEW if few else MODELS).get(model, CANDIDATES[:1])
     posterior = _posterior(inputs * factors, coefficients, table)
     used = posterior.max(1) > NEGLIGIBLE

@@ -1,0 +1,1 @@
+"""Regression of equilibrium states on what they depend on: modes, Gaussian processes, and the relevance of inputs."""
