@@ -3,8 +3,8 @@
 python experiments/theory/run.py states.zarr
 
 Trains nothing but the mean: each training member is predicted by Gaussian processes, and by ridge regressions, of the others. As
-a control, as many features that are no theory: smooth random functions of the same parameters, scaled alike. Validation and test
-members are not looked at. Writes scores.csv beside this file: input, model, root mean square error of the state and its share of
+a control, as many features that are no theory: smooth random functions of the same parameters, scaled alike. The Gaussian process takes
+all inputs alike, or by their relevance. Validation and test members are not looked at. Writes scores.csv beside this file: input, model, root mean square error of the state and its share of
 climatology's, in standardised units, all variables and levels with the same say.
 """
 
@@ -26,7 +26,7 @@ from warmstart.physics.theory import FEATURES, theory_of
 from warmstart.regression import mean
 
 HERE = Path(__file__).parent
-CONTROLS = 8  #: draws of random features
+CONTROLS = 4  #: draws of random features
 
 
 def main() -> None:
@@ -50,10 +50,13 @@ def main() -> None:
     rows = [{"input": "none", "model": "climatology", "rmse": scale}]
     for model in ("ridge", "gaussian-process"):
         for name, given in ways.items():
-            errors = [
-                error(mean.crossfit(states, x, weights, model=model)[0], states, weights) for x in given
-            ]
-            rows.append({"input": name, "model": model, "rmse": float(np.median(errors))})
+            for weigh in (False, True) if model == "gaussian-process" else (False,):
+                errors = [
+                    error(mean.crossfit(states, x, weights, model=model, weigh=weigh)[0], states, weights)
+                    for x in given
+                ]
+                label = f"{model}, inputs by relevance" if weigh else model
+                rows.append({"input": name, "model": label, "rmse": float(np.median(errors))})
     table = pd.DataFrame(rows)
     table["share_of_climatology"] = table["rmse"] / scale
     table["members"] = len(states)

@@ -40,11 +40,14 @@ class MeanConfig(Config):
     variance : share of the variance between members that its modes keep.
     theory : whether the pycnocline of theory, which follows from the parameters, is an input too
         (:mod:`warmstart.physics.theory`).
+    relevance : whether a Gaussian process weighs its inputs by what they are worth on left-out members
+        (:mod:`warmstart.regression.relevance`).
     """
 
     model: Literal["gaussian-process", "ridge", "climatology"] = "gaussian-process"
     variance: float = Field(default=0.999, gt=0, le=1)
     theory: bool = False
+    relevance: bool = True
 
 
 class ResidualConfig(Config):

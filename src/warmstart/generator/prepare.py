@@ -105,8 +105,9 @@ def _fit(
     known = inputs
     if config.mean.theory:
         known = theory_of(ranges, {n: p.low for n, p in seen.items() if not p.varies}).extend(inputs)
-    model = mean.fit(targets, known, weights, *options)
-    crossfitted, spread = mean.crossfit(targets, known, weights, *options)
+    weigh = config.mean.relevance
+    model = mean.fit(targets, known, weights, *options, weigh=weigh)
+    crossfitted, spread = mean.crossfit(targets, known, weights, *options, weigh=weigh)
     means, spreads = {"parameters": crossfitted[None]}, {"parameters": spread[None]}
     spinup, ages, initial = None, np.zeros(0), np.zeros((0, *targets.shape))
     if config.condition.initial_state:

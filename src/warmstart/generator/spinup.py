@@ -262,9 +262,9 @@ def _fit(
             known = np.concatenate([x, _scaled(seen[a], centres[a], scales[a])], 1)
             fitted.append(
                 AgeModel(
-                    fit(states[a], x, ones, variance, model, few=True),
-                    fit(target - states[a], known, ones, variance, model, few=True),
-                    fit(target, known, ones, variance, model, few=True),
+                    fit(states[a], x, ones, variance, model, few=True, weigh=False),
+                    fit(target - states[a], known, ones, variance, model, few=True, weigh=False),
+                    fit(target, known, ones, variance, model, few=True, weigh=False),
                     centres[a],
                     float(scales[a]),
                     np.zeros((len(CORRECTIONS), layout.shape[0])),

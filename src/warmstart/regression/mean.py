@@ -184,6 +184,7 @@ def fit(
     variance: float = 0.999,
     model: str = "gaussian-process",
     few: bool = False,
+    weigh: bool = True,
 ) -> MeanModel:
     """Fit the mean model to the member means.
 
@@ -194,7 +195,8 @@ def fit(
     weights : share of each wet value, ``(wet,)``.
     variance : share of the variance between members that the modes keep.
     model : ``gaussian-process``, ``ridge`` (linear in the inputs) or ``climatology`` (ignores them).
-    few : whether to average over a tenth of the hyper-parameters only, with all inputs alike.
+    few : whether to average over a tenth of the hyper-parameters only.
+    weigh : whether a Gaussian process weighs its inputs by their relevance.
 
     Returns
     -------
@@ -213,7 +215,7 @@ def fit(
     if model == "climatology":
         inputs = np.zeros_like(inputs)
     factors = np.ones(inputs.shape[1])
-    if model == "gaussian-process" and not few:
+    if model == "gaussian-process" and weigh:
         factors = relevance(inputs, coefficients)
     table = (FEW if few else MODELS).get(model, CANDIDATES[:1])
     posterior = _posterior(inputs * factors, coefficients, table)
@@ -227,12 +229,13 @@ def crossfit(
     weights: np.ndarray,
     variance: float = 0.999,
     model: str = "gaussian-process",
+    weigh: bool = True,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Predict each training member by a model that has not seen it.
 
     Parameters
     ----------
-    states, inputs, weights, variance, model : as :func:`fit`.
+    states, inputs, weights, variance, model, weigh : as :func:`fit`.
 
     Returns
     -------
@@ -243,7 +246,7 @@ def crossfit(
     predictions, spread = np.zeros_like(states), np.zeros(members)
     for fold in folds(members):
         rest = np.setdiff1d(np.arange(members), fold)
-        fitted = fit(states[rest], inputs[rest], weights, variance, model)
+        fitted = fit(states[rest], inputs[rest], weights, variance, model, weigh=weigh)
         for i in fold:
             predictions[i], spread[i] = fitted.predict(inputs[i]), fitted.spread(inputs[i])
     return predictions, spread
