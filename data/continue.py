@@ -84,6 +84,8 @@ def main() -> int:
     options = parser.parse_args()
     if options.output is not None and options.years <= SETTLE_YEARS:
         raise UserError(f"--years {options.years} is no spin-up; expected more than {SETTLE_YEARS}")
+    if options.output is not None and not options.output.is_dir():
+        raise UserError(f"{options.output} is no folder; make the folder of the longer member files first")
     lost = 0
     for member in options.members:
         if options.output is not None:

@@ -3,10 +3,11 @@
 python experiments/equilibria/predicted.py data/dino-4deg -o experiments/equilibria/predicted.csv
 
 A row a regression: root mean square error of the horizontal-mean temperature, over the whole depth (weighted with volume) and over
-the levels below 2000 m [K]. Test and validation members take part: nothing is chosen by it.
+the levels below 2000 m [K]. Training members only.
 """
 
 import argparse
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ import xarray as xr
 from warmstart.engine import dino, starts
 from warmstart.files import replacing
 from warmstart.grid import Grid
+from warmstart.parameters import split_of
 
 VARIED = (
     "wind_stress_south", "wind_stress_north", "restoring_temperature_north", "restoring_temperature_south",
@@ -29,19 +31,23 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("finished", type=Path, help="runs or member files")
+    parser.add_argument("finished", type=Path, help="member files")
     parser.add_argument("-o", "--output", type=Path, required=True, help="the table")
     options = parser.parse_args()
     grid = dino.grid(4.0, 18)
-    finished = starts.read_finished(options.finished, grid)
+    every = starts.read_finished(options.finished, grid)
+    finished = [m for m in every if split_of(int(m.path.stem.removeprefix("member_"))) == "train"]
     true = np.stack([profile(m.mean, grid) for m in finished])
-    ways = {"mean of the others": mean_of, "nearest": starts.nearest, "predicted": starts.predicted}
+    ways = {
+        "mean of the others": mean_of,
+        "nearest": starts.nearest,
+        "predicted": partial(starts.predicted, grid=grid),
+    }
     rows = []
     for name, way in ways.items():
-        found = np.stack([
-            profile(way(m.values, starts.others(finished, m.values), VARIED, *([grid] if name == "predicted" else [])), grid)
-            for m in finished
-        ])  # fmt: skip
+        found = np.stack(
+            [profile(way(m.values, starts.others(finished, m.values), VARIED), grid) for m in finished]
+        )
         weight = grid.volume.sum(("y", "x")).values
         deep = grid.gdept_1d.values > DEEP
         square = ((found - true) ** 2).mean(0)

@@ -2,10 +2,11 @@
 
 python experiments/theory/run.py states.zarr
 
-Trains nothing but the mean: each training member is predicted by Gaussian processes, and by ridge regressions, of the others. As
-a control, as many features that are no theory: smooth random functions of the same parameters, scaled alike. The Gaussian process takes
-all inputs alike, or by their relevance. Validation and test members are not looked at. Writes scores.csv beside this file: input, model, root mean square error of the state and its share of
-climatology's, in standardised units, all variables and levels with the same say.
+Trains nothing but the mean: each training member is predicted by Gaussian processes, and by ridge regressions, of the others. The
+Gaussian process takes all inputs alike, or by their relevance. As a control, as many features that are no theory: smooth random
+functions of the same parameters, scaled alike. Validation and test members are not looked at. Writes scores.csv beside this file:
+input, model, root mean square error of the state and its share of climatology's, in standardised units, all variables and levels with
+the same say.
 """
 
 import argparse

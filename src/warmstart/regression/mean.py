@@ -5,10 +5,10 @@ is a Gaussian process of the P scaled parameters x (Rasmussen and Williams 2006,
 
     k(x, x') = linear 12/P x . x' + smooth exp(-|x - x'|^2 / (2 P length^2)) + noise delta(x, x')
 
-(:mod:`warmstart.regression.covariance`). Before that the parameters are multiplied by their relevance (:mod:`warmstart.regression.relevance`). With a few dozen members
-the likelihood has several maxima, and the best one predicts left-out members badly. The four hyper-parameters are therefore
-not optimised but averaged over: predictions for every row of a fixed table, weighted with its posterior probability under
-weak log-normal priors. No random start: equal data give equal models.
+(:mod:`warmstart.regression.covariance`). Before that the parameters are multiplied by their relevance
+(:mod:`warmstart.regression.relevance`). With a few dozen members the likelihood has several maxima, and the best one predicts
+left-out members badly. The four hyper-parameters are therefore not optimised but averaged over: predictions for every row of a
+fixed table, weighted with its posterior probability under weak log-normal priors. No random start: equal data give equal models.
 """
 
 from __future__ import annotations
