@@ -91,7 +91,7 @@ def test_metrics_do_not_depend_on_what_dimension_the_states_lie_along(ensemble, 
 
 
 def test_metrics_do_not_depend_on_how_lazy_arrays_are_chunked(ensemble, values, ocean_grid):
-    dask = pytest.importorskip("dask")
+    dask = pytest.importorskip("dask", reason="dask is not installed")
     lazy = ensemble.isel(sample=slice(2)).chunk({"sample": 1, "z": 3, "y": 13})
     found = {name: metric.function(lazy, ocean_grid) for name, metric in verb.METRICS.items()}
     assert all(da.chunks is not None for da in found.values()), "a metric computed its lazy input"

@@ -41,7 +41,7 @@ def test_expansion_coefficients_are_the_derivatives_of_density():
 
 
 def test_one_function_for_numpy_xarray_and_torch():
-    torch = pytest.importorskip("torch")
+    torch = pytest.importorskip("torch", reason="torch is not installed")
     expected = eos.density_anomaly(*POINTS)
     arrays = eos.density_anomaly(*(xr.DataArray(p, dims="i") for p in POINTS))
     tensors = eos.density_anomaly(*(torch.from_numpy(p.copy()).requires_grad_() for p in POINTS))

@@ -27,7 +27,7 @@ def value(table, metric, variable="thetao", depth="all"):
 
 
 def test_the_score_is_that_of_scoringrules():
-    scoringrules = pytest.importorskip("scoringrules")
+    scoringrules = pytest.importorskip("scoringrules", reason="scoringrules is not installed")
     x, y = np.random.default_rng(0).standard_normal((7, 5)), np.linspace(-1, 1, 5)
     expected = scoringrules.crps_ensemble(y, x.T, estimator="fair", backend="numpy")
     np.testing.assert_allclose(evaluate.crps(np.sort(x, 0), y), expected)

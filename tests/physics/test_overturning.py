@@ -109,7 +109,7 @@ def test_the_census_holds_the_volume_where_the_water_is(ocean_grid):
 
 
 def test_fields_of_the_families_do_not_depend_on_chunks(ocean, ocean_grid):
-    pytest.importorskip("dask")
+    pytest.importorskip("dask", reason="dask is not installed")
     both = xr.concat([ocean, ocean + 0.1], "time")
     lazy = both.chunk({"time": 1, "z": 2, "y": 7, "x": 4})
     for function in (overturning.overturning_density, census.census):

@@ -108,7 +108,7 @@ def test_noise_has_half_its_variance_under_four_cells_and_waves_have_none(sector
 
 
 def test_levels_are_found_by_depth_and_chunks_do_not_matter(sector):
-    pytest.importorskip("dask")
+    pytest.importorskip("dask", reason="dask is not installed")
     rng = np.random.default_rng(4)
     field = xr.DataArray(rng.normal(size=(2, *sector.shape)), dims=("time", "z", "y", "x"), name="thetao")
     deep = spectra.power_spectrum(field, sector, depth=1500.0)

@@ -46,8 +46,8 @@ def test_the_prediction_is_less_certain_away_from_the_members():
 
 def test_one_candidate_is_the_gaussian_process_of_scikit_learn():
     """An independent implementation of the same equations."""
-    gp = pytest.importorskip("sklearn.gaussian_process")
-    kernels = pytest.importorskip("sklearn.gaussian_process.kernels")
+    gp = pytest.importorskip("sklearn.gaussian_process", reason="scikit-learn is not installed")
+    kernels = pytest.importorskip("sklearn.gaussian_process.kernels", reason="scikit-learn is not installed")
     states, inputs, _ = ensemble(noise=0.3)
     fitted = mean.fit(states, inputs, WEIGHTS)
     linear, smooth, length, noise = 0.3, 1.0, 1.0, 0.1
