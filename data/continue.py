@@ -2,6 +2,7 @@
 
 python data/continue.py data/dino-4deg/member_003.nc data/dino-4deg/member_010.nc --years 50
 python data/continue.py data/dino-4deg/member_013.nc --years 100 --output longer
+python data/continue.py data/dino-4deg/member_014.nc --years 400 --output longer --relaxation 450
 
 Runs at 3600 s / 1 day, the time steps of the states in the file; the new years are appended to the series in the file, and
 the last 200 years are judged. Exit code 1 if a verdict is lost. Two minutes of one core a member of 50 years at 4 degrees.
@@ -9,6 +10,9 @@ the last 200 years are judged. Exit code 1 if a verdict is lost. Two minutes of 
 With `--output` the longer member is written there: the new years are a spin-up of its own, 1800 s / 2 days and the last 20 at
 3600 s / 1 day, from which the four states come; those on the way stay those of the file. A folder of runs that is given by
 `--runs` is kept, and a member that was interrupted there goes on.
+
+With `--relaxation` the deep ocean is shifted after 40 years by its rate times so many years, and again while it drifts, and
+the member ends as soon as it has been at equilibrium for 200 years; `--years` is the cap.
 """
 
 import argparse
@@ -21,6 +25,7 @@ from pathlib import Path
 
 import xarray as xr
 
+from warmstart.engine.acceleration import Acceleration
 from warmstart.engine.base import CAUTIOUS, YEAR, Configuration, Job, Phase, save_job, spinup_phases
 from warmstart.engine.verdict import judge
 from warmstart.engine.veros.continued import join_series
@@ -33,7 +38,22 @@ SETTLE_YEARS = 20
 RANK = ("drifting", "near", "equilibrium")
 
 
-def run(member: Path, years: int, folder: Path, settle: bool = False) -> xr.Dataset:
+def phases(years: int, settle: bool, relaxation: float | None) -> tuple[Phase, ...]:
+    """What is run; arguments as of :func:`run`."""
+    if not settle:
+        return (
+            Phase(name="continued", until_day=years * YEAR, dt_momentum=CAUTIOUS[0], dt_tracer=CAUTIOUS[1]),
+        )
+    adjust, spinup, settled = spinup_phases(years - SETTLE_YEARS, SETTLE_YEARS)
+    if relaxation is not None:
+        how = Acceleration(stretch_years=40, window_years=30, relaxation_years=relaxation)
+        spinup = spinup.model_copy(update={"until": "equilibrium", "acceleration": how})
+    return adjust, spinup, settled
+
+
+def run(
+    member: Path, years: int, folder: Path, settle: bool = False, relaxation: float | None = None
+) -> xr.Dataset:
     """Continue a member and return the series of the new years.
 
     Parameters
@@ -42,15 +62,15 @@ def run(member: Path, years: int, folder: Path, settle: bool = False) -> xr.Data
     years : how long.
     folder : of the run; one that was interrupted goes on.
     settle : whether the run is a spin-up with 20 years of settling at its end, and not one at short time steps.
+    relaxation : time scale of the deep ocean by which it is shifted on the way to equilibrium [years]; None: it is not.
     """
     mesh = open_grid(member)
     with open_dataset(member) as ds:
         values = {name: float(value) for name, value in extract(ds).items()}
-    short = Phase(name="continued", until_day=years * YEAR, dt_momentum=CAUTIOUS[0], dt_tracer=CAUTIOUS[1])
     configuration = Configuration(resolution=float(mesh.ds.attrs["resolution"]), levels=mesh.shape[0])
     job = Job(
         engine="veros", configuration=configuration, parameters=values, start=str(member.resolve()), folder=folder,
-        phases=spinup_phases(years - SETTLE_YEARS, SETTLE_YEARS) if settle else (short,),
+        phases=phases(years, settle, relaxation),
     )  # fmt: skip
     save_job(job, folder / "job.yaml")
     command = [sys.executable, "-m", "warmstart.engine.veros", str(folder / "job.yaml")]
@@ -81,7 +101,10 @@ def main() -> int:
     parser.add_argument("--years", type=int, default=50)
     parser.add_argument("--output", type=Path, help="folder for the longer member files")
     parser.add_argument("--runs", type=Path, help="folder in which the runs are kept")
+    parser.add_argument("--relaxation", type=float, help="time scale of the deep ocean, for shifts [years]")
     options = parser.parse_args()
+    if options.relaxation is not None and (options.output is None or options.relaxation <= 0):
+        raise UserError("--relaxation expects a time of more than 0 years, and --output")
     if options.output is not None and options.years <= SETTLE_YEARS:
         raise UserError(f"--years {options.years} is no spin-up; expected more than {SETTLE_YEARS}")
     if options.output is not None and not options.output.is_dir():
@@ -94,7 +117,8 @@ def main() -> int:
             stored = opened.load()
         before = judge(stored)
         with folder_of(member, options.runs) as folder:
-            new = run(member, options.years, Path(folder), settle=options.output is not None)
+            settle = options.output is not None
+            new = run(member, options.years, Path(folder), settle, options.relaxation)
             if options.output is not None:
                 write_member_file(folder, options.output / member.name, continues=member)
         after = judge(join_series(stored, new))
@@ -103,7 +127,7 @@ def main() -> int:
         jump = float(new.thetao_deep[1] - stored.thetao_deep[-1])
         print(
             f"{member.name}: {before.verdict} ({before.drift:+.4f} K/century) -> {after.verdict} "
-            f"({after.drift:+.4f} K/century) after {options.years} years; first year {jump:+.5f} K below 2000 m: "
+            f"({after.drift:+.4f} K/century) after {float(new.year[-1]):.0f} years; first year {jump:+.5f} K below 2000 m: "
             f"{'kept' if kept else 'LOST'}",
             flush=True,
         )
