@@ -8,6 +8,7 @@ their expectation does not depend on the number of states; of a single state the
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -153,6 +154,7 @@ def _scalars(
     return rows
 
 
+@cache
 def one_sided(metric: str) -> bool:
     """Whether less of a metric is never wrong (inversions, residuals of a balance), or it must be 0 whatever the state.
 

@@ -6,6 +6,7 @@ import xarray as xr
 
 from warmstart.errors import UserError
 from warmstart.generator import constraints
+from warmstart.generator.mixed_layer import mixed
 from warmstart.testing import basin
 
 
@@ -175,7 +176,9 @@ def test_values_out_of_bounds_are_clipped_and_counted(case):
 
 def test_every_number_of_a_record_is_documented(case):
     state, grid = case
-    assert set(constraints.apply(state, grid)[1]) == set(constraints.RECORDS)
+    targets, depth = constraints.contents_of(state, grid), np.zeros(grid.shape[1:])
+    all_of_them = constraints.standard(targets, mixed=mixed(depth))
+    assert set(constraints.apply(state, grid, all_of_them)[1]) == set(constraints.RECORDS)
 
 
 @pytest.mark.parametrize("name", ["thetao", "uo", "zos"])

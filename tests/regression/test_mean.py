@@ -52,7 +52,7 @@ def test_one_candidate_is_the_gaussian_process_of_scikit_learn():
     fitted = mean.fit(states, inputs, WEIGHTS)
     linear, smooth, length, noise = 0.3, 1.0, 1.0, 0.1
     model = mean.MeanModel(
-        fitted.offset, fitted.basis, fitted.coefficients, inputs, np.ones(2), np.array([[linear, smooth, length, noise]]),
+        fitted.offset, fitted.basis, fitted.coefficients, inputs, np.ones((1, 2)), np.zeros(len(fitted.basis)), np.array([[linear, smooth, length, noise]]),
         np.ones((1, len(fitted.basis))),
     )  # fmt: skip
     kernel = kernels.ConstantKernel(12 / 2 * linear) * kernels.DotProduct(1e-9) + kernels.ConstantKernel(
@@ -90,3 +90,26 @@ def test_an_ensemble_without_varied_parameters_predicts_its_mean():
     states, _, _ = ensemble(noise=0.3)
     model = mean.fit(states, np.zeros((12, 0)), WEIGHTS)
     np.testing.assert_allclose(model.predict(np.zeros(0)), states.mean(0), atol=1e-8)
+
+
+def test_parts_that_depend_on_other_inputs_are_told_apart():
+    """One part follows the first input, the other the second: each is predicted better with relevances of its own."""
+    rng = np.random.default_rng(2)
+    x = rng.uniform(-0.5, 0.5, (40, 6))
+    states = np.hstack([np.sin(5 * x[:, :1]) * np.ones(20), np.sin(5 * x[:, 1:2]) * np.ones(20)])
+
+    def split(anomalies):
+        first = np.arange(40) < 20
+        return [np.where(first, anomalies, 0.0), np.where(first, 0.0, anomalies)]
+
+    def error(split):
+        model = mean.fit(states[:24], x[:24], WEIGHTS, split=split)
+        return np.sqrt(np.mean([(model.predict(x[i]) - states[i]) ** 2 for i in range(24, 40)]))
+
+    assert error(split) < 0.8 * error(None)
+
+
+def test_one_part_that_is_all_changes_nothing():
+    states, inputs, _ = ensemble(noise=0.3)
+    whole, parts = (mean.fit(states, inputs, WEIGHTS, split=s) for s in (None, lambda a: [a]))
+    np.testing.assert_array_equal(whole.predict(inputs[0]), parts.predict(inputs[0]))

@@ -23,6 +23,7 @@ from warmstart.generator import stored
 from warmstart.generator.backbone import UNet
 from warmstart.generator.config import SavedConfig
 from warmstart.generator.denoiser import FLAGS, STATE_FLAGS, Denoiser
+from warmstart.generator.mixed_layer import MixedLayer
 from warmstart.generator.residual import Coordinates, Law
 from warmstart.generator.spinup import SpinupModel
 from warmstart.grid import Grid
@@ -45,6 +46,7 @@ class Generator:
     spinup : the mean as a function of an initial state, with and without parameters; None where it takes none.
     laws : of the residual, for each of what may be given: ``parameters``, ``state``, ``both``.
     forcing : linear map from scaled parameters to standardised forcing profiles, ``(1 + parameter, forcing, y)``.
+    mixed_layer : depth of the mixed layer as a function of the parameters; None where columns are left as they are drawn.
     denoiser : the network in its preconditioning; None where the residual needs none.
     name, hash : where it came from, and a hash of weights and configuration.
     """
@@ -57,6 +59,7 @@ class Generator:
     laws: dict[str, Law]
     forcing: np.ndarray
     denoiser: Denoiser | None
+    mixed_layer: MixedLayer | None = None
     name: str = ""
     hash: str = ""
 
@@ -170,6 +173,8 @@ def save(generator: Generator, folder: Path) -> None:
     for given, law in generator.laws.items():
         arrays |= {f"residual.{given}.scale": law.coordinates.scale}
         arrays |= {f"residual.{given}.spread": np.array([law.reference_spread])}
+    if generator.mixed_layer is not None:
+        arrays |= stored.flatten(generator.mixed_layer.model, "mixed_layer")
     if generator.spinup is not None:
         arrays |= stored.flatten_spinup(generator.spinup)
     if generator.denoiser is not None:
@@ -303,6 +308,11 @@ def _assemble(config: SavedConfig, layout: Layout, arrays: dict[str, np.ndarray]
         for given, amplitude in config.amplitude.items()
     }
     spinup = stored.read_spinup(wide, layout, config.ages) if config.ages else None
+    mixed_layer = (
+        MixedLayer(stored.read_mean(wide, "mixed_layer"), layout.grid)
+        if "mixed_layer.offset" in wide
+        else None
+    )
     denoiser = None
     if config.config.residual.has_network:
         denoiser = build_denoiser(config, laws["parameters"].coordinates)
@@ -313,7 +323,7 @@ def _assemble(config: SavedConfig, layout: Layout, arrays: dict[str, np.ndarray]
     digest = hashlib.sha256((folder / WEIGHTS).read_bytes() + (folder / CONFIG).read_bytes())
     generator = Generator(
         config, layout, Normalizer(layout, mean, std), stored.read_mean(wide, "mean"), spinup, laws, wide["forcing"],
-        denoiser, folder.resolve().name, digest.hexdigest()[:16],
+        denoiser, mixed_layer, folder.resolve().name, digest.hexdigest()[:16],
     )  # fmt: skip
     known = generator.mean.inputs
     own = generator.known(known[:, : len(generator.ranges)])

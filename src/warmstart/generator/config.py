@@ -42,12 +42,18 @@ class MeanConfig(Config):
         (:mod:`warmstart.physics.theory`).
     relevance : whether a Gaussian process weighs its inputs by what they are worth on left-out members
         (:mod:`warmstart.regression.relevance`).
+    mixed_layer : whether the depth of the mixed layer has a regression of its own, down to which a generated column is mixed
+        (:mod:`warmstart.generator.mixed_layer`).
+    parts : whether the barotropic flow, the surface water, and the rest are regressed each with modes and relevances
+        of its own (:mod:`warmstart.generator.parts`).
     """
 
     model: Literal["gaussian-process", "ridge", "climatology"] = "gaussian-process"
     variance: float = Field(default=0.999, gt=0, le=1)
     theory: bool = False
     relevance: bool = True
+    parts: bool = True
+    mixed_layer: bool = True
 
 
 class ResidualConfig(Config):

@@ -61,7 +61,12 @@ def means(state: xr.Dataset, grid: Grid) -> dict[str, float]:
     >>> round(means(state, grid)["so"], 2)
     35.18
     """
-    return {n: float((state[n].fillna(0.0) * w).sum()) for n, w in _weights(grid).items() if n in state}
+    weights = _weights(grid)
+    return {
+        n: float(np.nansum(state[n].transpose(*w.dims).values * w.values))
+        for n, w in weights.items()
+        if n in state
+    }
 
 
 def conserve(
@@ -99,9 +104,6 @@ def conserve(
     """
     wanted = check_targets(targets)
     directions = [(responses or {}).get(n, _uniform(grid, n)) for n in wanted]
-    gain = np.array([[means(d, grid).get(n, 0.0) for d in directions] for n in wanted]).reshape(
-        len(wanted), len(wanted)
-    )
     before, new = means(state, grid), state
     for n, direction in zip(wanted, directions, strict=True):
         far = abs(wanted[n] - before[n]) / direction.attrs.get("spread", np.inf)
@@ -115,6 +117,8 @@ def conserve(
         gap = np.array([target - means(new, grid)[n] for n, target in wanted.items()])
         if (np.abs(gap) <= ROUND_OFF * size_of).all():
             break
+        moving = [means(d, grid) for d in directions]
+        gain = np.array([[m.get(n, 0.0) for m in moving] for n in wanted])
         for size, direction in zip(np.linalg.solve(gain, gap), directions, strict=True):
             moved = {n: new[n] + size * direction[n] for n in direction.data_vars if n in new}
             new = new.assign({n: da.assign_attrs(state[n].attrs) for n, da in moved.items()})
@@ -232,6 +236,7 @@ def adjoint(coordinates: Coordinates, gradient: np.ndarray) -> np.ndarray:
     return coordinates.encode(gradient) * coordinates.scale[:, None, None] ** 2
 
 
+@lru_cache(maxsize=4)
 def _weights(grid: Grid) -> dict[str, xr.DataArray]:
     """Weights of the means that stand for contents."""
     volume, area = grid.volume / grid.volume.sum(), grid.area / grid.area.sum()

@@ -24,6 +24,15 @@ RECORDS: dict[str, tuple[str, str]] = {
         "1",
         "cells of temperature and salinity set to the bound of their physical range",
     ),
+    "constraint_convected_share": ("1", "share of the volume that was mixed down to the predicted depth"),
+    "constraint_convected_temperature": (
+        "K",
+        "root mean square change of temperature by mixing down to the predicted depth",
+    ),
+    "constraint_convected_salinity": (
+        "1e-3",
+        "root mean square change of salinity by mixing down to the predicted depth",
+    ),
     "constraint_mixed_share": ("1", "share of the volume that convective adjustment mixed"),
     "constraint_mixed_temperature": ("K", "root mean square change of temperature by convective adjustment"),
     "constraint_mixed_salinity": ("1e-3", "root mean square change of salinity by convective adjustment"),
@@ -98,7 +107,9 @@ def _require_finite(state: xr.Dataset, grid: Grid) -> None:
 
 
 def standard(
-    targets: Mapping[str, float], responses: Mapping[str, xr.Dataset] | None = None
+    targets: Mapping[str, float],
+    responses: Mapping[str, xr.Dataset] | None = None,
+    mixed: Constraint | None = None,
 ) -> tuple[Constraint, ...]:
     """The constraints of a generated state, in the order in which each keeps what those before it have made.
 
@@ -106,16 +117,18 @@ def standard(
     ----------
     targets : means of ``thetao``, ``so`` and ``zos`` that stand for heat, salt and volume.
     responses : how the state changes with each (:func:`warmstart.generator.conserve.responses_of`).
+    mixed : mixes each column down to the depth that is expected (:func:`warmstart.generator.mixed_layer.mixed`).
 
     Returns
     -------
-    Bounds, contents, stable columns (which conserve them), non-divergent barotropic flow, zero-mean sea level.
+    Bounds, contents, mixed layers, stable columns (both conserve them), non-divergent barotropic flow, zero-mean sea level.
     """
 
     def contents(state: xr.Dataset, grid: Grid) -> tuple[xr.Dataset, dict[str, float]]:
         return conserve(state, grid, targets, responses)
 
-    return bound, contents, stabilise, close_barotropic, level
+    convected = () if mixed is None else (mixed,)
+    return bound, contents, *convected, stabilise, close_barotropic, level
 
 
 def contents_of(state: xr.Dataset, grid: Grid) -> dict[str, float]:

@@ -18,6 +18,7 @@ from warmstart.generator.config import SamplingConfig
 from warmstart.generator.conserve import responses_of
 from warmstart.generator.denoiser import Condition, Denoiser, forcing_profiles
 from warmstart.generator.examples import scaled_age
+from warmstart.generator.mixed_layer import mixed
 from warmstart.generator.objective import expected, one_pass
 from warmstart.generator.sampler import Source, guided, single_thread, solve, stream
 
@@ -74,10 +75,12 @@ def sample(
     -------
     State ``(z, y, x)`` and record of the constraints, for each seed.
     """
-    states = []
+    states, inputs, convected = [], asked.inputs(generator), None
+    if generator.mixed_layer is not None and inputs is not None:
+        convected = mixed(generator.mixed_layer.depth(generator.known(inputs)))
     with single_thread():
         for drawn in _tracked(wet_fields(generator, asked, seeds, model), len(seeds), progress):
-            states.append(constrained(generator, drawn, asked))
+            states.append(constrained(generator, drawn, asked, convected))
     return states
 
 
@@ -180,14 +183,14 @@ def _diffused(
 
 
 def constrained(
-    generator: Generator, field: np.ndarray, asked: Request
+    generator: Generator, field: np.ndarray, asked: Request, convected: constraints.Constraint | None = None
 ) -> tuple[xr.Dataset, dict[str, float]]:
-    """State in physical units that satisfies the constraints, with their record."""
+    """State in physical units that satisfies the constraints, with their record; `convected` mixes its columns first."""
     physical = generator.normalizer.restore(generator.layout.from_wet(field))
     state = generator.layout.unpack(physical[None]).isel(sample=0)
     targets = constraints.contents_of(state, generator.grid) | asked.conserve
     responses = responses_of(generator.laws[asked.given].coordinates, generator.normalizer)
-    return constraints.apply(state, generator.grid, constraints.standard(targets, responses))
+    return constraints.apply(state, generator.grid, constraints.standard(targets, responses, convected))
 
 
 def _tracked(fields: Iterator[np.ndarray], total: int, progress: bool) -> Iterator[np.ndarray]:

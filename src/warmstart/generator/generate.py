@@ -224,7 +224,8 @@ def finish(
     )
     values = asked.values or {}
     ds = parameters.attach(ds, {name: np.full(len(states), v) for name, v in values.items()}, "sample")
-    for name, (units, meaning) in constraints.RECORDS.items():
+    for name in states[0][1]:
+        units, meaning = constraints.RECORDS[name]
         moved = np.array([record[name] for _, record in states])
         ds[name] = ("sample", moved, {"units": units, "long_name": meaning})
     config = generator.config

@@ -14,10 +14,11 @@ from warmstart.data import batches, normalize
 from warmstart.data.batches import Snapshots, scaled
 from warmstart.data.layout import Layout
 from warmstart.errors import UserError
-from warmstart.generator import residual, transients
+from warmstart.generator import mixed_layer, residual, transients
 from warmstart.generator.checkpoint import Generator
 from warmstart.generator.config import ConditionConfig, GeneratorConfig, ParameterRange, SavedConfig
 from warmstart.generator.examples import Examples
+from warmstart.generator.parts import parts
 from warmstart.generator.residual import Law
 from warmstart.generator.spinup import fit_spinup
 from warmstart.physics.theory import theory_of
@@ -106,8 +107,9 @@ def _fit(
     if config.mean.theory:
         known = theory_of(ranges, {n: p.low for n, p in seen.items() if not p.varies}).extend(inputs)
     weigh = config.mean.relevance
-    model = mean.fit(targets, known, weights, *options, weigh=weigh)
-    crossfitted, spread = mean.crossfit(targets, known, weights, *options, weigh=weigh)
+    split = parts(normalizer) if config.mean.parts else None
+    model = mean.fit(targets, known, weights, *options, weigh=weigh, split=split)
+    crossfitted, spread = mean.crossfit(targets, known, weights, *options, weigh=weigh, split=split)
     means, spreads = {"parameters": crossfitted[None]}, {"parameters": spread[None]}
     spinup, ages, initial = None, np.zeros(0), np.zeros((0, *targets.shape))
     if config.condition.initial_state:
@@ -127,7 +129,10 @@ def _fit(
     laws = _laws(examples, layout, references, config)
     saved = _saved(store, config, layout, seen, training, tuple(training.forcing), ages, laws)
     profiles = _forcing(training, inputs)
-    return Generator(saved, layout, normalizer, model, spinup, laws, profiles, None), examples
+    columns = None
+    if config.mean.mixed_layer:
+        columns = mixed_layer.fit(states, index, known, normalizer, weigh)
+    return Generator(saved, layout, normalizer, model, spinup, laws, profiles, None, columns), examples
 
 
 def _laws(

@@ -12,7 +12,7 @@ from warmstart.regression.mean import MeanModel
 
 #: Fields of a mean model. A single state is kept in single precision and sets of patterns in half: five parts in ten
 #: thousand of a pattern are nothing beside the residual, and patterns are most of a generator's weight.
-FIELDS = ("offset", "basis", "coefficients", "inputs", "relevance", "candidates", "posterior")
+FIELDS = ("offset", "basis", "coefficients", "inputs", "relevance", "part", "candidates", "posterior")
 PROCESSES = ("expected", "increment", "joint")
 
 

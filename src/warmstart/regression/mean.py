@@ -6,7 +6,8 @@ is a Gaussian process of the P scaled parameters x (Rasmussen and Williams 2006,
     k(x, x') = linear 12/P x . x' + smooth exp(-|x - x'|^2 / (2 P length^2)) + noise delta(x, x')
 
 (:mod:`warmstart.regression.covariance`). Before that the parameters are multiplied by their relevance
-(:mod:`warmstart.regression.relevance`). With a few dozen members the likelihood has several maxima, and the best one predicts
+(:mod:`warmstart.regression.relevance`). A state may be split into parts that sum to it, each with functions and relevances of
+its own: winds make the gyres and restoring the surface water, and one set of factors cannot say both. With a few dozen members the likelihood has several maxima, and the best one predicts
 left-out members badly. The four hyper-parameters are therefore not optimised but averaged over: predictions for every row of a
 fixed table, weighted with its posterior probability under weak log-normal priors. No random start: equal data give equal models.
 """
@@ -14,13 +15,17 @@ fixed table, weighted with its posterior probability under weak log-normal prior
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 
 from warmstart.regression.covariance import covariance
 from warmstart.regression.relevance import relevance
 
+#: Splits states ``(member, wet)`` into parts of the same shape that sum to them, linearly.
+Split: TypeAlias = Callable[[np.ndarray], Sequence[np.ndarray]]
 #: Hyper-parameters that are averaged over: linear variance, smooth variance, length, noise variance.
 CANDIDATES = np.array(
     [
@@ -61,10 +66,11 @@ class MeanModel:
     Attributes
     ----------
     offset : mean over the training members, ``(wet,)``.
-    basis : empirical orthogonal functions, ``(mode, wet)``, orthonormal in the volume weights.
+    basis : empirical orthogonal functions, ``(mode, wet)``, orthonormal in the volume weights within a part of the state.
     coefficients : of the training members, ``(member, mode)``.
     inputs : scaled parameters of the training members, ``(member, parameter)``, -0.5 to 0.5 across the range.
-    relevance : factor of each parameter, ``(parameter,)``.
+    relevance : factor of each parameter in each part of the state, ``(part, parameter)``.
+    part : which part each mode belongs to, ``(mode,)``.
     candidates : hyper-parameters, ``(candidate, 4)``, as :data:`CANDIDATES`.
     posterior : probability of each candidate for each mode, ``(candidate, mode)``.
     """
@@ -74,6 +80,7 @@ class MeanModel:
     coefficients: np.ndarray
     inputs: np.ndarray
     relevance: np.ndarray
+    part: np.ndarray
     candidates: np.ndarray
     posterior: np.ndarray
 
@@ -95,18 +102,14 @@ class MeanModel:
             return np.zeros(len(self.basis)), (self.coefficients**2).sum(0) * (1 + 1 / members) / max(
                 members - 1, 1
             )
-        table, posterior = self.candidates, self.posterior
-        seen, here = self.inputs * self.relevance, (inputs * self.relevance)[None]
-        scale = _scale(self.coefficients)
-        gram = covariance(seen, seen, table) + table[:, 3, None, None] * np.eye(len(seen))
-        cross = covariance(here, seen, table)[:, 0]
-        own = covariance(here, here, table)[:, 0, 0]
-        solved = np.linalg.solve(gram, cross[..., None])[..., 0]
-        each = np.einsum("ci,ik->ck", solved, self.coefficients)
-        mean = np.einsum("ck,ck->k", posterior, each)
-        own = np.maximum(own - np.einsum("ci,ci->c", cross, solved), 0.0)
-        within = np.einsum("ck,c->k", posterior, own) * scale**2
-        return mean, within + np.einsum("ck,ck->k", posterior, (each - mean) ** 2)
+        mean, variance = np.zeros(len(self.basis)), np.zeros(len(self.basis))
+        for part, factors in enumerate(self.relevance):
+            own = self.part == part
+            mean[own], variance[own] = _predicted(
+                self.inputs * factors, self.coefficients[:, own], self.candidates, self.posterior[:, own],
+                (inputs * factors)[None],
+            )  # fmt: skip
+        return mean, variance
 
     def predict(self, inputs: np.ndarray) -> np.ndarray:
         """Predict the mean state for one set of parameters.
@@ -125,6 +128,21 @@ class MeanModel:
     def spread(self, inputs: np.ndarray) -> float:
         """Predictive standard deviation of the state: root of its volume-weighted mean square, standardised units."""
         return float(np.sqrt(self.coefficients_at(inputs)[1].sum()))
+
+
+def _predicted(
+    seen: np.ndarray, coefficients: np.ndarray, table: np.ndarray, posterior: np.ndarray, here: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and variance of the coefficients of one part at the inputs `here`, ``(1, parameter)``."""
+    gram = covariance(seen, seen, table) + table[:, 3, None, None] * np.eye(len(seen))
+    cross = covariance(here, seen, table)[:, 0]
+    own = covariance(here, here, table)[:, 0, 0]
+    solved = np.linalg.solve(gram, cross[..., None])[..., 0]
+    each = np.einsum("ci,ik->ck", solved, coefficients)
+    mean = np.einsum("ck,ck->k", posterior, each)
+    own = np.maximum(own - np.einsum("ci,ci->c", cross, solved), 0.0)
+    within = np.einsum("ck,c->k", posterior, own) * _scale(coefficients) ** 2
+    return mean, within + np.einsum("ck,ck->k", posterior, (each - mean) ** 2)
 
 
 def _scale(coefficients: np.ndarray) -> np.ndarray:
@@ -185,6 +203,7 @@ def fit(
     model: str = "gaussian-process",
     few: bool = False,
     weigh: bool = True,
+    split: Split | None = None,
 ) -> MeanModel:
     """Fit the mean model to the member means.
 
@@ -197,6 +216,7 @@ def fit(
     model : ``gaussian-process``, ``ridge`` (linear in the inputs) or ``climatology`` (ignores them).
     few : whether to average over a tenth of the hyper-parameters only.
     weigh : whether a Gaussian process weighs its inputs by their relevance.
+    split : splits anomalies into parts that are regressed on their own; None: there is one part.
 
     Returns
     -------
@@ -211,16 +231,22 @@ def fit(
     [0.2, 0.4]
     """
     offset = states.mean(0)
-    basis, coefficients, _ = eofs(states - offset, weights, variance)
     if model == "climatology":
         inputs = np.zeros_like(inputs)
-    factors = np.ones(inputs.shape[1])
-    if model == "gaussian-process" and weigh:
-        factors = relevance(inputs, coefficients)
     table = (FEW if few else MODELS).get(model, CANDIDATES[:1])
-    posterior = _posterior(inputs * factors, coefficients, table)
+    found, factors, posteriors = [], [], []
+    for anomalies in [states - offset] if split is None else split(states - offset):
+        found.append(eofs(anomalies, weights, variance)[:2])
+        weighed = model == "gaussian-process" and weigh
+        factors.append(relevance(inputs, found[-1][1]) if weighed else np.ones(inputs.shape[1]))
+        posteriors.append(_posterior(inputs * factors[-1], found[-1][1], table))
+    posterior = np.concatenate(posteriors, 1)
     used = posterior.max(1) > NEGLIGIBLE
-    return MeanModel(offset, basis, coefficients, inputs, factors, table[used], posterior[used])
+    return MeanModel(
+        offset, np.concatenate([basis for basis, _ in found]), np.concatenate([c for _, c in found], 1), inputs,
+        np.stack(factors), np.repeat(np.arange(len(found)), [len(basis) for basis, _ in found]),
+        table[used], posterior[used],
+    )  # fmt: skip
 
 
 def crossfit(
@@ -230,12 +256,13 @@ def crossfit(
     variance: float = 0.999,
     model: str = "gaussian-process",
     weigh: bool = True,
+    split: Split | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Predict each training member by a model that has not seen it.
 
     Parameters
     ----------
-    states, inputs, weights, variance, model, weigh : as :func:`fit`.
+    states, inputs, weights, variance, model, weigh, split : as :func:`fit`.
 
     Returns
     -------
@@ -246,7 +273,7 @@ def crossfit(
     predictions, spread = np.zeros_like(states), np.zeros(members)
     for fold in folds(members):
         rest = np.setdiff1d(np.arange(members), fold)
-        fitted = fit(states[rest], inputs[rest], weights, variance, model, weigh=weigh)
+        fitted = fit(states[rest], inputs[rest], weights, variance, model, weigh=weigh, split=split)
         for i in fold:
             predictions[i], spread[i] = fitted.predict(inputs[i]), fitted.spread(inputs[i])
     return predictions, spread

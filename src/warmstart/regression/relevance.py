@@ -2,9 +2,9 @@
 
 A Gaussian process with a length scale for each input (automatic relevance determination; Neal 1996, *Bayesian Learning for
 Neural Networks*, section 1.2.3) has as many unknowns as inputs: too many for the likelihood of one mode of some dozens of
-members. All modes of one ocean are therefore given the same factors, which are those that predict left-out members best,
-held near 1 by a log-normal prior. Its width and the weight of the error were chosen among four pairs by five-fold
-cross-validation on training and validation members of ``data/dino-4deg``.
+members. All modes of one part of the ocean are therefore given the same factors, which are those that predict left-out members
+best, held near 1 by a log-normal prior. Its width was chosen by five-fold cross-validation on training and validation members
+of ``data/dino-4deg``.
 """
 
 from __future__ import annotations
@@ -17,8 +17,6 @@ from warmstart.regression.covariance import covariance
 FEWEST = 8
 #: Standard deviation of the logarithm of a factor in the prior.
 SPREAD = 0.7
-#: As many independent values of each member count for its error.
-STRENGTH = 5.0
 #: Linear, smooth and noise variance of the process, medians of priors with this standard deviation of the logarithm; its length.
 VARIANCES, VARIANCES_SPREAD, LENGTH = (0.3, 1.0, 0.03), 2.0, 0.7
 #: Variance of the constant that stands for the unknown mean of the members, and the least noise.
@@ -55,6 +53,10 @@ def relevance(inputs: np.ndarray, coefficients: np.ndarray) -> np.ndarray:
     if members < FEWEST or count < 2 or not total > 0 or not inputs.any():
         return np.ones(count)
     target = coefficients / np.sqrt(total)
+    # as many independent values of each member count for its error as its modes have degrees of freedom (Bretherton et
+    # al. 1999, J. Climate 12, 1990)
+    kept = (target**2).sum(0)
+    freedom = kept.sum() ** 2 / (kept**2).sum()
 
     def cost(unknown: np.ndarray) -> float:
         scaled = inputs * np.exp(unknown[:count])
@@ -63,7 +65,7 @@ def relevance(inputs: np.ndarray, coefficients: np.ndarray) -> np.ndarray:
         inverse = np.linalg.inv(gram + CONSTANT + (noise + LEAST) * np.eye(members))
         # residuals of left-out members in closed form: Rasmussen and Williams (2006), eq. 5.12
         left_out = inverse @ target / np.diagonal(inverse)[:, None]
-        misfit = 0.5 * STRENGTH * members * np.log((left_out**2).sum() + NEGLIGIBLE)
+        misfit = 0.5 * freedom * members * np.log((left_out**2).sum() + NEGLIGIBLE)
         away = unknown[:count] / SPREAD
         variances = (unknown[count:] - np.log(VARIANCES)) / VARIANCES_SPREAD
         return float(misfit + 0.5 * (away**2).sum() + 0.5 * (variances**2).sum())

@@ -1,0 +1,73 @@
+"""Mixed layers have a regression of their own: columns that convect do so in generated states, and lose nothing."""
+
+import numpy as np
+import pytest
+
+from warmstart.data import normalize
+from warmstart.data.layout import Layout
+from warmstart.generator import mixed_layer
+from warmstart.physics.column import mixed_layer_depth
+from warmstart.testing import basin
+
+
+@pytest.fixture(scope="module")
+def made():
+    return basin(nx=6, ny=8, nz=4)
+
+
+def test_mixing_keeps_the_content_of_every_column(made):
+    state, grid = made
+    depth = np.random.default_rng(0).uniform(0.0, 5000.0, grid.shape[1:])
+    convected, record = mixed_layer.mixed(depth)(state, grid)
+    for name in ("thetao", "so"):
+        before, after = ((s[name] * grid.e3t_0).sum("z").values for s in (state, convected))
+        np.testing.assert_allclose(after, before, rtol=1e-13)
+        assert (convected[name].isnull() == state[name].isnull()).all()
+    assert 0 < record["constraint_convected_share"] < 1 and record["constraint_convected_temperature"] > 0
+
+
+def test_a_column_is_well_mixed_down_to_the_depth_and_as_it_was_below(made):
+    state, grid = made
+    depth = float(grid.gdept_1d[1]) + 1.0
+    convected, _ = mixed_layer.mixed(np.full(grid.shape[1:], depth))(state, grid)
+    wet = grid.tmask.values > 0
+    np.testing.assert_array_equal(convected.thetao.values[0][wet[1]], convected.thetao.values[1][wet[1]])
+    np.testing.assert_array_equal(convected.thetao.values[2:], state.thetao.values[2:])
+    assert (mixed_layer_depth(convected, grid).values[wet[2]] >= float(grid.gdept_1d[1])).all()
+
+
+def test_no_depth_changes_nothing(made):
+    state, grid = made
+    convected, record = mixed_layer.mixed(np.zeros(grid.shape[1:]))(state, grid)
+    assert convected.thetao.equals(state.thetao) and record["constraint_convected_share"] == 0
+
+
+def test_oceans_that_convect_more_with_a_parameter_are_predicted_to(made):
+    """The depth of an ocean between two training members lies between theirs, and never below the sea floor."""
+    state, grid = made
+    layout = Layout(grid)
+    inputs = np.linspace(-0.5, 0.5, 9)[:, None]
+    # the warmer the water below the surface, the deeper the column is within the threshold
+    states = [
+        state.assign(thetao=state.thetao.where(state.z < 1, state.thetao + 8 * x)) for x in inputs[:, 0]
+    ]
+    fields = np.concatenate([layout.pack(s) for s in states])
+    normalizer = normalize.fit(fields, layout)
+    wet = layout.to_wet(normalizer.standardise(fields))
+    model = mixed_layer.fit(wet, np.arange(9), inputs, normalizer)
+    found = [model.depth(np.array([x])) for x in (-0.4, 0.1, 0.4)]
+    floor = (grid.e3t_0 * (grid.tmask > 0)).sum("z").values
+    assert all((d <= floor).all() and (d[floor > 0] > 0).all() and (d[floor == 0] == 0).all() for d in found)
+    truth = [mixed_layer_depth(s, grid).mean().item() for s in (states[0], states[-1])]
+    assert abs(truth[1] - truth[0]) > 1.0
+    means = [d[floor > 0].mean() for d in found]
+    assert np.sign(np.diff(means)).tolist() == [np.sign(truth[1] - truth[0])] * 2
+
+
+def test_states_without_salinity_have_none(made):
+    state, grid = made
+    layout = Layout(grid, ("thetao",))
+    fields = layout.pack(state)
+    normalizer = normalize.fit(fields, layout)
+    wet = layout.to_wet(normalizer.standardise(fields))
+    assert mixed_layer.fit(wet, np.zeros(1, int), np.zeros((1, 1)), normalizer) is None
