@@ -11,7 +11,7 @@ from warmstart.testing import basin
 
 @pytest.fixture(scope="module")
 def made():
-    state, grid = basin(nx=6, ny=8, nz=4)
+    state, grid = basin(nx=6, ny=8, nz=8)
     layout = Layout(grid)
     rng = np.random.default_rng(0)
     fields = layout.pack(state) + 0.1 * rng.standard_normal((5, *layout.shape))
@@ -47,12 +47,12 @@ def test_the_barotropic_part_is_the_same_at_every_level(made):
     mask, velocity = layout.mask[layout.slices["uo"]], flow[:, layout.slices["uo"]]
     assert mask[1].any() and velocity.any()
     np.testing.assert_allclose(
-        np.where(mask, velocity, velocity[:, :1]), velocity[:, :1].repeat(4, 1), atol=1e-12
+        np.where(mask, velocity, velocity[:, :1]), velocity[:, :1].repeat(8, 1), atol=1e-12
     )
 
 
 def test_surface_water_is_a_part_of_its_own(made):
-    layout, normalizer, _ = made
+    layout = made[0]
     anomalies, found = split(made)
     near = layout.grid.gdept_1d.values < SURFACE
     for name in ("thetao", "so"):

@@ -31,7 +31,7 @@ def parts(normalizer: Normalizer) -> Split:
     >>> from warmstart.data import normalize
     >>> from warmstart.data.layout import Layout
     >>> from warmstart.testing import basin
-    >>> state, grid = basin(nx=6, ny=8, nz=4)
+    >>> state, grid = basin(nx=6, ny=8, nz=8)
     >>> layout = Layout(grid)
     >>> normalizer = normalize.fit(layout.pack(state), layout)
     >>> anomalies = layout.to_wet(normalizer.standardise(layout.pack(state)))
