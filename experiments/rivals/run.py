@@ -40,6 +40,7 @@ TRAINED = {
 SIMULATED = {"climatology": baselines.climatology, "nearest": baselines.nearest}
 RECIPES = {"dino-fusion": False, "dino-fusion-parameters": True}
 RIVALS = (*SIMULATED, *TRAINED, *RECIPES)
+GIVEN = ("parameters", "state", "both")
 Draw = Callable[[Member, str], xr.Dataset | None]
 
 
@@ -52,7 +53,7 @@ def main() -> None:
     held_out = list(members(options.store, tuple(options.splits)))
     for rival in options.only or RIVALS:
         draw = rivals_draw(rival, options)
-        for given in ("parameters", "state", "both"):
+        for given in GIVEN if rival == "default" else options.given:
             for member in held_out:
                 forecast = cached(
                     options.work / rival / given / f"member_{member.number:03d}.nc", draw, member, given, grid
@@ -86,6 +87,13 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("-o", "--output", type=Path, default=HERE, help="folder for the tables")
     parser.add_argument("--splits", nargs="+", default=["validation"], choices=["validation", "test"])
     parser.add_argument("--only", nargs="+", choices=RIVALS)
+    parser.add_argument(
+        "--given",
+        nargs="+",
+        default=GIVEN,
+        choices=GIVEN,
+        help="what rivals are given; the default all of it",
+    )
     parser.add_argument("--states", type=int, default=39, help="states a forecast")
     parser.add_argument(
         "--slow-states", type=int, default=9, help="states a forecast of DINO-Fusion, a minute of CPU each"
