@@ -22,7 +22,7 @@ from members import Member, header, members, mesh, training_states, young_state
 
 from warmstart import baselines, dino_fusion
 from warmstart.evaluate import novelty, score, summarise, write_table
-from warmstart.files import open_dataset, write_dataset
+from warmstart.files import open_dataset, replacing, write_dataset
 from warmstart.generator.checkpoint import load
 from warmstart.generator.generate import generate
 from warmstart.generator.train import train
@@ -55,14 +55,11 @@ def main() -> None:
         draw = rivals_draw(rival, options)
         for given in GIVEN if rival == "default" else options.given:
             for member in held_out:
-                forecast = cached(
-                    options.work / rival / given / f"member_{member.number:03d}.nc", draw, member, given, grid
-                )
+                path = options.work / rival / given / f"member_{member.number:03d}.nc"
+                forecast = cached(path, draw, member, given, grid)
                 if forecast is None:
                     continue
-                table = score(forecast, member.truth, grid)
-                if {"thetao", "so"} <= set(forecast.data_vars):
-                    table = pd.concat([table, novelty(forecast, member.truth, training, grid)])
+                table = scored(path.with_suffix(".csv"), forecast, member, training, grid)
                 labels = {"rival": rival, "given": given, "split": member.split, "member": member.number}
                 tables.append(table.assign(**labels, states=forecast.sizes["sample"]))
                 log.info("%s, given %s: member %d", rival, given, member.number)
@@ -159,6 +156,20 @@ def cached(path: Path, draw: Draw, member: Member, given: str, grid: Grid) -> xr
         path.parent.mkdir(parents=True, exist_ok=True)
         write_dataset(path, states, grid)
     return states
+
+
+def scored(
+    path: Path, forecast: xr.Dataset, member: Member, training: xr.Dataset, grid: Grid
+) -> pd.DataFrame:
+    """The scores in the file, or taken now and kept."""
+    if path.exists():
+        return pd.read_csv(path, dtype={"unit": str}).fillna({"depth": ""})
+    table = score(forecast, member.truth, grid)
+    if {"thetao", "so"} <= set(forecast.data_vars):
+        table = pd.concat([table, novelty(forecast, member.truth, training, grid)])
+    with replacing(path) as temporary:
+        table.to_csv(temporary, index=False)
+    return table
 
 
 if __name__ == "__main__":
