@@ -97,8 +97,10 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("members", nargs="+", type=Path)
-    parser.add_argument("--years", type=int, default=50)
+    parser.add_argument("members", nargs="+", type=Path, help="member files")
+    parser.add_argument(
+        "--years", type=int, default=50, help="to run on; with --relaxation at most (default: 50)"
+    )
     parser.add_argument("--output", type=Path, help="folder for the longer member files")
     parser.add_argument("--runs", type=Path, help="folder in which the runs are kept")
     parser.add_argument("--relaxation", type=float, help="time scale of the deep ocean, for shifts [years]")

@@ -207,7 +207,7 @@ def _origin(generator: Generator) -> str:
         f"- {len(saved.training_members)} training members ({', '.join(map(str, saved.training_members))})"
         + (f", equilibrium snapshots of model years {years[0]:g} to {years[1]:g}" if years else ""),
         f"- variables: {', '.join(f'{n} [{VARIABLES[n].units}]' for n in saved.variables)}",
-        f"- mean: {len(generator.mean.basis)} modes, {config.mean.model}{', with theory' if config.mean.theory else ''}; residual: {config.residual.model}, "
+        f"- mean: {len(generator.mean.basis)} modes, {config.mean.model}{_mean_details(generator)}; residual: {config.residual.model}, "
         f"{len(generator.coordinates.basis) or 'no'} joint modes, amplitude "
         + ", ".join(f"{a:.3g} ({given})" for given, a in saved.amplitude.items())
         + "; "
@@ -232,6 +232,19 @@ def _parameters(generator: Generator) -> str:
     fixed = ", ".join(f"`{n}` = {p.low:.6g} {p.units}" for n, p in seen.items() if not p.varies)
     head = "## Parameters\n\n| parameter | from | to | units | |\n|---|---|---|---|---|\n"
     return head + "\n".join(rows) + (f"\n\nThe same in all members: {fixed}." if fixed else "")
+
+
+def _mean_details(generator: Generator) -> str:
+    """What the mean has beside its modes."""
+    settings = generator.config.config.mean
+    gaussian = settings.model == "gaussian-process"
+    details = {
+        ", with theory": settings.theory,
+        ", inputs by relevance": gaussian and settings.relevance,
+        f", in {len(generator.mean.relevance)} parts": len(generator.mean.relevance) > 1,
+        ", mixed layers of their own": generator.mixed_layer is not None,
+    }
+    return "".join(text for text, present in details.items() if present)
 
 
 def _scores(generator: Generator) -> str:

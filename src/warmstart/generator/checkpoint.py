@@ -46,8 +46,8 @@ class Generator:
     spinup : the mean as a function of an initial state, with and without parameters; None where it takes none.
     laws : of the residual, for each of what may be given: ``parameters``, ``state``, ``both``.
     forcing : linear map from scaled parameters to standardised forcing profiles, ``(1 + parameter, forcing, y)``.
-    mixed_layer : depth of the mixed layer as a function of the parameters; None where columns are left as they are drawn.
     denoiser : the network in its preconditioning; None where the residual needs none.
+    mixed_layer : depth of the mixed layer as a function of the parameters; None where columns are left as they are drawn.
     name, hash : where it came from, and a hash of weights and configuration.
     """
 
