@@ -3,7 +3,7 @@ import pytest
 import xarray as xr
 import yaml
 
-from warmstart.engine.verdict import is_stationary, judge, trend, trend_interval, years_until
+from warmstart.engine.verdict import has_arrived, is_stationary, judge, trend, trend_interval, years_until
 from warmstart.errors import UserError
 
 YEARS = np.arange(0.0, 601.0)
@@ -155,3 +155,34 @@ def test_what_is_written_is_what_netcdf_and_yaml_can_hold(tmp_path):
     xr.Dataset(attrs=found.attributes()).to_netcdf(tmp_path / "a.nc")
     assert yaml.safe_load(yaml.safe_dump(found.summary()))["efolding_years"] is None
     assert "drifting" in str(found)
+
+
+def test_a_jump_at_a_change_of_the_time_step_is_no_trend():
+    """Between 2 days and 1 day the overturning differs by some percent, and each is steady by itself."""
+    settled = YEARS > 530.0
+    noise = np.random.default_rng(0).normal(0.0, 0.2, YEARS.size)
+    ds = series(4.0).assign(overturning_north=("time", np.where(settled, 16.3, 16.8) + noise))
+    assert judge(ds).moving == ("overturning_north",)
+    ds["dt_tracer"] = ("time", np.where(settled, 86400.0, 172800.0))
+    assert judge(ds).verdict == "equilibrium"
+    drifting = ds.overturning_north + xr.DataArray(3e-3 * YEARS, dims="time")
+    assert judge(ds.assign(overturning_north=drifting)).moving == ("overturning_north",)
+
+
+def test_a_trend_within_regimes_is_that_of_each():
+    regime = np.where(YEARS > 400.0, 1.0, 2.0)
+    slope, error = trend(YEARS, 0.1 * YEARS + 7.0 * regime, regime)
+    assert (slope, error) == pytest.approx((0.1, 0.0), abs=1e-12)
+
+
+def test_equilibrium_has_to_be_kept_for_decades_before_a_run_may_end():
+    """A drift that only just passes under the limit is not there yet."""
+    drift = 4.0 + np.where(YEARS < 150.0, 1.3e-4, 0.0) * (YEARS - 150.0)
+    assert [has_arrived(series(drift[:n], years=YEARS[:n]), "equilibrium") for n in (241, 251, 351)] == [
+        False,
+        False,
+        True,
+    ]
+    assert judge(series(drift[:251], years=YEARS[:251])).verdict == "equilibrium"
+    assert has_arrived(series(4.0, years=YEARS[:251]), "equilibrium")
+    assert not has_arrived(series(4.0, years=YEARS[:241]), "equilibrium")

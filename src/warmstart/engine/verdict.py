@@ -15,8 +15,9 @@ from warmstart.errors import UserError
 
 WINDOW_YEARS = 200.0  #: the trend is taken over the last so many years
 SHORTEST_YEARS = 50.0  #: a shorter series cannot show anything
+KEPT_YEARS = 50.0  #: for so long a run has to have been at equilibrium before it may end
 UNTIL_YEARS = {
-    "equilibrium": WINDOW_YEARS,
+    "equilibrium": WINDOW_YEARS + KEPT_YEARS,
     "near": WINDOW_YEARS / 2,
 }  #: undisturbed years that a run which goes on until then has at least
 EQUILIBRIUM_DRIFT = 0.01  #: [K/century]
@@ -103,7 +104,9 @@ def judge(series: xr.Dataset) -> Verdict:
     ----------
     series : dims ``(time,)``, coordinate ``year`` [years], ``thetao_deep`` [degC] and the transports [Sv]. A variable
         ``stretch`` numbers uninterrupted stretches of running; only the last one is looked at, because a shift of the
-        state between two is no drift.
+        state between two is no drift. A variable ``dt_tracer`` [s] is the time step on the way to each row: where it
+        changes, a transport may jump, because a step of momentum that is shorter than that of tracers distorts the
+        seasons (Bryan 1984, J. Phys. Oceanogr. 14, 666); its trend is that within years of one time step.
 
     Returns
     -------
@@ -141,8 +144,9 @@ def has_arrived(series: xr.Dataset, until: str) -> bool:
 
     Returns
     -------
-    Whether the last stretch is long enough, 100 years for near and 200 for equilibrium, and has that verdict; for near
-    the whole interval of the drift has to lie below 0.05 K/century.
+    Whether the last stretch is long enough, 100 years for near and 250 for equilibrium, and has that verdict; for near
+    the whole interval of the drift has to lie below 0.05 K/century. Equilibrium has to have been kept for 50 years, looked
+    at each decade: a run that ends as soon as it is met is often lucky, and loses it when it is continued.
 
     Raises
     ------
@@ -155,12 +159,14 @@ def has_arrived(series: xr.Dataset, until: str) -> bool:
     >>> has_arrived(series, "near"), has_arrived(series, "equilibrium")
     (True, False)
     """
-    year = np.asarray(_last_stretch(series)["year"].values, "float64")
+    series = _last_stretch(series)
+    year = np.asarray(series["year"].values, "float64")
     if year.size < 2 or np.ptp(year) < UNTIL_YEARS[until]:
         return False
-    found = judge(series)
     if until == "equilibrium":
-        return found.verdict == "equilibrium"
+        ends = year[-1] - np.arange(0.0, KEPT_YEARS + 1.0, 10.0)
+        return all(_judge_end(series.isel(time=np.flatnonzero(year <= end))).verdict == until for end in ends)
+    found = _judge_end(series)
     return found.verdict != "drifting" and max(abs(v) for v in found.interval) < NEAR_DRIFT
 
 
@@ -193,7 +199,7 @@ def years_until(series: xr.Dataset, verdict: str) -> float:
     enough = ("equilibrium",) if verdict == "equilibrium" else ("near", "equilibrium")
     years = np.asarray(series["year"].values, "float64")
     found = math.nan
-    window = UNTIL_YEARS[verdict]
+    window = WINDOW_YEARS if verdict == "equilibrium" else UNTIL_YEARS[verdict]
     for year in years[(years % 10 == 0) & (years >= years[0] + window)][::-1] if years.size else ():
         end = _judge_end(_last_stretch(series.isel(time=np.flatnonzero(years <= year))))
         if end.years < window - 1.0 or end.verdict not in enough:
@@ -213,8 +219,11 @@ def _judge_end(series: xr.Dataset) -> Verdict:
     columns = {name: np.asarray(series[name].values[last], "float64") for name in names}
     drift, interval = trend_interval(year, columns["thetao_deep"])
     drift, length = 100.0 * drift, float(np.ptp(year))
+    regime = series["dt_tracer"].values[last] if "dt_tracer" in series else None
     moving = tuple(
-        n for n in names[1:] if not is_stationary(year, columns[n], len(names) - 1, STATIONARY_SVERDRUP)
+        n
+        for n in names[1:]
+        if not is_stationary(year, columns[n], len(names) - 1, STATIONARY_SVERDRUP, regime)
     )
     if length < SHORTEST_YEARS or not abs(drift) < NEAR_DRIFT:
         verdict = "drifting"
@@ -231,7 +240,13 @@ def _last_stretch(series: xr.Dataset) -> xr.Dataset:
     return series.isel(time=np.flatnonzero(series["stretch"].values == series["stretch"].values[-1]))
 
 
-def is_stationary(year: np.ndarray, transport: np.ndarray, together: int = 1, least: float = 0.0) -> bool:
+def is_stationary(
+    year: np.ndarray,
+    transport: np.ndarray,
+    together: int = 1,
+    least: float = 0.0,
+    regime: np.ndarray | None = None,
+) -> bool:
     """Tell whether a transport has no trend: none that is significant at 95 %, or below 1 % of its mean a century.
 
     Parameters
@@ -241,6 +256,7 @@ def is_stationary(year: np.ndarray, transport: np.ndarray, together: int = 1, le
     together : how many transports are asked: the confidence is that of all of them together (Bonferroni), so that a
         steady ocean is not called moving because it was asked often.
     least : a trend that counts as none whatever the mean [units of `transport` a century].
+    regime : equal for years that may be compared, as of :func:`trend`.
 
     Returns
     -------
@@ -252,7 +268,7 @@ def is_stationary(year: np.ndarray, transport: np.ndarray, together: int = 1, le
     >>> is_stationary(years, 150 + 5 * np.sin(years)), is_stationary(years, 150 + 0.1 * years)
     (True, False)
     """
-    slope, error = trend(year, transport)
+    slope, error = trend(year, transport, regime)
     if not np.isfinite(slope):
         return False
     small = abs(slope) * 100.0 < max(STATIONARY_PERCENT / 100.0 * abs(float(np.mean(transport))), least)
@@ -260,7 +276,7 @@ def is_stationary(year: np.ndarray, transport: np.ndarray, together: int = 1, le
     return bool(small or abs(slope) <= errors * error)
 
 
-def trend(year: np.ndarray, values: np.ndarray) -> tuple[float, float]:
+def trend(year: np.ndarray, values: np.ndarray, regime: np.ndarray | None = None) -> tuple[float, float]:
     """Fit a straight line by least squares; the standard error counts independent values only.
 
     The residuals of an ocean series remember each other; the number of independent ones is n (1 - r) / (1 + r) with
@@ -270,6 +286,7 @@ def trend(year: np.ndarray, values: np.ndarray) -> tuple[float, float]:
     ----------
     year : times, shape ``(n,)``, n >= 3 [years].
     values : shape ``(n,)`` [any].
+    regime : shape ``(n,)``, equal for years that may be compared; where it changes the line may jump. None: all may be.
 
     Returns
     -------
@@ -283,11 +300,21 @@ def trend(year: np.ndarray, values: np.ndarray) -> tuple[float, float]:
     """
     if not (np.isfinite(values).all() and np.isfinite(year).all()):
         return math.nan, math.nan
-    t = year - year.mean()
+    t, v = _centred(year, regime), _centred(values, regime)
     if not t.any():
         return math.nan, math.nan
-    slope = float(t @ (values - values.mean()) / (t @ t))
-    return slope, _chance(year, values - values.mean() - slope * t)[0]
+    slope = float(t @ v / (t @ t))
+    return slope, _chance(t, v - slope * t)[0]
+
+
+def _centred(values: np.ndarray, regime: np.ndarray | None) -> np.ndarray:
+    """Values less the mean of their regime."""
+    if regime is None:
+        return values - values.mean()
+    out = values.astype("float64")
+    for one in np.unique(regime):
+        out[regime == one] -= out[regime == one].mean()
+    return out
 
 
 def trend_interval(year: np.ndarray, values: np.ndarray) -> tuple[float, tuple[float, float]]:
@@ -316,7 +343,7 @@ def trend_interval(year: np.ndarray, values: np.ndarray) -> tuple[float, tuple[f
     if not np.isfinite(slope) or year.size < 6:
         return slope, (math.nan, math.nan)
     curve = np.polynomial.Polynomial.fit(year, values, 3)
-    error, independent = _chance(year, values - curve(year))
+    error, independent = _chance(year - year.mean(), values - curve(year))
     half = float(stdtrit(independent - 2.0, 0.5 + CONFIDENCE / 2.0)) * error
     return slope, (slope - half, slope + half)
 
@@ -343,8 +370,7 @@ def spread(year: np.ndarray, values: np.ndarray) -> float:
     return float(np.std(values - np.polynomial.Polynomial.fit(year, values, 3)(year)))
 
 
-def _chance(year: np.ndarray, residual: np.ndarray) -> tuple[float, float]:
-    """Standard error of a slope, from what varies about it, and the number of independent values."""
-    t = year - year.mean()
+def _chance(t: np.ndarray, residual: np.ndarray) -> tuple[float, float]:
+    """Standard error of a slope over centred times, from what varies about it, and the number of independent values."""
     independent = independent_values(residual)
     return float(np.sqrt(residual @ residual / (independent - 2.0) / (t @ t))), independent

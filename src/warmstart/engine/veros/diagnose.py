@@ -226,7 +226,7 @@ def series_dataset(rows: list[dict[str, Any]]) -> xr.Dataset:
 
     Parameters
     ----------
-    rows : each from :func:`series_row`, with ``day`` and, where known, the :func:`profiles` and ``stretch``.
+    rows : each from :func:`series_row`, with ``day`` and, where known, the :func:`profiles`, ``stretch`` and ``dt_tracer`` [s].
 
     Returns
     -------
@@ -251,6 +251,13 @@ def series_dataset(rows: list[dict[str, Any]]) -> xr.Dataset:
             "time",
             number,
             {"units": "1", "long_name": "extrapolations of the deep ocean before"},
+        )
+    if rows and all("dt_tracer" in row for row in rows):
+        steps = np.array([row["dt_tracer"] for row in rows], dtype="float64")
+        variables["dt_tracer"] = (
+            "time",
+            steps,
+            {"units": "s", "long_name": "time step of tracers on the way there"},
         )
     for name, (_, units, meaning) in PROFILES.items():
         if rows and all(name in row for row in rows):

@@ -272,8 +272,8 @@ class Run:
                 "parameters": dict(self.job.parameters),
             }
         if phase.records(day):
-            stretch = {"stretch": self.progress.disturbed}
-            self.progress.rows.append({"day": real, **row, **stretch, **diagnose.profiles(fields, self.grid)})
+            how = {"stretch": self.progress.disturbed, "dt_tracer": phase.dt_tracer}
+            self.progress.rows.append({"day": real, **row, **how, **diagnose.profiles(fields, self.grid)})
         # after a shift a state is no stage of a spin-up any more
         if phase.keeps(day) and (phase.label == "equilibrium" or not self.progress.shifts):
             checkpoint.save_snapshot(self.folder, real, diagnose.state_arrays(fields, self.grid), phase.label)
