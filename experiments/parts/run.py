@@ -3,7 +3,7 @@
 python experiments/parts/run.py states.zarr
 
 Trains nothing but the mean: each training member is predicted from the others, all variables together or in parts, with mixed layers as
-they come out or of a regression of their own; then columns are made stable, as those of every generated state. Validation and test
+they come out or of a regression of their own, with the transports of heat and salt that come out or of a regression of their own; then columns are made stable, as those of every generated state. Validation and test
 members are not looked at. Writes scores.csv beside this file: way, metric, mean absolute error and its share of climatology's, the mean
 of the other members' values.
 """
@@ -11,6 +11,7 @@ of the other members' values.
 import argparse
 import sys
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pandas as pd
@@ -23,9 +24,9 @@ from members import header
 from warmstart.check import check
 from warmstart.data.normalize import Normalizer
 from warmstart.evaluate import one_sided, write_table
-from warmstart.generator import mixed_layer, prepare
+from warmstart.generator import mixed_layer, prepare, transports
 from warmstart.generator.config import resolve
-from warmstart.generator.constraints import stabilise
+from warmstart.generator.constraints import close_barotropic, stabilise
 from warmstart.generator.parts import parts
 from warmstart.metrics import METRICS
 from warmstart.physics.theory import theory_of
@@ -36,7 +37,7 @@ SCORED = [name for name in METRICS if not one_sided(name)]
 QUICK = {
     "residual": {"model": "none"},
     "condition": {"initial_state": False},
-    "mean": {"model": "climatology", "mixed_layer": False},
+    "mean": {"model": "climatology", "mixed_layer": False, "transports": False},
 }
 
 
@@ -58,17 +59,19 @@ def main() -> None:
         {n: p.low for n, p in seen.items() if not p.varies},
     )
     inputs, weights = theory.extend(examples.inputs), normalizer.layout.to_wet(normalizer.layout.weights)
-    depths = left_out_depths(examples.states, examples.member, inputs, normalizer)
+    depths = left_out(mixed_layer, examples.states, examples.member, inputs, normalizer)
+    flows = left_out(transports, examples.states, examples.member, inputs, normalizer)
     together = mean.crossfit(states, inputs, weights)[0]
     apart = mean.crossfit(states, inputs, weights, split=parts(normalizer))[0]
     truth = scalars(physical(states, normalizer), normalizer)
     rows = []
-    for way, predicted, mixing in (
-        ("together", together, None),
-        ("parts", apart, None),
-        ("parts and mixed layer", apart, depths),
+    for way, predicted, mixing, carried in (
+        ("together", together, None, None),
+        ("parts", apart, None, None),
+        ("parts and mixed layer", apart, depths, None),
+        ("parts, mixed layer and transports", apart, depths, flows),
     ):
-        found = scalars(stable(physical(predicted, normalizer), normalizer, mixing), normalizer)
+        found = scalars(stable(physical(predicted, normalizer), normalizer, mixing, carried), normalizer)
         for name in truth:
             values = truth[name].to_numpy()
             others = (values.sum() - values) / (len(values) - 1)
@@ -86,28 +89,31 @@ def physical(wet: np.ndarray, normalizer: Normalizer) -> xr.Dataset:
     return normalizer.layout.unpack(normalizer.restore(normalizer.layout.from_wet(wet)))
 
 
-def left_out_depths(
-    states: np.ndarray, member: np.ndarray, inputs: np.ndarray, normalizer: Normalizer
+def left_out(
+    what: ModuleType, states: np.ndarray, member: np.ndarray, inputs: np.ndarray, normalizer: Normalizer
 ) -> np.ndarray:
-    """Mixed layer depth of each member by a model that has not seen it, ``(member, y, x)``."""
+    """Mixed layer depths ``(member, y, x)`` or transports ``(member, variable, row)`` by a model that has not seen the member."""
     found: dict[int, np.ndarray] = {}
     for fold in mean.folds(len(inputs)):
         rest = np.setdiff1d(np.arange(len(inputs)), fold)
         chosen = np.isin(member, rest)
-        model = mixed_layer.fit(
-            states[chosen], np.searchsorted(rest, member[chosen]), inputs[rest], normalizer
-        )
-        found |= {int(i): model.depth(inputs[i]) for i in fold}
+        model = what.fit(states[chosen], np.searchsorted(rest, member[chosen]), inputs[rest], normalizer)
+        for i in fold:
+            found[int(i)] = model.depth(inputs[i]) if what is mixed_layer else model.expected(inputs[i])
     return np.stack([found[i] for i in range(len(inputs))])
 
 
-def stable(states: xr.Dataset, normalizer: Normalizer, depths: np.ndarray | None) -> xr.Dataset:
-    """The states with mixed layers of these depths, if given, and stable columns."""
+def stable(
+    states: xr.Dataset, normalizer: Normalizer, depths: np.ndarray | None, flows: np.ndarray | None
+) -> xr.Dataset:
+    """The states with these transports and mixed layers, if given, and stable columns."""
     grid, out = normalizer.layout.grid, []
     for i in range(states.sizes["sample"]):
-        state = states.isel(sample=i)
+        state = close_barotropic(states.isel(sample=i), grid)[0]
         if depths is not None:
             state = mixed_layer.mixed(depths[i])(state, grid)[0]
+        if flows is not None:
+            state = transports.carrying(flows[i])(state, grid)[0]
         out.append(stabilise(state, grid)[0])
     return xr.concat(out, "sample")
 

@@ -243,6 +243,7 @@ def _mean_details(generator: Generator) -> str:
         ", inputs by relevance": gaussian and settings.relevance,
         f", in {len(generator.mean.relevance)} parts": len(generator.mean.relevance) > 1,
         ", mixed layers of their own": generator.mixed_layer is not None,
+        ", transports of heat and salt of their own": generator.transports is not None,
     }
     return "".join(text for text, present in details.items() if present)
 

@@ -26,6 +26,7 @@ from warmstart.generator.denoiser import FLAGS, STATE_FLAGS, Denoiser
 from warmstart.generator.mixed_layer import MixedLayer
 from warmstart.generator.residual import Coordinates, Law
 from warmstart.generator.spinup import SpinupModel
+from warmstart.generator.transports import Transports
 from warmstart.grid import Grid
 from warmstart.physics.theory import Theory, theory_of
 from warmstart.regression.mean import MeanModel
@@ -48,6 +49,7 @@ class Generator:
     forcing : linear map from scaled parameters to standardised forcing profiles, ``(1 + parameter, forcing, y)``.
     denoiser : the network in its preconditioning; None where the residual needs none.
     mixed_layer : depth of the mixed layer as a function of the parameters; None where columns are left as they are drawn.
+    transports : of heat and salt as a function of the parameters; None where states carry what they are drawn with.
     name, hash : where it came from, and a hash of weights and configuration.
     """
 
@@ -60,6 +62,7 @@ class Generator:
     forcing: np.ndarray
     denoiser: Denoiser | None
     mixed_layer: MixedLayer | None = None
+    transports: Transports | None = None
     name: str = ""
     hash: str = ""
 
@@ -175,6 +178,10 @@ def save(generator: Generator, folder: Path) -> None:
         arrays |= {f"residual.{given}.spread": np.array([law.reference_spread])}
     if generator.mixed_layer is not None:
         arrays |= stored.flatten(generator.mixed_layer.model, "mixed_layer")
+    if generator.transports is not None:
+        arrays |= stored.flatten(generator.transports.model, "transports")
+        arrays["transports.scale"] = generator.transports.scale
+        arrays["transports.residuals"] = generator.transports.residuals
     if generator.spinup is not None:
         arrays |= stored.flatten_spinup(generator.spinup)
     if generator.denoiser is not None:
@@ -313,6 +320,13 @@ def _assemble(config: SavedConfig, layout: Layout, arrays: dict[str, np.ndarray]
         if "mixed_layer.offset" in wide
         else None
     )
+    transports = (
+        Transports(
+            stored.read_mean(wide, "transports"), wide["transports.scale"], wide["transports.residuals"]
+        )
+        if "transports.offset" in wide
+        else None
+    )
     denoiser = None
     if config.config.residual.has_network:
         denoiser = build_denoiser(config, laws["parameters"].coordinates)
@@ -323,7 +337,7 @@ def _assemble(config: SavedConfig, layout: Layout, arrays: dict[str, np.ndarray]
     digest = hashlib.sha256((folder / WEIGHTS).read_bytes() + (folder / CONFIG).read_bytes())
     generator = Generator(
         config, layout, Normalizer(layout, mean, std), stored.read_mean(wide, "mean"), spinup, laws, wide["forcing"],
-        denoiser, mixed_layer, folder.resolve().name, digest.hexdigest()[:16],
+        denoiser, mixed_layer, transports, folder.resolve().name, digest.hexdigest()[:16],
     )  # fmt: skip
     known = generator.mean.inputs
     own = generator.known(known[:, : len(generator.ranges)])

@@ -44,6 +44,8 @@ class MeanConfig(Config):
         (:mod:`warmstart.regression.relevance`).
     mixed_layer : whether the depth of the mixed layer has a regression of its own, down to which a generated column is mixed
         (:mod:`warmstart.generator.mixed_layer`).
+    transports : whether the transports of heat and salt across each row have a regression of their own, which a generated
+        state is made to carry (:mod:`warmstart.generator.transports`).
     parts : whether the barotropic flow, the surface water, and the rest are regressed each with modes and relevances
         of its own (:mod:`warmstart.generator.parts`).
     """
@@ -54,6 +56,7 @@ class MeanConfig(Config):
     relevance: bool = True
     parts: bool = True
     mixed_layer: bool = True
+    transports: bool = True
 
 
 class ResidualConfig(Config):

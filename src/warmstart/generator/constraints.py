@@ -33,6 +33,14 @@ RECORDS: dict[str, tuple[str, str]] = {
         "1e-3",
         "root mean square change of salinity by mixing down to the predicted depth",
     ),
+    "constraint_carried_temperature": (
+        "K",
+        "root mean square change of temperature to carry the predicted heat across each row",
+    ),
+    "constraint_carried_salinity": (
+        "1e-3",
+        "root mean square change of salinity to carry the predicted salt across each row",
+    ),
     "constraint_mixed_share": ("1", "share of the volume that convective adjustment mixed"),
     "constraint_mixed_temperature": ("K", "root mean square change of temperature by convective adjustment"),
     "constraint_mixed_salinity": ("1e-3", "root mean square change of salinity by convective adjustment"),
@@ -109,7 +117,7 @@ def _require_finite(state: xr.Dataset, grid: Grid) -> None:
 def standard(
     targets: Mapping[str, float],
     responses: Mapping[str, xr.Dataset] | None = None,
-    mixed: Constraint | None = None,
+    predicted: Sequence[Constraint] = (),
 ) -> tuple[Constraint, ...]:
     """The constraints of a generated state, in the order in which each keeps what those before it have made.
 
@@ -117,18 +125,20 @@ def standard(
     ----------
     targets : means of ``thetao``, ``so`` and ``zos`` that stand for heat, salt and volume.
     responses : how the state changes with each (:func:`warmstart.generator.conserve.responses_of`).
-    mixed : mixes each column down to the depth that is expected (:func:`warmstart.generator.mixed_layer.mixed`).
+    predicted : what has a regression of its own: the depth down to which columns are mixed
+        (:func:`warmstart.generator.mixed_layer.mixed`), then transports of heat and salt
+        (:func:`warmstart.generator.transports.carrying`).
 
     Returns
     -------
-    Bounds, contents, mixed layers, stable columns (both conserve them), non-divergent barotropic flow, zero-mean sea level.
+    Bounds, contents, non-divergent barotropic flow, mixed layers, transports, stable columns (all three conserve the
+    contents), zero-mean sea level.
     """
 
     def contents(state: xr.Dataset, grid: Grid) -> tuple[xr.Dataset, dict[str, float]]:
         return conserve(state, grid, targets, responses)
 
-    convected = () if mixed is None else (mixed,)
-    return bound, contents, *convected, stabilise, close_barotropic, level
+    return bound, contents, close_barotropic, *predicted, stabilise, level
 
 
 def contents_of(state: xr.Dataset, grid: Grid) -> dict[str, float]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
@@ -21,6 +21,7 @@ from warmstart.generator.examples import scaled_age
 from warmstart.generator.mixed_layer import mixed
 from warmstart.generator.objective import expected, one_pass
 from warmstart.generator.sampler import Source, guided, single_thread, solve, stream
+from warmstart.generator.transports import carrying
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,13 +76,25 @@ def sample(
     -------
     State ``(z, y, x)`` and record of the constraints, for each seed.
     """
-    states, inputs, convected = [], asked.inputs(generator), None
-    if generator.mixed_layer is not None and inputs is not None:
-        convected = mixed(generator.mixed_layer.depth(generator.known(inputs)))
+    states = []
     with single_thread():
-        for drawn in _tracked(wet_fields(generator, asked, seeds, model), len(seeds), progress):
-            states.append(constrained(generator, drawn, asked, convected))
+        drawn = _tracked(wet_fields(generator, asked, seeds, model), len(seeds), progress)
+        for seed, field in zip(seeds, drawn, strict=True):
+            states.append(constrained(generator, field, asked, predicted(generator, asked, seed)))
     return states
+
+
+def predicted(generator: Generator, asked: Request, seed: int) -> tuple[constraints.Constraint, ...]:
+    """Constraints that the parameters imply by regressions of their own: mixed layers, then transports."""
+    inputs = asked.inputs(generator)
+    if inputs is None:
+        return ()
+    known, found = generator.known(inputs), []
+    if generator.mixed_layer is not None:
+        found.append(mixed(generator.mixed_layer.depth(known)))
+    if generator.transports is not None:
+        found.append(carrying(generator.transports.draw(known, seed)))
+    return tuple(found)
 
 
 def wet_fields(generator: Generator, asked: Request, seeds: range, model: str) -> Iterator[np.ndarray]:
@@ -183,14 +196,14 @@ def _diffused(
 
 
 def constrained(
-    generator: Generator, field: np.ndarray, asked: Request, convected: constraints.Constraint | None = None
+    generator: Generator, field: np.ndarray, asked: Request, predicted: Sequence[constraints.Constraint] = ()
 ) -> tuple[xr.Dataset, dict[str, float]]:
-    """State in physical units that satisfies the constraints, with their record; `convected` mixes its columns first."""
+    """State in physical units that satisfies the constraints, among them those `predicted`, with their record."""
     physical = generator.normalizer.restore(generator.layout.from_wet(field))
     state = generator.layout.unpack(physical[None]).isel(sample=0)
     targets = constraints.contents_of(state, generator.grid) | asked.conserve
     responses = responses_of(generator.laws[asked.given].coordinates, generator.normalizer)
-    return constraints.apply(state, generator.grid, constraints.standard(targets, responses, convected))
+    return constraints.apply(state, generator.grid, constraints.standard(targets, responses, predicted))
 
 
 def _tracked(fields: Iterator[np.ndarray], total: int, progress: bool) -> Iterator[np.ndarray]:

@@ -14,7 +14,7 @@ from warmstart.data import batches, normalize
 from warmstart.data.batches import Snapshots, scaled
 from warmstart.data.layout import Layout
 from warmstart.errors import UserError
-from warmstart.generator import mixed_layer, residual, transients
+from warmstart.generator import mixed_layer, residual, transients, transports
 from warmstart.generator.checkpoint import Generator
 from warmstart.generator.config import ConditionConfig, GeneratorConfig, ParameterRange, SavedConfig
 from warmstart.generator.examples import Examples
@@ -129,10 +129,14 @@ def _fit(
     laws = _laws(examples, layout, references, config)
     saved = _saved(store, config, layout, seen, training, tuple(training.forcing), ages, laws)
     profiles = _forcing(training, inputs)
-    columns = None
+    columns = carried = None
     if config.mean.mixed_layer:
         columns = mixed_layer.fit(states, index, known, normalizer, weigh)
-    return Generator(saved, layout, normalizer, model, spinup, laws, profiles, None, columns), examples
+    if config.mean.transports:
+        carried = transports.fit(states, index, known, normalizer, weigh)
+    return Generator(
+        saved, layout, normalizer, model, spinup, laws, profiles, None, columns, carried
+    ), examples
 
 
 def _laws(

@@ -1,0 +1,200 @@
+"""How much heat and salt cross each latitude: a regression of their own, because a product of two uncertain fields is worse than either.
+
+At equilibrium the ocean carries what the surface demands, a smooth function of the parameters. The transport of a generated
+state is the sum of products of its velocity and its temperature, whose errors do not know of each other: the current of a
+channel is carried across water masses. Therefore the transports are predicted beside the state, and temperature and salinity
+are moved by as little as gives the state these.
+
+With f the volume that flows through the northern faces of the cells of a row, its transport of temperature is
+
+    F = sum f (T[j] + T[j + 1]) / 2 = (G T)[j]
+
+and the smallest change, in the mean square over the volume V, that makes it F* is
+
+    dT = V^-1 G' (G V^-1 G')^-1 (F* - G T)
+
+A last row of G is the content, which stays as it is. The surface layer, whose temperature the atmosphere sets, stays too.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import xarray as xr
+
+from warmstart.data.normalize import Normalizer
+from warmstart.generator.constraints import Constraint
+from warmstart.grid import Grid
+from warmstart.regression import mean
+from warmstart.regression.mean import MeanModel
+
+CARRIED = ("thetao", "so")
+NEEDED = (*CARRIED, "vo")
+SURFACE = 130.0  #: depth above which restoring says what the water is [m]
+RIDGE = 1e-2  #: of the mean of the diagonal of G V^-1 G': a row that hardly anything crosses asks for no huge change
+
+
+@dataclass(frozen=True, eq=False)
+class Transports:
+    """Transports of temperature and salinity across the rows of the mesh as a function of the parameters.
+
+    Attributes
+    ----------
+    model : of the transports, each variable divided by its scale, ``(variable * row,)``.
+    scale : of each variable: standard deviation of a row's transport over members [K m3 s-1], [1e-3 m3 s-1].
+    residuals : of snapshots of the training members from what a model predicts that has not seen their member,
+        ``(snapshot, variable * row)``, divided by the scale.
+    """
+
+    model: MeanModel
+    scale: np.ndarray
+    residuals: np.ndarray
+
+    def draw(self, inputs: np.ndarray, seed: int) -> np.ndarray:
+        """Draw transports: what is predicted, and the residual of a training member that was left out.
+
+        Parameters
+        ----------
+        inputs : scaled parameters, ``(parameter,)``.
+        seed : of the choice of the residual.
+
+        Returns
+        -------
+        ``(variable, row)``: of temperature [K m3 s-1] and salinity [1e-3 m3 s-1], northward.
+        """
+        chosen = np.random.default_rng(seed).integers(len(self.residuals))
+        return self.expected(inputs) + self.residuals[chosen].reshape(len(CARRIED), -1) * self.scale[:, None]
+
+    def expected(self, inputs: np.ndarray) -> np.ndarray:
+        """Predict the transports, as :meth:`draw` without a residual."""
+        return np.asarray(self.model.predict(inputs).reshape(len(CARRIED), -1) * self.scale[:, None])
+
+
+def fit(
+    states: np.ndarray, member: np.ndarray, inputs: np.ndarray, normalizer: Normalizer, weigh: bool = True
+) -> Transports | None:
+    """Fit the transports to the snapshots of the training members.
+
+    Parameters
+    ----------
+    states : standardised snapshots, ``(sample, wet)``.
+    member : which member each is of, 0 to the number of members.
+    inputs : scaled parameters of each member, ``(member, parameter)``.
+    normalizer : of the states, with their layout.
+    weigh : whether the inputs are weighed by their relevance.
+
+    Returns
+    -------
+    The model; None where the states hold no temperature, salinity and northward velocity.
+    """
+    layout = normalizer.layout
+    if not set(NEEDED) <= set(layout.variables):
+        return None
+    found = layout.unpack(normalizer.restore(layout.from_wet(states)))
+    known = np.stack([carried(found.isel(sample=i), layout.grid) for i in range(len(states))])
+    members = np.stack([known[member == i].mean(0) for i in range(len(inputs))])
+    scale = members.std(axis=0).mean(axis=1)
+    scale = np.where(scale > 0, scale, 1.0)
+    flat, weights = (
+        (members / scale[:, None]).reshape(len(inputs), -1),
+        np.full(known[0].size, 1 / known[0].size),
+    )
+    left_out = mean.crossfit(flat, inputs, weights, weigh=weigh)[0]
+    residuals = (known / scale[:, None]).reshape(len(known), -1) - left_out[member]
+    return Transports(mean.fit(flat, inputs, weights, weigh=weigh), scale, residuals)
+
+
+def carried(state: xr.Dataset, grid: Grid) -> np.ndarray:
+    """Northward transports of temperature and salinity across the northern faces of each row.
+
+    Parameters
+    ----------
+    state : ``thetao`` [degC], ``so`` [1e-3], ``vo`` [m s-1], dims ``(z, y, x)``.
+    grid : its mesh.
+
+    Returns
+    -------
+    ``(variable, row)``: [K m3 s-1], [1e-3 m3 s-1]; the last row of the mesh has no northern face.
+
+    Examples
+    --------
+    >>> from warmstart.testing import basin
+    >>> state, grid = basin(nx=6, ny=8, nz=4)
+    >>> carried(state, grid).shape
+    (2, 7)
+    """
+    flow = _flow(state, grid)
+    return np.stack([_across(np.nan_to_num(state[n].values), flow) for n in CARRIED])
+
+
+def carrying(wanted: np.ndarray) -> Constraint:
+    """Make the constraint that a state carries given transports of temperature and salinity.
+
+    Parameters
+    ----------
+    wanted : as of :func:`carried`.
+
+    Returns
+    -------
+    Function of a state ``(z, y, x)``, of which no net volume crosses a row, and its mesh: the state with these transports
+    and the same content, and a record of the root mean square changes.
+
+    Examples
+    --------
+    >>> from warmstart.testing import basin
+    >>> state, grid = basin(nx=6, ny=8, nz=4)
+    >>> same, record = carrying(carried(state, grid))(state, grid)
+    >>> record["constraint_carried_temperature"] < 1e-12
+    True
+    """
+
+    def carry(state: xr.Dataset, grid: Grid) -> tuple[xr.Dataset, dict[str, float]]:
+        wet, flow = grid.tmask.values > 0, _flow(state, grid)
+        free = wet & (grid.gdept_0.values > SURFACE)
+        # a cell that may not move weighs infinitely
+        volume = np.where(free, grid.volume.values, np.inf)
+        gain = _gain(flow, volume)
+        new, record = {}, {}
+        for name, key, target in zip(CARRIED, ("temperature", "salinity"), wanted, strict=True):
+            old = np.where(wet, state[name].values, 0.0)
+            gap = np.append(target - _across(old, flow), 0.0)
+            rows = np.linalg.solve(gain, gap) if gain.any() else np.zeros(len(gap))
+            change = _back(rows[:-1], flow) / volume + rows[-1] * np.isfinite(volume)
+            new[name] = state[name].copy(data=np.where(wet, old + change, np.nan))
+            square = float((change[free] ** 2 * volume[free]).sum() / grid.volume.values[wet].sum())
+            record[f"constraint_carried_{key}"] = square**0.5
+        return state.assign(new), record
+
+    return carry
+
+
+def _flow(state: xr.Dataset, grid: Grid) -> np.ndarray:
+    """Volume through the northern face of each cell, ``(z, row, x)`` [m3 s-1]."""
+    face = (grid.e1v * grid.e3v_0 * (grid.vmask > 0)).transpose("z", "y", "x").values
+    return np.asarray((np.nan_to_num(state["vo"].values) * face)[:, :-1])
+
+
+def _across(values: np.ndarray, flow: np.ndarray) -> np.ndarray:
+    """G T: what crosses each row."""
+    return np.asarray((flow * (values[:, :-1] + values[:, 1:])).sum(axis=(0, 2)) / 2)
+
+
+def _back(rows: np.ndarray, flow: np.ndarray) -> np.ndarray:
+    """G' r: a number of each row, spread over the cells on both sides of its faces."""
+    out = np.zeros((flow.shape[0], flow.shape[1] + 1, flow.shape[2]))
+    half = flow * rows[:, None] / 2
+    out[:, :-1] += half
+    out[:, 1:] += half
+    return out
+
+
+def _gain(flow: np.ndarray, volume: np.ndarray) -> np.ndarray:
+    """G V^-1 G', ``(row + 1, row + 1)``: each row shares cells with the next, and all of them with the content."""
+    south, north = 1 / volume[:, :-1], 1 / volume[:, 1:]
+    own = (flow**2 * (south + north)).sum(axis=(0, 2)) / 4
+    shared = (flow[:, :-1] * flow[:, 1:] * north[:, :-1]).sum(axis=(0, 2)) / 4
+    free = np.isfinite(volume)
+    content = (flow * (free[:, :-1].astype(float) + free[:, 1:])).sum(axis=(0, 2)) / 2
+    rows = np.diag(own + RIDGE * own.mean()) + np.diag(shared, 1) + np.diag(shared, -1)
+    return np.block([[rows, content[:, None]], [content[None], np.array([[volume[free].sum()]])]])

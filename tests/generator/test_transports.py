@@ -1,0 +1,80 @@
+"""Transports of heat and salt have a regression of their own: states carry what is predicted, and lose nothing."""
+
+import numpy as np
+import pytest
+
+from warmstart.data import normalize
+from warmstart.data.layout import Layout
+from warmstart.generator import transports
+from warmstart.generator.constraints import close_barotropic
+from warmstart.generator.transports import carried, carrying
+from warmstart.physics.transport import heat_transport
+from warmstart.testing import basin
+
+
+@pytest.fixture(scope="module")
+def made():
+    state, grid = basin(nx=6, ny=8, nz=8)
+    return close_barotropic(state, grid)[0], grid
+
+
+def test_a_state_that_carries_what_is_wanted_stays_as_it_is(made):
+    state, grid = made
+    same, record = carrying(carried(state, grid))(state, grid)
+    np.testing.assert_allclose(same.thetao, state.thetao, rtol=0, atol=1e-12)
+    assert record["constraint_carried_temperature"] < 1e-12
+
+
+def test_a_state_comes_to_carry_what_is_wanted_and_its_content_is_unchanged(made):
+    state, grid = made
+    before = carried(state, grid)
+    wanted = before + 0.05 * np.abs(before).max(axis=1, keepdims=True)
+    moved, record = carrying(wanted)(state, grid)
+    crossed = np.array([row > 0 for row in np.abs(before).max(axis=0)])
+    gap = np.abs(carried(moved, grid) - wanted)[:, crossed]
+    assert gap.max() < 0.1 * np.abs(wanted - before).max()
+    for name in ("thetao", "so"):
+        change = float(((moved[name] - state[name]) * grid.volume).sum())
+        assert abs(change) < 1e-12 * float((abs(state[name]) * grid.volume).sum())
+        assert (moved[name].isnull() == state[name].isnull()).all()
+    assert record["constraint_carried_temperature"] > 0 and record["constraint_carried_salinity"] > 0
+
+
+def test_the_surface_and_the_flow_are_left_alone(made):
+    state, grid = made
+    moved, _ = carrying(1.3 * carried(state, grid))(state, grid)
+    above = grid.gdept_1d.values <= transports.SURFACE
+    np.testing.assert_array_equal(moved.thetao.values[above], state.thetao.values[above])
+    assert not above.all() and above.any()
+    for name in ("uo", "vo", "zos"):
+        assert moved[name].identical(state[name])
+
+
+def test_what_crosses_a_row_is_the_heat_transport_of_the_metrics(made):
+    """One definition: transport of temperature times density and heat capacity."""
+    from warmstart.eos import CP, RHO0
+
+    state, grid = made
+    known = heat_transport(state, grid).values[:-1]
+    np.testing.assert_allclose(RHO0 * CP * carried(state, grid)[0], known, rtol=1e-10, atol=1e3)
+
+
+def test_rest_carries_nothing_and_nothing_is_asked_of_it(made):
+    state, grid = made
+    still = state.assign(vo=0.0 * state.vo)
+    moved, record = carrying(carried(state, grid))(still, grid)
+    np.testing.assert_array_equal(moved.thetao.values, still.thetao.values)
+    assert record["constraint_carried_temperature"] == 0
+
+
+def test_transports_that_grow_with_a_parameter_are_predicted_between_members(made):
+    state, grid = made
+    layout, inputs = Layout(grid), np.linspace(-0.5, 0.5, 9)[:, None]
+    states = [state.assign(vo=state.vo * (1 + x)) for x in inputs[:, 0]]
+    fields = np.concatenate([layout.pack(s) for s in states])
+    normalizer = normalize.fit(fields, layout)
+    wet = layout.to_wet(normalizer.standardise(fields))
+    model = transports.fit(wet, np.arange(9), inputs, normalizer)
+    expected = carried(state, grid) * 1.1
+    np.testing.assert_allclose(model.expected(np.array([0.1])), expected, atol=0.05 * np.abs(expected).max())
+    assert np.array_equal(model.draw(np.array([0.1]), 3), model.draw(np.array([0.1]), 3))
