@@ -14,7 +14,11 @@ from warmstart.testing import basin
 
 @pytest.fixture(scope="module")
 def made():
+    """A basin with eddies in flow and water."""
     state, grid = basin(nx=6, ny=8, nz=8)
+    rng = np.random.default_rng(0)
+    for name, size in (("thetao", 1.0), ("so", 0.1), ("uo", 0.05), ("vo", 0.05)):
+        state[name] = state[name] + size * rng.normal(size=state[name].shape)
     return close_barotropic(state, grid)[0], grid
 
 

@@ -159,7 +159,7 @@ def carrying(wanted: np.ndarray) -> Constraint:
         for name, key, target in zip(CARRIED, ("temperature", "salinity"), wanted, strict=True):
             old = np.where(wet, state[name].values, 0.0)
             gap = np.append(target - _across(old, flow), 0.0)
-            rows = np.linalg.solve(gain, gap) if gain.any() else np.zeros(len(gap))
+            rows = np.linalg.solve(gain, gap) if flow.any() else np.zeros(len(gap))
             change = _back(rows[:-1], flow) / volume + rows[-1] * np.isfinite(volume)
             new[name] = state[name].copy(data=np.where(wet, old + change, np.nan))
             square = float((change[free] ** 2 * volume[free]).sum() / grid.volume.values[wet].sum())
