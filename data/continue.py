@@ -12,7 +12,7 @@ With `--output` the longer member is written there: the new years are a spin-up 
 `--runs` is kept, and a member that was interrupted there goes on.
 
 With `--relaxation` the deep ocean is shifted after 40 years by its rate times so many years, and again while it drifts, and
-the member ends as soon as it has been at equilibrium for 200 years; `--years` is the cap.
+the member ends when its last 200 years have been an equilibrium for 50; `--years` is the cap.
 """
 
 import argparse

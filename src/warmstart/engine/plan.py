@@ -33,7 +33,7 @@ class Plan(Config):
     seed : seed of the Sobol sequence that places the members in `ranges`.
     years : length of the accelerated spin-up of each member; with another `until` its longest [model years].
     until : ``years``, or ``equilibrium``: a member whose deep ocean and transports have come to rest over 200 years
-        (:mod:`warmstart.engine.verdict`) goes on to settle at once; or ``near``: one whose deep ocean has nearly, over 100.
+        (:mod:`warmstart.engine.verdict`), and stayed so for 50, goes on to settle at once; or ``near``: one whose deep ocean has nearly, over 100.
     acceleration : extrapolation of the deep ocean between stretches of running
         (:class:`~warmstart.engine.acceleration.Acceleration`); none if it is not given.
     settle_years : years run after it at short time steps, which the ``equilibrium`` snapshots come from.
