@@ -40,14 +40,14 @@ def still_run(folder, monkeypatch, phases, row):
 
 
 def test_a_spinup_until_equilibrium_ends_when_it_is_there_and_settles_at_once(tmp_path, monkeypatch):
-    """Nothing moves: after the 200 years that a verdict needs, the 20 years of settling follow."""
+    """Nothing moves: after the 200 years that a verdict needs and 50 in which it is kept, the 20 years of settling follow."""
     done = still_run(tmp_path, monkeypatch, spinup_phases(3000, 20, "equilibrium"), dict)
     days = [r["day"] for r in done.progress.rows]
     assert days == [360.0 * year for year in range(1, len(days) + 1)], "the series has each year once"
-    assert days[-1] == 360.0 * (210 + 20)
-    assert done.progress.early_days == 360.0 * (3000 - 210)
+    assert days[-1] == 360.0 * (260 + 20)
+    assert done.progress.early_days == 360.0 * (3000 - 260)
     kept = sorted(float(path.stem.split("_")[1]) / 360 for path in (tmp_path / "snapshots").iterdir())
-    assert kept == [10, 50, 100, 200, 215, 220, 225, 230]
+    assert kept == [10, 50, 100, 200, 265, 270, 275, 280]
 
 
 def test_a_spinup_until_near_needs_half_as_long(tmp_path, monkeypatch):
