@@ -9,19 +9,23 @@ With f the volume that flows through the northern faces of the cells of a row, i
 
     F = sum f (T[j] + T[j + 1]) / 2 = (G T)[j]
 
-and the smallest change, in the mean square over the volume V, that makes it F* is
+and the change
 
-    dT = V^-1 G' (G V^-1 G')^-1 (F* - G T)
+    dT = C G' (G C G' + r)^-1 (F* - G T),    C = V^-1/2 B P B V^-1/2
 
-A last row of G is the content, which stays as it is. The surface layer, whose temperature the atmosphere sets, stays too.
+moves it towards F* by the least, in the mean square over the volume V, among changes that are smooth: B averages neighbours,
+because the pattern of f is as fine as the mesh, and so would be the noise that it leaves in temperature. P takes away what would
+change the content. The surface layer, whose temperature the atmosphere sets, stays as it is.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 import xarray as xr
+from scipy.sparse.linalg import LinearOperator, cg
 
 from warmstart.data.normalize import Normalizer
 from warmstart.generator.constraints import Constraint
@@ -32,7 +36,9 @@ from warmstart.regression.mean import MeanModel
 CARRIED = ("thetao", "so")
 NEEDED = (*CARRIED, "vo")
 SURFACE = 130.0  #: depth above which restoring says what the water is [m]
-RIDGE = 1e-2  #: of the mean of the diagonal of G V^-1 G': a row that hardly anything crosses asks for no huge change
+PASSES = 10  #: of an average of each cell with its neighbours, 1-2-1 along both axes
+RIDGE = 0.07  #: r, share of the mean of the diagonal of G V^-1 G': a row that hardly anything crosses asks for no huge change
+TOLERANCE, MOST = 1e-8, 200  #: of the conjugate gradients that solve for the rows: accuracy and steps
 
 
 @dataclass(frozen=True, eq=False)
@@ -152,17 +158,31 @@ def carrying(wanted: np.ndarray) -> Constraint:
     def carry(state: xr.Dataset, grid: Grid) -> tuple[xr.Dataset, dict[str, float]]:
         wet, flow = grid.tmask.values > 0, _flow(state, grid)
         free = wet & (grid.gdept_0.values > SURFACE)
-        # a cell that may not move weighs infinitely
-        volume = np.where(free, grid.volume.values, np.inf)
-        gain = _gain(flow, volume)
+        root = np.sqrt(np.divide(1.0, grid.volume.values, out=np.zeros(wet.shape), where=free))
+        smooth = _smoother(free)
+        content = smooth(np.where(free, grid.volume.values * root, 0.0))
+
+        def moved(rows: np.ndarray) -> np.ndarray:
+            """C G' r, the change that a number of each row makes."""
+            field = smooth(root * _back(rows, flow))
+            field = field - content * (
+                (content * field).sum() / max((content**2).sum(), np.finfo(float).tiny)
+            )
+            return root * smooth(field)
+
+        ridge = RIDGE * (flow**2 * (root[:, :-1] ** 2 + root[:, 1:] ** 2)).sum() / 4 / flow.shape[1]
+        gain = LinearOperator(
+            (flow.shape[1],) * 2, matvec=lambda rows: _across(moved(rows), flow) + ridge * rows, dtype=float
+        )
         new, record = {}, {}
         for name, key, target in zip(CARRIED, ("temperature", "salinity"), wanted, strict=True):
             old = np.where(wet, state[name].values, 0.0)
-            gap = np.append(target - _across(old, flow), 0.0)
-            rows = np.linalg.solve(gain, gap) if flow.any() else np.zeros(len(gap))
-            change = _back(rows[:-1], flow) / volume + rows[-1] * np.isfinite(volume)
+            rows = np.zeros(len(target))
+            if ridge > 0:
+                rows, _ = cg(gain, target - _across(old, flow), rtol=TOLERANCE, maxiter=MOST)
+            change = moved(rows)
             new[name] = state[name].copy(data=np.where(wet, old + change, np.nan))
-            square = float((change[free] ** 2 * volume[free]).sum() / grid.volume.values[wet].sum())
+            square = float((change**2 * grid.volume.values)[wet].sum() / grid.volume.values[wet].sum())
             record[f"constraint_carried_{key}"] = square**0.5
         return state.assign(new), record
 
@@ -189,12 +209,22 @@ def _back(rows: np.ndarray, flow: np.ndarray) -> np.ndarray:
     return out
 
 
-def _gain(flow: np.ndarray, volume: np.ndarray) -> np.ndarray:
-    """G V^-1 G', ``(row + 1, row + 1)``: each row shares cells with the next, and all of them with the content."""
-    south, north = 1 / volume[:, :-1], 1 / volume[:, 1:]
-    own = (flow**2 * (south + north)).sum(axis=(0, 2)) / 4
-    shared = (flow[:, :-1] * flow[:, 1:] * north[:, :-1]).sum(axis=(0, 2)) / 4
-    free = np.isfinite(volume)
-    content = (flow * (free[:, :-1].astype(float) + free[:, 1:])).sum(axis=(0, 2)) / 2
-    rows = np.diag(own + RIDGE * own.mean()) + np.diag(shared, 1) + np.diag(shared, -1)
-    return np.block([[rows, content[:, None]], [content[None], np.array([[volume[free].sum()]])]])
+def _smoother(free: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
+    """B: symmetric average of each free cell of a level with its free neighbours; rows close on themselves."""
+
+    def neighbours(values: np.ndarray) -> np.ndarray:
+        along = 2 * values + np.roll(values, 1, 2) + np.roll(values, -1, 2)
+        across = 2 * along
+        across[:, 1:] += along[:, :-1]
+        across[:, :-1] += along[:, 1:]
+        return across
+
+    weight = neighbours(free.astype(float))
+    root = np.sqrt(np.divide(1.0, weight, out=np.zeros(free.shape), where=free))
+
+    def smooth(values: np.ndarray) -> np.ndarray:
+        for _ in range(PASSES):
+            values = root * neighbours(root * values)
+        return values
+
+    return smooth
