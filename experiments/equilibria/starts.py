@@ -1,4 +1,4 @@
-"""How many model years does each kind of start need to the same criterion, and does it reach the same state?
+"""Count the model years that each kind of start needs to the same criterion, and compare the states that they reach.
 
 python experiments/equilibria/starts.py nearest=runs/nearest predicted=runs/predicted cold=runs/cold
 
