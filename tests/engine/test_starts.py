@@ -120,7 +120,7 @@ def test_a_cold_start_is_homogeneous_and_at_rest(tmp_path):
         ({"start": "nearest"}, "needs finished"),
         ({"start": "predicted", "finished": "no-such-folder"}, "is no folder"),
         ({"finished": "runs"}, "is read for start"),
-        ({"until": "equilibrium", "years": 100}, "judged over 200 years"),
+        ({"until": "equilibrium", "years": 100}, "judged over 250 years"),
         ({"until": "doomsday"}, "until"),
         ({"acceleration": {"stretch_years": 10, "window_years": 20}}, "no longer than"),
         ({"acceleration": {"strech_years": 10}}, "strech_years"),

@@ -80,12 +80,17 @@ def sample(
     with single_thread():
         drawn = _tracked(wet_fields(generator, asked, seeds, model), len(seeds), progress)
         for seed, field in zip(seeds, drawn, strict=True):
-            states.append(constrained(generator, field, asked, predicted(generator, asked, seed)))
+            states.append(constrained(generator, field, asked, predicted(generator, asked, seed, model)))
     return states
 
 
-def predicted(generator: Generator, asked: Request, seed: int) -> tuple[constraints.Constraint, ...]:
-    """Constraints that the parameters imply by regressions of their own: mixed layers, then transports."""
+def predicted(
+    generator: Generator, asked: Request, seed: int, model: str
+) -> tuple[constraints.Constraint, ...]:
+    """Constraints that the parameters imply by regressions of their own: mixed layers, then transports.
+
+    Where the residual is no noise (``none``, ``deterministic``) the transports are the expected ones.
+    """
     inputs = asked.inputs(generator)
     if inputs is None:
         return ()
@@ -93,7 +98,9 @@ def predicted(generator: Generator, asked: Request, seed: int) -> tuple[constrai
     if generator.mixed_layer is not None:
         found.append(mixed(generator.mixed_layer.depth(known)))
     if generator.transports is not None:
-        found.append(carrying(generator.transports.draw(known, seed)))
+        certain = model in ("none", "deterministic")
+        own = generator.transports
+        found.append(carrying(own.expected(known) if certain else own.draw(known, seed)))
     return tuple(found)
 
 
