@@ -80,7 +80,9 @@ def contact_sheet(members: list[dict], output: Path) -> None:
             axis.set_axis_on()
             axis.set(ylim=(m["depth"][-1], 0), xticks=(-60, 0, 60), yticks=(0, 2000))
             axis.tick_params(labelsize=5, length=2, pad=1)
-    figure.subplots_adjust(left=0.04, right=0.9, top=0.97, bottom=0.03, hspace=0.25, wspace=0.08)
+    figure.supxlabel("latitude, degrees north", fontsize=7, y=0.008)
+    figure.supylabel("depth, m", fontsize=7, x=0.006)
+    figure.subplots_adjust(left=0.06, right=0.9, top=0.985, bottom=0.03, hspace=0.25, wspace=0.08)
     for mappable, place, text in ((flow, 0.55, "overturning, Sv"), (heat, 0.1, "zonal-mean T, °C")):
         bar = figure.colorbar(mappable, cax=figure.add_axes((0.92, place, 0.012, 0.35)))
         bar.set_label(text, fontsize=6)

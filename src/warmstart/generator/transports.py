@@ -20,6 +20,7 @@ change the content. The surface layer, whose temperature the atmosphere sets, st
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -32,6 +33,8 @@ from warmstart.generator.constraints import Constraint
 from warmstart.grid import Grid
 from warmstart.regression import mean
 from warmstart.regression.mean import MeanModel
+
+log = logging.getLogger(__name__)
 
 CARRIED = ("thetao", "so")
 NEEDED = (*CARRIED, "vo")
@@ -102,10 +105,8 @@ def fit(
     members = np.stack([known[member == i].mean(0) for i in range(len(inputs))])
     scale = members.std(axis=0).mean(axis=1)
     scale = np.where(scale > 0, scale, 1.0)
-    flat, weights = (
-        (members / scale[:, None]).reshape(len(inputs), -1),
-        np.full(known[0].size, 1 / known[0].size),
-    )
+    flat = (members / scale[:, None]).reshape(len(inputs), -1)
+    weights = np.full(flat.shape[1], 1 / flat.shape[1])
     left_out = mean.crossfit(flat, inputs, weights, weigh=weigh)[0]
     residuals = (known / scale[:, None]).reshape(len(known), -1) - left_out[member]
     return Transports(mean.fit(flat, inputs, weights, weigh=weigh), scale, residuals)
@@ -179,7 +180,11 @@ def carrying(wanted: np.ndarray) -> Constraint:
             old = np.where(wet, state[name].values, 0.0)
             rows = np.zeros(len(target))
             if ridge > 0:
-                rows, _ = cg(gain, target - _across(old, flow), rtol=TOLERANCE, maxiter=MOST)
+                rows, unsolved = cg(gain, target - _across(old, flow), rtol=TOLERANCE, maxiter=MOST)
+                if unsolved:
+                    log.warning(
+                        "transports of %s are reached less closely: %d steps were too few", name, MOST
+                    )
             change = moved(rows)
             new[name] = state[name].copy(data=np.where(wet, old + change, np.nan))
             square = float((change**2 * grid.volume.values)[wet].sum() / grid.volume.values[wet].sum())

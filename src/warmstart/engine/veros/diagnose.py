@@ -101,6 +101,12 @@ def series_row(fields: Mapping[str, np.ndarray], grid: Grid) -> dict[str, float]
     }
 
 
+#: How a row of the series came about: type, units, meaning.
+CIRCUMSTANCES: dict[str, tuple[str, str, str]] = {
+    "stretch": ("int32", "1", "extrapolations of the deep ocean before"),
+    "dt_tracer": ("float64", "s", "time step of tracers on the way there"),
+}
+
 #: Profiles of the series; horizontal means of each level, surface first.
 PROFILES: dict[str, tuple[str, str, str]] = {
     "thetao_profile": ("temp", "degC", "horizontal-mean potential temperature"),
@@ -245,20 +251,10 @@ def series_dataset(rows: list[dict[str, Any]]) -> xr.Dataset:
         )
         for name, (units, meaning) in SERIES.items()
     }
-    if rows and all("stretch" in row for row in rows):
-        number = np.array([row["stretch"] for row in rows], dtype="int32")
-        variables["stretch"] = (
-            "time",
-            number,
-            {"units": "1", "long_name": "extrapolations of the deep ocean before"},
-        )
-    if rows and all("dt_tracer" in row for row in rows):
-        steps = np.array([row["dt_tracer"] for row in rows], dtype="float64")
-        variables["dt_tracer"] = (
-            "time",
-            steps,
-            {"units": "s", "long_name": "time step of tracers on the way there"},
-        )
+    for name, (kind, units, meaning) in CIRCUMSTANCES.items():
+        if rows and all(name in row for row in rows):
+            values = np.array([row[name] for row in rows], dtype=kind)
+            variables[name] = ("time", values, {"units": units, "long_name": meaning})
     for name, (_, units, meaning) in PROFILES.items():
         if rows and all(name in row for row in rows):
             values = np.array([row[name] for row in rows])
