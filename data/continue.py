@@ -4,11 +4,11 @@ python data/continue.py data/dino-4deg/member_003.nc data/dino-4deg/member_010.n
 python data/continue.py data/dino-4deg/member_013.nc --years 100 --output longer
 python data/continue.py data/dino-4deg/member_014.nc --years 400 --output longer --relaxation 450
 
-Runs at 3600 s / 1 day, the time steps of the states in the file; the new years are appended to the series in the file, and
+Runs at the time steps of the states in the file (3600 s / 1 day at 4 degrees); the new years are appended to the series in the file, and
 the last 200 years are judged. Exit code 1 if a verdict is lost. Two minutes of one core a member of 50 years at 4 degrees.
 
-With `--output` the longer member is written there: the new years are a spin-up of its own, 1800 s / 2 days and the last 20 at
-3600 s / 1 day, from which the four states come; those on the way stay those of the file. A folder of runs that is given by
+With `--output` the longer member is written there: the new years are a spin-up of its own, accelerated, and the last 20 at
+those time steps, from which the four states come; those on the way stay those of the file. A folder of runs that is given by
 `--runs` is kept, and a member that was interrupted there goes on.
 
 With `--relaxation` the deep ocean is shifted after 40 years by its rate times so many years, and again while it drifts, and
@@ -26,7 +26,7 @@ from pathlib import Path
 import xarray as xr
 
 from warmstart.engine.acceleration import Acceleration
-from warmstart.engine.base import CAUTIOUS, YEAR, Configuration, Job, Phase, save_job, spinup_phases
+from warmstart.engine.base import YEAR, Configuration, Job, Phase, save_job, spinup_phases, time_steps
 from warmstart.engine.verdict import judge
 from warmstart.engine.veros.continued import join_series
 from warmstart.engine.veros.member_file import write_member_file
@@ -38,13 +38,12 @@ SETTLE_YEARS = 20
 RANK = ("drifting", "near", "equilibrium")
 
 
-def phases(years: int, settle: bool, relaxation: float | None) -> tuple[Phase, ...]:
-    """What is run; arguments as of :func:`run`."""
+def phases(years: int, settle: bool, relaxation: float | None, resolution: float) -> tuple[Phase, ...]:
+    """What is run; arguments as of :func:`run`, and the spacing of the mesh [degrees]."""
     if not settle:
-        return (
-            Phase(name="continued", until_day=years * YEAR, dt_momentum=CAUTIOUS[0], dt_tracer=CAUTIOUS[1]),
-        )
-    adjust, spinup, settled = spinup_phases(years - SETTLE_YEARS, SETTLE_YEARS)
+        momentum, tracer = time_steps(resolution).cautious
+        return (Phase(name="continued", until_day=years * YEAR, dt_momentum=momentum, dt_tracer=tracer),)
+    adjust, spinup, settled = spinup_phases(years - SETTLE_YEARS, SETTLE_YEARS, resolution=resolution)
     if relaxation is not None:
         how = Acceleration(stretch_years=40, window_years=30, relaxation_years=relaxation)
         spinup = spinup.model_copy(update={"until": "equilibrium", "acceleration": how})
@@ -70,7 +69,7 @@ def run(
     configuration = Configuration(resolution=float(mesh.ds.attrs["resolution"]), levels=mesh.shape[0])
     job = Job(
         engine="veros", configuration=configuration, parameters=values, start=str(member.resolve()), folder=folder,
-        phases=phases(years, settle, relaxation),
+        phases=phases(years, settle, relaxation, configuration.resolution),
     )  # fmt: skip
     save_job(job, folder / "job.yaml")
     command = [sys.executable, "-m", "warmstart.engine.veros", str(folder / "job.yaml")]

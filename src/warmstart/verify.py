@@ -321,7 +321,7 @@ def _job(start: Start, manifest: Manifest, values: dict[str, float], years: int)
         parameters=values,
         start=start.restart,
         folder=start.folder.resolve(),
-        phases=verify_phases(years),
+        phases=verify_phases(years, resolution=manifest.configuration.resolution),
     )
 
 

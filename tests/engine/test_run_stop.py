@@ -41,7 +41,7 @@ def still_run(folder, monkeypatch, phases, row):
 
 def test_a_spinup_until_equilibrium_ends_when_it_is_there_and_settles_at_once(tmp_path, monkeypatch):
     """Nothing moves: after the 200 years that a verdict needs and 50 in which it is kept, the 20 years of settling follow."""
-    done = still_run(tmp_path, monkeypatch, spinup_phases(3000, 20, "equilibrium"), dict)
+    done = still_run(tmp_path, monkeypatch, spinup_phases(3000, 20, "equilibrium", resolution=4), dict)
     days = [r["day"] for r in done.progress.rows]
     assert days == [360.0 * year for year in range(1, len(days) + 1)], "the series has each year once"
     assert days[-1] == 360.0 * (260 + 20)
@@ -51,14 +51,14 @@ def test_a_spinup_until_equilibrium_ends_when_it_is_there_and_settles_at_once(tm
 
 
 def test_a_spinup_until_near_needs_half_as_long(tmp_path, monkeypatch):
-    done = still_run(tmp_path, monkeypatch, spinup_phases(3000, 0, "near"), dict)
+    done = still_run(tmp_path, monkeypatch, spinup_phases(3000, 0, "near", resolution=4), dict)
     assert done.progress.rows[-1]["day"] == 360.0 * 110
 
 
 def test_a_spinup_that_drifts_runs_to_its_cap(tmp_path, monkeypatch):
     count = iter(range(10000))
     done = still_run(
-        tmp_path, monkeypatch, spinup_phases(300, 0, "equilibrium"),
+        tmp_path, monkeypatch, spinup_phases(300, 0, "equilibrium", resolution=4),
         lambda: {"thetao_deep": 1e-3 * next(count)},
     )  # fmt: skip
     assert done.progress.rows[-1]["day"] == 300 * 360.0
@@ -92,7 +92,7 @@ def stopped(tmp_path, monkeypatch):
         parameters=parameters.defaults(),
         start="rest",
         folder=tmp_path,
-        phases=spinup_phases(3, 0),
+        phases=spinup_phases(3, 0, resolution=4),
     )
     step = Slow()
     step.run = run.Run(job, lambda event, **content: None)

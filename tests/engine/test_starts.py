@@ -3,12 +3,14 @@
 import numpy as np
 import pytest
 import xarray as xr
+import yaml
 
 from warmstart import files, parameters
 from warmstart.engine import dino, starts
 from warmstart.engine.base import Configuration
-from warmstart.engine.plan import finished_members, load_plan
-from warmstart.engine.veros.restart import from_veros, read_restart
+from warmstart.engine.plan import finished_members, load_plan, member_job, member_parameters
+from warmstart.engine.progress import member_folder
+from warmstart.engine.veros.restart import from_veros, read_restart, restart_from_state
 from warmstart.errors import UserError
 
 GRID = dino.grid(10.0, 6)
@@ -140,3 +142,18 @@ def test_until_on_the_command_line_wins_over_the_plan():
 def test_the_example_of_equilibria_is_a_valid_plan(request):
     plan = load_plan(request.config.rootpath / "examples" / "equilibria-dino-4deg.yaml")
     assert (plan.until, plan.start, plan.members, len(plan.ranges)) == ("equilibrium", "rest", 64, 8)
+
+
+def test_members_start_from_their_own_files_in_a_folder_of_restarts(tmp_path):
+    folder = tmp_path / "starts"
+    folder.mkdir()
+    for i in range(2):
+        restart_from_state(starts.cold(GRID), GRID, folder / starts.OWN.format(i))
+    (tmp_path / "plan.yaml").write_text(yaml.safe_dump(PLAN | {"members": 3, "start": "starts"}))
+    plan = load_plan(tmp_path / "plan.yaml")
+    values = member_parameters(plan)
+    for i in range(2):
+        job = member_job(plan, values[i], member_folder(tmp_path / "runs", i))
+        assert job["start"] == str(folder / f"member_00{i}.h5")
+    with pytest.raises(UserError, match=r"holds no member_002\.h5; expected one restart a member"):
+        member_job(plan, values[2], member_folder(tmp_path / "runs", 2))

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 import numpy as np
 import yaml
@@ -19,14 +20,58 @@ YEAR = 360  #: length of the engine's year [days]
 SYNCHRONOUS_DAYS = 30  #: days with equal time steps after a start from temperature and salinity alone
 SYNCHRONOUS_STEP = 1800.0  #: [s]
 UNTOUCHED_YEARS = 50  #: of a spin-up, before the deep ocean is extrapolated: the upper ocean comes first
-CAUTIOUS = (3600.0, DAY)  #: time steps of the settling phase and of the retry after a blow-up [s]
-ACCELERATED = (1800.0, 2 * DAY)  #: time steps of the spin-up [s]
+FINEST_COARSE = 3.0  #: a mesh of this spacing or more takes the time steps of 4 degrees [degrees]
 
 
 class Frozen(BaseModel):
     """A configuration that does not change and accepts no unknown key."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class TimeSteps(NamedTuple):
+    """Time steps of momentum and of tracers [s].
+
+    Attributes
+    ----------
+    accelerated : of the spin-up.
+    cautious : of the settling phase and of the retry after a blow-up.
+    """
+
+    accelerated: tuple[float, float]
+    cautious: tuple[float, float]
+
+
+AT_4_DEGREES = TimeSteps((1800.0, 2 * DAY), (3600.0, DAY))
+AT_2_DEGREES = TimeSteps((1350.0, 1.25 * DAY), (1800.0, DAY))
+
+
+def time_steps(resolution: float) -> TimeSteps:
+    """Choose time steps that were found to be stable.
+
+    Internal waves, slowed down by the longer step of the tracers (Bryan 1984, J. Phys. Oceanogr. 14, 666), limit the product of
+    both steps, currents that of the tracers; both limits follow the spacing of the mesh. `experiments/time-steps` holds
+    what was tried at 2 degrees. Finer meshes, where nothing was tried, have those steps halved with each halving of the spacing.
+
+    Parameters
+    ----------
+    resolution : zonal spacing of the mesh [degrees].
+
+    Returns
+    -------
+    Time steps; 30 days and a year are whole numbers of each.
+
+    Examples
+    --------
+    >>> time_steps(4.0).accelerated
+    (1800.0, 172800.0)
+    >>> time_steps(1.0).cautious
+    (900.0, 43200.0)
+    """
+    if resolution >= FINEST_COARSE:
+        return AT_4_DEGREES
+    share = 0.5 ** max(0, math.ceil(math.log2(2.0 / resolution)))
+    return TimeSteps(*((momentum * share, tracer * share) for momentum, tracer in AT_2_DEGREES))
 
 
 class Configuration(Frozen):
@@ -92,13 +137,12 @@ class Phase(Frozen):
             return False
         return (day - start_day) % (self.acceleration.stretch_years * YEAR) == 0
 
-    def cautious(self) -> Phase:
+    def cautious(self, steps: TimeSteps) -> Phase:
         """The same phase with the time steps of the retry, if it is accelerated."""
         if self.dt_tracer <= self.dt_momentum:
             return self
-        return self.model_copy(
-            update={"dt_momentum": CAUTIOUS[0], "dt_tracer": min(CAUTIOUS[1], self.dt_tracer)}
-        )
+        momentum, tracer = steps.cautious
+        return self.model_copy(update={"dt_momentum": momentum, "dt_tracer": min(tracer, self.dt_tracer)})
 
 
 class Job(Frozen):
@@ -133,7 +177,7 @@ class Job(Frozen):
             )
         if not all(np.isfinite(value) for value in self.parameters.values()):
             raise ValueError("parameters must be finite numbers")
-        for phases in (self.phases, tuple(phase.cautious() for phase in self.phases)):
+        for phases in (self.phases, self.cautious_phases):
             day = 0.0
             for phase in phases:
                 if phase.until_day <= day:
@@ -148,6 +192,11 @@ class Job(Frozen):
                         )
                 day = phase.until_day
         return self
+
+    @property
+    def cautious_phases(self) -> tuple[Phase, ...]:
+        """The phases of the retry after a blow-up."""
+        return tuple(phase.cautious(time_steps(self.configuration.resolution)) for phase in self.phases)
 
     @property
     def years(self) -> float:
@@ -222,47 +271,52 @@ def spinup_phases(
     settle_years: int = 20,
     until: Literal["near", "equilibrium"] | None = None,
     acceleration: Acceleration | None = None,
+    *,
+    resolution: float,
 ) -> tuple[Phase, ...]:
     """Phases of a spin-up: adjust, accelerate, settle.
 
     Parameters
     ----------
     years : year at which the accelerated spin-up ends.
-    settle_years : years run after it at 3600 s / 1 day, from which four equilibrium states are kept.
+    settle_years : years run after it at shorter time steps, from which four equilibrium states are kept.
     until : the verdict at which the spin-up may end before `years`; None: it does not.
     acceleration : extrapolation of the deep ocean on the way, from year 50 on.
+    resolution : zonal spacing of the mesh [degrees], which decides the time steps (:func:`time_steps`).
 
     Returns
     -------
-    30 days synchronous, then 1800 s / 2 days with states at years 10, 50, 100, 200 and every 100 on, then settling
-    with four states at equal intervals (5 years by default).
+    30 days synchronous, then accelerated (1800 s / 2 days at 4 degrees) with states at years 10, 50, 100, 200 and every
+    100 on, then settling (3600 s / 1 day) with four states at equal intervals (5 years by default).
 
     Examples
     --------
-    >>> [(p.name, p.until_day / 360) for p in spinup_phases(600)][1:]
+    >>> [(p.name, p.until_day / 360) for p in spinup_phases(600, resolution=4)][1:]
     [('spinup', 600.0), ('settle', 620.0)]
     """
     kept = [year for year in (10, 50, 100, *range(200, years + 1, 100)) if year <= years]
     settled = sorted({years + round(settle_years * i / 4) for i in range(1, 5)}) if settle_years else []
-    spinup = _phase("spinup", years, ACCELERATED, kept)
+    steps = time_steps(resolution)
+    spinup = _phase("spinup", years, steps.accelerated, kept)
     phases = [_adjust()]
     if acceleration is not None and years > UNTOUCHED_YEARS:
-        phases.append(_phase("upper ocean", UNTOUCHED_YEARS, ACCELERATED, [10, UNTOUCHED_YEARS]))
+        phases.append(_phase("upper ocean", UNTOUCHED_YEARS, steps.accelerated, [10, UNTOUCHED_YEARS]))
         spinup = spinup.model_copy(
             update={"snapshot_days": tuple(d for d in spinup.snapshot_days if d > UNTOUCHED_YEARS * YEAR)}
         )
     phases.append(spinup.model_copy(update={"until": until, "acceleration": acceleration}))
     if settle_years:
-        phases.append(_phase("settle", years + settle_years, CAUTIOUS, settled, "equilibrium"))
+        phases.append(_phase("settle", years + settle_years, steps.cautious, settled, "equilibrium"))
     return tuple(phases)
 
 
-def verify_phases(years: int = 20) -> tuple[Phase, ...]:
+def verify_phases(years: int = 20, *, resolution: float) -> tuple[Phase, ...]:
     """Phases of a test of a start: 30 days synchronous with a row a day, then accelerated with a state a year.
 
     Parameters
     ----------
     years : length of the run.
+    resolution : zonal spacing of the mesh [degrees], which decides the time steps (:func:`time_steps`).
 
     Returns
     -------
@@ -270,13 +324,13 @@ def verify_phases(years: int = 20) -> tuple[Phase, ...]:
 
     Examples
     --------
-    >>> [p.until_day for p in verify_phases(20)]
+    >>> [p.until_day for p in verify_phases(20, resolution=4)]
     [30.0, 7200.0]
     """
     adjust = _adjust().model_copy(
         update={"record_days": 1.0, "snapshot_days": (0.0, float(SYNCHRONOUS_DAYS))}
     )
-    run = _phase("run", years, ACCELERATED, [])
+    run = _phase("run", years, time_steps(resolution).accelerated, [])
     return adjust, run.model_copy(update={"snapshot_every_days": float(YEAR)})
 
 

@@ -40,8 +40,8 @@ class Plan(Config):
     ranges : parameter name to lowest and highest value; numbers, or text with units.
     fixed : parameters with one value for all members; the others keep the default of the parameters table.
     start : ``rest``; ``cold``, at rest and everywhere 2 degC and 35; ``nearest``, the state of the finished member with
-        the nearest parameters; ``predicted``, what a regression on the finished members expects; or the path of an
-        engine restart from which every member starts.
+        the nearest parameters; ``predicted``, what a regression on the finished members expects; the path of an
+        engine restart from which every member starts; or a folder with one restart a member, ``member_NNN.h5``.
     finished : the folder of finished members, runs or member files, for ``nearest`` and ``predicted``, of which those
         before `first` are taken, or all if that is 0; with
         `acceleration`, the first shift aims at the profile that a regression on them expects.
@@ -161,9 +161,10 @@ def load_plan(
         raise UserError(
             f"first is {resolved.first}, of {resolved.members} members; expected a smaller number"
         )
-    if resolved.start not in starts.NAMES and not Path(resolved.start).is_file():
+    if resolved.start not in starts.NAMES and not Path(resolved.start).exists():
         raise UserError(
-            f"start: {resolved.start} does not exist; expected {', '.join(starts.NAMES)} or the path of an engine restart"
+            f"start: {resolved.start} does not exist; expected {', '.join(starts.NAMES)}, the path of an engine restart, "
+            f"or a folder with {starts.OWN.format(0)} and so on"
         )
     if resolved.finished is not None and not Path(resolved.finished).is_dir():
         raise UserError(
@@ -221,6 +222,11 @@ def member_job(
     -------
     The content of a :class:`~warmstart.engine.base.Job`.
 
+    Raises
+    ------
+    UserError
+        If the run is not valid, or the folder of restarts holds none of this member.
+
     Examples
     --------
     >>> plan = load_plan({"configuration": {"resolution": 4, "levels": 18}, "members": 1, "seed": 1, "years": 100})
@@ -236,11 +242,12 @@ def member_job(
             engine=plan.engine,
             configuration=plan.configuration,
             parameters=values,
-            start=str(folder / starts.FILE) if plan.start in starts.MADE else plan.start,
+            start=starts.path_of(plan.start, folder),
             folder=folder,
             phases=spinup_phases(
-                plan.years, plan.settle_years, None if plan.until == "years" else plan.until, how
-            ),
+                plan.years, plan.settle_years, None if plan.until == "years" else plan.until, how,
+                resolution=plan.configuration.resolution,
+            ),  # fmt: skip
             checkpoint_seconds=plan.checkpoint_seconds,
         )
     except ValidationError as error:

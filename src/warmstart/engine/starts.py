@@ -19,12 +19,13 @@ from warmstart.grid import Grid
 from warmstart.physics.theory import NEEDED, theory_of
 from warmstart.regression.mean import fit
 
-#: What a plan may ask for by name; anything else is the path of a restart.
+#: What a plan may ask for by name; anything else is the path of a restart, or of a folder with one a member.
 NAMES = ("rest", "cold", "nearest", "predicted")
 #: Those for which a restart is made in the member's folder, and those of them that need finished members.
 MADE = ("cold", "nearest", "predicted")
 FROM_FINISHED = ("nearest", "predicted")
 FILE = "start.h5"
+OWN = "member_{:03d}.h5"  #: a member's restart in a folder of restarts
 
 COLD = {"thetao": 2.0, "so": 35.0}  #: the homogeneous ocean [degC, 1e-3]
 CARRIED = ("thetao", "so", "uo", "vo")
@@ -251,6 +252,38 @@ def write_start(
         state = predicted(values, finished, varied, grid)
     folder.mkdir(parents=True, exist_ok=True)
     restart_from_state(state, grid, folder / FILE)
+
+
+def path_of(start: str, folder: Path) -> str:
+    """Tell what the job of a member says that it starts from.
+
+    Parameters
+    ----------
+    start : one of :data:`NAMES`, the path of a restart, or that of a folder with one a member.
+    folder : of the member, ``member_NNN``.
+
+    Returns
+    -------
+    ``rest`` or the path of a restart.
+
+    Raises
+    ------
+    UserError
+        If a folder of restarts has none of this member.
+
+    Examples
+    --------
+    >>> path_of("nearest", Path("runs/member_003"))
+    'runs/member_003/start.h5'
+    """
+    if start in MADE:
+        return str(folder / FILE)
+    if not Path(start).is_dir():
+        return start
+    own = Path(start) / f"{folder.name}.h5"
+    if not own.is_file():
+        raise UserError(f"start: {start} holds no {own.name}; expected one restart a member in that folder")
+    return str(own)
 
 
 def expected_profile(

@@ -39,6 +39,7 @@ from warmstart.variables import STATE_VARIABLES
 log = logging.getLogger(__name__)
 
 TRANSIENT_YEARS = (10, 50, 200, 500)  #: of the states on the way that are kept
+FROM_NOTHING = ("rest", "cold", "unknown")  #: starts of which these are stages of a spin-up
 FEWEST_STATES, LEAST_YEARS = 4, 5.0  #: at equilibrium, and between two of them
 FORMAT = 2  #: of the file; files without the attribute ``member_format`` are older and hold no restart
 #: Of the run; others, as its command, name folders of the machine.
@@ -53,7 +54,7 @@ def write_member_file(
     """Turn the folder of a finished run into one member file.
 
     All equilibrium states are kept, and those of years 10, 50, 200 and 500 on the way, as far as the deep ocean had not been
-    shifted by then: later ones are no stage of a spin-up. Temperature, salinity and velocities
+    shifted by then and the run started from an ocean at rest: others are no stage of a spin-up. Temperature, salinity and velocities
     are packed as coarsely as leaves the set of static inversions as it is (:func:`warmstart.engine.veros.packing.pack`).
 
     Parameters
@@ -225,7 +226,8 @@ def _states(run: Path, status: dict[str, Any]) -> xr.Dataset:
         log.warning("%s: %d equilibrium states of years %s; an ensemble member has %d, %g years apart",
                     run.name, years.size, years, FEWEST_STATES, LEAST_YEARS)  # fmt: skip
     shifted = min((float(s["year"]) for s in status.get("shifts") or ()), default=np.inf)
-    keep = settled | (states.year.isin(TRANSIENT_YEARS).values & (every <= shifted))
+    stages = states.year.isin(TRANSIENT_YEARS).values & (every <= shifted) & (start_of(run) in FROM_NOTHING)
+    keep = settled | stages
     names = [n for n in (*STATE_VARIABLES, *FORCING, *PARAMETERS) if n in states]
     kept = states.isel(time=keep)[names].drop_encoding()
     attrs = {name: states.attrs[name] for name in KEPT_ATTRIBUTES if name in states.attrs}

@@ -144,7 +144,7 @@ class Run:
 
     def _phases(self) -> tuple[Phase, ...]:
         """The phases of the present attempt."""
-        return self.job.phases if self.progress.attempt == 1 else tuple(p.cautious() for p in self.job.phases)
+        return self.job.phases if self.progress.attempt == 1 else self.job.cautious_phases
 
     def _phase_start(self, index: int) -> float:
         return self.job.phases[index - 1].until_day if index else 0.0
@@ -288,7 +288,7 @@ class Run:
         self.report("blow-up", **blown)
         message = f"blown up in year {blown['year']:g} at {blown['dt_momentum']:g} s / {blown['dt_tracer'] / DAY:g} day"
         log.warning("%s: %s", self.folder, message)
-        smaller = tuple(p.cautious() for p in self.job.phases) != self.job.phases
+        smaller = self.job.cautious_phases != self.job.phases
         if self.progress.attempt > 1 or not smaller:
             self._write_status("failed", message=f"{message}; parameters {self.job.parameters}")
             self.report("failed", folder=str(self.folder), message=message)
