@@ -1,5 +1,7 @@
 """Contents are set to round-off, and along what the prior says: the law that remains is the conditional one."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import xarray as xr
@@ -111,6 +113,26 @@ def test_a_prior_that_knows_nothing_of_a_content_leaves_it_to_the_plain_projecti
     new, _ = conserve(state, grid, {"thetao": 4.0, "so": 35.0, "zos": 0.1}, responses)
     assert means(new, grid) == pytest.approx({"thetao": 4.0, "so": 35.0, "zos": 0.1}, rel=1e-13)
     assert float((new.so - state.so).std()) == pytest.approx(0, abs=1e-13)
+
+
+@pytest.mark.parametrize("prior", ["eof"], indirect=True)
+def test_a_content_of_which_only_round_off_varies_moves_nothing_else(case, prior, caplog):
+    """Patterns of no mean sea level, stored in half precision, have a mean of their round-off: that is no law."""
+    coordinates, normalizer = prior
+    layout, grid = coordinates.layout, coordinates.layout.grid
+    level = layout.from_wet(coordinates.basis)
+    surface = level[:, layout.slices["zos"]]
+    area = np.where(layout.mask[layout.slices["zos"]], grid.area.values, 0.0)
+    level[:, layout.slices["zos"]] -= (surface * area).sum((1, 2, 3), keepdims=True) / area.sum()
+    rough = layout.to_wet(level * layout.mask).astype("float16").astype("float64")
+    responses = responses_of(replace(coordinates, basis=rough), normalizer)
+    assert "zos" not in responses
+    state = case[0].assign(zos=case[0].zos + 1e-4)
+    new, _ = conserve(state, grid, constraints.contents_of(state, grid), responses)
+    for name in ("thetao", "so", "uo", "vo"):
+        xr.testing.assert_equal(new[name], state[name])
+    assert float((new.zos - state.zos).std()) < 1e-12
+    assert not caplog.records
 
 
 def test_the_standard_constraints_together_close_all_budgets_and_leave_no_inversion(case, prior):

@@ -38,8 +38,9 @@ UNIFORM = 1e-3
 FAR = 4.0
 #: Relative error of a mean that is no error.
 ROUND_OFF = 1e-14
-#: A prior whose contents vary by less than this share of its cells does not know how contents vary.
-SMALLEST = 1e-5
+#: A prior whose contents vary by less than this share of its cells does not know how contents vary: what varies is the
+#: round-off of its patterns, which a generator stores in half precision (1e-5).
+SMALLEST = 1e-3
 
 
 def means(state: xr.Dataset, grid: Grid) -> dict[str, float]:
