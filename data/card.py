@@ -1,6 +1,7 @@
 """Write the data card of a collection, README.md, and a contact sheet of its members, contact-sheet.png.
 
 python data/card.py data/dino-4deg
+python data/card.py data/dino-2deg
 """
 
 import sys
@@ -14,12 +15,14 @@ import numpy as np
 
 from warmstart import parameters
 from warmstart.data.members import BLOW_UPS, find_members
+from warmstart.engine.base import DAY, time_steps
 from warmstart.engine.verdict import judge, years_until
 from warmstart.errors import UserError
 from warmstart.files import open_dataset, open_grid, replacing
 from warmstart.physics.column import n2
 from warmstart.physics.transport import overturning
 
+REGRIDDED = "regridded"  #: start of members that were put on a finer mesh (data/refine.py)
 COLUMNS = 6  #: members in a row of the contact sheet
 BUDGET = 700_000  #: bytes of the contact sheet
 
@@ -132,6 +135,9 @@ def card(folder: Path, members: list[dict], blown: list) -> str:
     older = [m for m in members if "member_format" not in m["attrs"]]
     total = sum(p.stat().st_size for p in folder.iterdir() if p.is_file())
     varied = [n for n in parameters.PARAMETERS if len({m["values"].get(n) for m in members}) > 1]
+    momentum, tracer = time_steps(float(grid.ds.attrs["resolution"])).cautious
+    history = "companion" if any(m["attrs"].get("start") == REGRIDDED for m in members) else "equilibria"
+    example = f"{folder.name}/{first['path'].name}"
     lines = [
         f"# DINO at {float(grid.ds.attrs['resolution']):g} degrees in Veros: {len(members)} members",
         "",
@@ -142,18 +148,18 @@ def card(folder: Path, members: list[dict], blown: list) -> str:
         "no transport has a trend; near: less than 0.05 K/century, over what the last stretch without a shift has of them, 100 at least. Each verdict is taken here from the series in the file.",
         "",
         f"Mesh: {grid!r}. {total / 2**20:.1f} MiB in all. Parameters of member i: `examples/ensemble-dino-4deg.yaml`, which never "
-        "change with the number of members. How the members that were extrapolated came about: `experiments/equilibria`.",
+        f"change with the number of members. How they came about: `experiments/{history}`.",
         "",
         "`member_NNN.nc` holds states at the end of December (`phase`: `transient` on the way, `equilibrium` at the end, after 20 years at "
-        "3600 s / 1 day), parameters, forcing profiles, and the groups `grid` (mesh), `series` (a row a year) and `restart`. "
+        f"{momentum:g} s / {tracer / DAY:g} day), parameters, forcing profiles, and the groups `grid` (mesh), `series` (a row a year) and `restart`. "
         "Temperature and salinity are packed in steps of 1e-6 K and 1e-7, velocities and sea level of 1e-6: static inversions are the same "
         "pair by pair, heat and salt within 1e-7, N² within 1e-4 of its root mean square (`tests/engine/test_member_file.py`).",
         "",
         "```console",
-        "$ python data/export.py runs/member_* data/dino-4deg            # how the files were made",
-        "$ warmstart dataset data/dino-4deg -o states.zarr",
-        "$ python data/export.py data/dino-4deg/member_003.nc restart.h5 # Veros's own layout; a plan's start may be the .nc itself",
-        "$ python data/continue.py data/dino-4deg/member_003.nc          # 50 years on: does it keep its verdict?",
+        f"$ python data/export.py runs/member_* data/{folder.name}            # how the files were made",
+        f"$ warmstart dataset data/{folder.name} -o states.zarr",
+        f"$ python data/export.py data/{example} restart.h5 # Veros's own layout; a plan's start may be the .nc itself",
+        f"$ python data/continue.py data/{example}          # 50 years on: does it keep its verdict?",
         "```",
     ]  # fmt: skip
     if older:

@@ -1,4 +1,4 @@
-"""How far do the metrics of `check` differ between snapshots of one simulation, and between simulations?
+"""Compare how far the metrics of `check` differ between snapshots of one simulation, and between simulations.
 
 python experiments/signal-to-noise/run.py states.zarr
 

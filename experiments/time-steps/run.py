@@ -12,6 +12,8 @@ import sys
 import time
 from pathlib import Path
 
+import pandas as pd
+
 from warmstart.engine import dino
 from warmstart.engine.base import DAY, Configuration, Job, spinup_phases
 from warmstart.engine.veros import diagnose, environment
@@ -49,7 +51,7 @@ def main() -> None:
     grid, step = dino.grid(options.resolution, options.levels), build_step(job)
     started = step.unpack(read_restart(options.restart)[0])
     started = step.advance(started, step.theta(values, STEP, STEP), round(30 * DAY / STEP))
-    print("member,dt_momentum,dt_tracer_days,months,blown_up_in_month,speed_max,ms_per_step")
+    rows = []
     for momentum, tracer in (map(float, pair.split(",")) for pair in options.pairs):
         carry, theta = started, step.theta(values, momentum, tracer * DAY)
         fastest, blown, begun, month = 0.0, "", time.monotonic(), 0
@@ -61,10 +63,11 @@ def main() -> None:
                 break
             fastest = max(fastest, speed)
         milliseconds = (time.monotonic() - begun) / (month * round(30 / tracer)) * 1e3
-        print(
-            f"{options.member.stem.removeprefix('member_')},{momentum:g},{tracer:g},{month},{blown},{fastest:.2f},{milliseconds:.0f}",
-            flush=True,
-        )
+        rows.append({
+            "member": options.member.stem.removeprefix("member_"), "dt_momentum": momentum, "dt_tracer_days": tracer, "months": month,
+            "blown_up_in_month": blown, "speed_max": round(fastest, 2), "ms_per_step": round(milliseconds),
+        })  # fmt: skip
+    pd.DataFrame(rows).to_csv(sys.stdout, index=False)
 
 
 if __name__ == "__main__":

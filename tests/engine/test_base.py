@@ -78,7 +78,9 @@ def test_the_veros_package_is_an_engine_and_loads_none():
 
 def test_phases_must_follow_each_other_in_time():
     with pytest.raises(ValidationError, match="ends on day 30, not after day 360"):
-        Job.model_validate(content(phases=[Phase(**content()["phases"][0]), verify_phases(1, resolution=4)[0]]))
+        Job.model_validate(
+            content(phases=[Phase(**content()["phases"][0]), verify_phases(1, resolution=4)[0]])
+        )
 
 
 def test_a_file_that_is_no_yaml_is_a_user_error(tmp_path):
@@ -115,7 +117,10 @@ def test_verify_looks_daily_then_yearly():
 def test_only_an_accelerated_phase_becomes_cautious():
     adjust, spinup, _ = spinup_phases(10, resolution=4)
     assert adjust.cautious(AT_4_DEGREES) == adjust
-    assert (spinup.cautious(AT_4_DEGREES).dt_momentum, spinup.cautious(AT_4_DEGREES).dt_tracer) == (3600, 86400)
+    assert (spinup.cautious(AT_4_DEGREES).dt_momentum, spinup.cautious(AT_4_DEGREES).dt_tracer) == (
+        3600,
+        86400,
+    )
     assert spinup.cautious(AT_4_DEGREES).stops(30.0) == spinup.stops(30.0)
 
 

@@ -16,6 +16,7 @@ from warmstart import files
 from warmstart.config import dump_yaml, read_yaml
 from warmstart.data.members import read_member_file
 from warmstart.data.store import dataset
+from warmstart.engine import dino
 from warmstart.engine.base import Configuration, Job, Phase, save_job
 from warmstart.engine.verdict import judge
 from warmstart.engine.veros import packing
@@ -312,3 +313,33 @@ def test_the_script_exports_all_it_can_and_notes_blow_ups(run, tmp_path):
     before = (collection / "member_001.nc").read_bytes()
     subprocess.run([*command, str(collection)], check=False, capture_output=True)
     assert (collection / "member_001.nc").read_bytes() == before, "added once, never rewritten"
+
+
+def test_states_on_the_way_of_a_run_from_a_restart_are_no_stages_of_a_spin_up(run, tmp_path):
+    job = read_yaml(run / "job.yaml")
+    dump_yaml(job | {"start": "/elsewhere/regridded/member_001.h5"}, run / "job.yaml")
+    with files.open_dataset(write_member_file(run, tmp_path / "member_001.nc")) as kept:
+        assert set(kept.phase.values) == {"equilibrium"}
+        assert "elsewhere" not in kept.attrs["start"]
+
+
+def test_a_member_on_a_finer_mesh_starts_a_plan_there(member, tmp_path):
+    starts = tmp_path / "regridded"
+    command = [sys.executable, str(ROOT / "data" / "refine.py"), str(member), str(starts)]
+    command += ["--resolution", "8", "--levels", "8"]
+    subprocess.run(command, check=True, capture_output=True)
+    grid = dino.grid(8.0, 8)
+    with files.open_dataset(member) as coarse:
+        state = coarse.isel(time=-1).load()
+    fields, _ = read_restart(starts / "member_001.h5")
+    heat = xr.DataArray(from_veros(fields["temp"][..., NEWEST]), dims=("z", "y", "x"))
+    assert (np.isfinite(heat.values[grid.tmask.values > 0])).all()
+    old, new = files.open_grid(member), grid
+    means = [
+        float((t.fillna(0.0) * g.volume).sum() / g.volume.sum())
+        for t, g in ((state.thetao, old), (heat, new))
+    ]
+    assert means[1] == pytest.approx(means[0], abs=0.3)
+    again = subprocess.run(command, check=False, capture_output=True, text=True)
+    assert again.returncode == 1
+    assert "exists" in again.stderr

@@ -245,9 +245,12 @@ def member_job(
             start=starts.path_of(plan.start, folder),
             folder=folder,
             phases=spinup_phases(
-                plan.years, plan.settle_years, None if plan.until == "years" else plan.until, how,
+                plan.years,
+                plan.settle_years,
+                None if plan.until == "years" else plan.until,
+                how,
                 resolution=plan.configuration.resolution,
-            ),  # fmt: skip
+            ),
             checkpoint_seconds=plan.checkpoint_seconds,
         )
     except ValidationError as error:
