@@ -34,6 +34,7 @@ log = logging.getLogger("rivals")
 #: Rivals that are a training configuration, the default first.
 TRAINED = {
     "default": HERE.parents[1] / "examples" / "dino-4deg.yaml",
+    "diffusion": HERE.parents[1] / "examples" / "dino-4deg-diffusion.yaml",
     **{p.stem: p for p in sorted(HERE.glob("*.yaml"))},
 }
 #: Rivals that are no generator: function and its source.

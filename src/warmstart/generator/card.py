@@ -17,6 +17,7 @@ from warmstart.parameters import PARAMETERS
 from warmstart.variables import VARIABLES
 
 if TYPE_CHECKING:
+    from warmstart.generator.config import GeneratorConfig
     from warmstart.generator.prepare import Prepared
 
 #: Samples an ensemble is scored with.
@@ -180,7 +181,7 @@ def model_card(generator: Generator, name: str) -> str:
     """
     saved = generator.config
     sections = [
-        _front(saved.config.licence),
+        _front(saved.config),
         f"# {name}\n\n{saved.config.description}",
         _origin(generator),
         _parameters(generator),
@@ -191,8 +192,9 @@ def model_card(generator: Generator, name: str) -> str:
     return "\n\n".join(sections) + "\n"
 
 
-def _front(licence: str) -> str:
-    return f"---\nlicense: {licence.lower()}\nlibrary_name: warmstart\ntags: [ocean, spin-up, diffusion]\n---"
+def _front(config: GeneratorConfig) -> str:
+    tags = f"[ocean, spin-up, {config.residual.model}]"
+    return f"---\nlicense: {config.licence.lower()}\nlibrary_name: warmstart\ntags: {tags}\n---"
 
 
 def _origin(generator: Generator) -> str:
@@ -211,7 +213,7 @@ def _origin(generator: Generator) -> str:
         f"{len(generator.coordinates.basis) or 'no'} joint modes, amplitude "
         + ", ".join(f"{a:.3g} ({given})" for given, a in saved.amplitude.items())
         + "; "
-        f"network: {net} parameters, {config.sampling.steps} evaluations a sample",
+        f"network: {net} parameters, evaluations a sample: {config.evaluations}",
     ]
     if saved.ages:
         lines.append(f"- initial states: of {', '.join(f'{a:g}' for a in saved.ages)} years of spin-up")

@@ -305,6 +305,12 @@ class GeneratorConfig(Config):
     training: TrainingConfig = TrainingConfig()
     sampling: SamplingConfig = SamplingConfig()
 
+    @property
+    def evaluations(self) -> int:
+        """Evaluations of the network that a sample takes."""
+        once = {"none": 0, "gaussian": 0, "one-pass": 1, "deterministic": 1}
+        return once.get(self.residual.model, self.sampling.evaluations)
+
 
 class ParameterRange(Config):
     """What training saw of one parameter.

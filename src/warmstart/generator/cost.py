@@ -94,7 +94,7 @@ def cost(
         raise UserError(f"shape is {wanted}; expected three positive numbers: levels, rows and columns")
     if not 0 < memory < float("inf"):
         raise UserError(f"the GPU's memory is {memory} GB; expected a positive number")
-    training, evaluations = resolved.training, resolved.sampling.evaluations
+    training, evaluations = resolved.training, resolved.evaluations
     one, two = (count(resolved, wanted, batch) for batch in (1, 2))
     forward = count(resolved, wanted, 1, train=False)
     fixed = one.parameters * STATE_BYTES + _basis(resolved, wanted)
@@ -110,7 +110,7 @@ def cost(
         "network parameters": f"{one.parameters:,}",
         "weights": f"{4 * one.parameters / 1e6:.1f} MB",
         "one evaluation": _operations(forward.flops),
-        f"one sample ({evaluations} evaluations)": _operations(evaluations * forward.flops),
+        f"one sample (evaluations: {evaluations})": _operations(evaluations * forward.flops),
         "one training step of one example": _operations(one.flops),
         f"training ({training.steps} steps of {training.batch})": _operations(
             one.flops * training.steps * training.batch
