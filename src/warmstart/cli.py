@@ -110,7 +110,10 @@ def train(
 @app.command()
 def generate(
     generator: Annotated[
-        str, typer.Argument(help="Generator folder, or the name of a shipped one (dino-4deg).")
+        str,
+        typer.Argument(
+            help="Generator folder, or the name of a shipped one (dino-4deg, dino-4deg-diffusion)."
+        ),
     ],
     output: Annotated[Path, typer.Option("-o", "--output", help="The states file (NetCDF) to write.")],
     sets: Annotated[

@@ -167,3 +167,17 @@ def test_a_sampler_or_content_that_cannot_be_is_refused(generator, tmp_path, opt
     with pytest.raises(UserError, match=message):
         generate(generator, ASKED, output=tmp_path / "states.nc", **options)
     assert not list(tmp_path.iterdir())
+
+
+def test_what_is_shipped_draws_in_one_pass_or_by_any_sampler():
+    once = generate("dino-4deg")
+    assert "sampler" not in once.attrs and bool(
+        np.isfinite(once.thetao.where(once.thetao.notnull(), 0)).all()
+    )
+    diffused = generate("dino-4deg-diffusion", sampling={"method": "dpm-solver", "steps": 8})
+    assert diffused.attrs["sampler"] == "dpm-solver" and diffused.attrs["network_evaluations"] == 8
+    assert set(once.data_vars) == set(diffused.data_vars)
+    with pytest.raises(
+        UserError, match="no sampler to change: its residual is one-pass.*dino-4deg-diffusion"
+    ):
+        generate("dino-4deg", sampling={"method": "heun"})

@@ -194,7 +194,8 @@ def _sampling(generator: Generator, changes: Mapping[str, Any] | None) -> Sampli
         return None
     if generator.config.config.residual.model != "diffusion":
         raise UserError(
-            f"this generator has no sampler to change: its residual is {generator.config.config.residual.model}"
+            f"this generator has no sampler to change: its residual is {generator.config.config.residual.model}; "
+            "take one that diffuses, such as the shipped dino-4deg-diffusion"
         )
     return resampled(generator.config.config.sampling, changes)
 
