@@ -178,6 +178,6 @@ def test_what_is_shipped_draws_in_one_pass_or_by_any_sampler():
     assert diffused.attrs["sampler"] == "dpm-solver" and diffused.attrs["network_evaluations"] == 8
     assert set(once.data_vars) == set(diffused.data_vars)
     with pytest.raises(
-        UserError, match="no sampler to change: its residual is one-pass.*dino-4deg-diffusion"
+        UserError, match=r"no sampler to change: its residual is one-pass.*dino-4deg-diffusion"
     ):
         generate("dino-4deg", sampling={"method": "heun"})
