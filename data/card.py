@@ -60,10 +60,11 @@ def describe(path: Path) -> dict[str, object]:
 def contact_sheet(members: list[dict], output: Path) -> None:
     """Overturning, and below it zonal-mean temperature, of every member against latitude and depth."""
     rows = -(-len(members) // COLUMNS)
+    height = 2.0 * rows + 0.4
     figure, axes = plt.subplots(
         rows * 2,
         COLUMNS,
-        figsize=(1.7 * COLUMNS, 2.0 * rows),
+        figsize=(1.7 * COLUMNS, height),
         dpi=130,
         sharex=True,
         sharey=True,
@@ -83,9 +84,11 @@ def contact_sheet(members: list[dict], output: Path) -> None:
             axis.set_axis_on()
             axis.set(ylim=(m["depth"][-1], 0), xticks=(-60, 0, 60), yticks=(0, 2000))
             axis.tick_params(labelsize=5, length=2, pad=1)
-    figure.supxlabel("latitude, degrees north", fontsize=7, y=0.008)
+    figure.supxlabel("latitude, degrees north", fontsize=7, y=0.1 / height)
     figure.supylabel("depth, m", fontsize=7, x=0.006)
-    figure.subplots_adjust(left=0.06, right=0.9, top=0.985, bottom=0.03, hspace=0.25, wspace=0.08)
+    figure.subplots_adjust(
+        left=0.06, right=0.9, top=1 - 0.25 / height, bottom=0.5 / height, hspace=0.25, wspace=0.08
+    )
     for mappable, place, text in ((flow, 0.55, "overturning, Sv"), (heat, 0.1, "zonal-mean T, °C")):
         bar = figure.colorbar(mappable, cax=figure.add_axes((0.92, place, 0.012, 0.35)))
         bar.set_label(text, fontsize=6)
