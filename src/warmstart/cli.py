@@ -144,7 +144,7 @@ def generate(
         list[str] | None,
         typer.Option(
             metavar="KEY=VALUE",
-            help="Change the sampler: method=heun (its published settings), steps=17 (evaluations), guidance=1.5; repeatable.",
+            help="Change the sampler of a generator that diffuses: method=heun (its published settings), steps=17 (evaluations), guidance=1.5; repeatable.",
         ),
     ] = None,
     conserve: Annotated[
