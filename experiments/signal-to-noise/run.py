@@ -56,7 +56,7 @@ def main() -> None:
     metrics = [{"metric": name} | noise(found[name].to_numpy(), member) for name in found]
     bounds = [
         {"north_of": south}
-        | noise(overturning_density_cell(states, grid, (south, 90.0), "abyssal", 27.0).values, member)
+        | noise(overturning_density_cell(states, grid, (south, 90.0), "abyssal", 2000.0).values, member)
         for south in BOUNDS
     ]
     for name, rows in (("metrics", metrics), ("southern-bound", bounds)):

@@ -79,7 +79,7 @@ METRICS: dict[str, Metric] = {
     ),
     # north of the channel, where currents of hundreds of Sverdrup cross classes to and fro (experiments/signal-to-noise)
     "overturning_density_abyssal": Metric(
-        partial(overturning.overturning_density_cell, lat=(-30.0, 90.0), rotation="abyssal", lightest=27.0),
+        partial(overturning.overturning_density_cell, lat=(-30.0, 90.0), rotation="abyssal", below=2000.0),
         TS + V,
     ),
     "overturning_residual_north": Metric(

@@ -40,6 +40,23 @@ def test_where_density_is_a_function_of_depth_both_overturnings_are_the_same(oce
     assert float(peak) == pytest.approx(10.0)
 
 
+def test_the_abyssal_cell_is_that_of_water_denser_than_the_mean_at_a_depth_in_any_ocean(ocean_grid):
+    """However light the abyss: the threshold follows it."""
+    depth = float(ocean_grid.gdept_1d[1])
+    backwards = cell(ocean_grid, -10.0)
+    for lighter in (-1.0, 0.0):
+        state = layered(ocean_grid).assign(backwards)
+        state = state.assign(so=state.so - lighter)
+        found = overturning.overturning_density_cell(state, ocean_grid, (-60.0, 60.0), "abyssal", depth)
+        assert float(found) == pytest.approx(-10.0)
+    deeper = overturning.overturning_density_cell(
+        state, ocean_grid, (-60.0, 60.0), "abyssal", float(ocean_grid.gdept_1d[2])
+    )
+    assert float(deeper) == pytest.approx(0.0, abs=1e-9)
+    beyond = overturning.overturning_density_cell(state, ocean_grid, (-60.0, 60.0), "abyssal", 1e5)
+    assert bool(beyond.isnull())
+
+
 def test_water_that_goes_and_returns_at_the_same_density_does_not_overturn_in_density_space(ocean_grid):
     flow = cell(ocean_grid)
     same = layered(ocean_grid).assign(so=lambda ds: ds.so * 0 + 35.0).assign(flow)

@@ -72,6 +72,8 @@ class ResidualConfig(Config):
     variance : share of the residual's variance that the joint modes keep.
     modes : at most so many joint modes.
     amplitude : factor on the residual; ``calibrated`` finds it on left-out members.
+    balance : share of what the currents' shear departs from thermal wind, beyond the expected state's departure, that is taken
+        away (:mod:`warmstart.generator.thermal_wind`); 0 leaves the currents as they are drawn.
     """
 
     model: Literal["diffusion", "gaussian", "none", "one-pass", "deterministic"] = "diffusion"
@@ -79,6 +81,7 @@ class ResidualConfig(Config):
     variance: float = Field(default=0.999, gt=0, le=1)
     modes: int = Field(default=48, ge=1)
     amplitude: float | Literal["calibrated"] = "calibrated"
+    balance: float = Field(default=0.0, ge=0, le=1)
 
     @property
     def has_network(self) -> bool:

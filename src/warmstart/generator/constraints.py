@@ -53,6 +53,7 @@ RECORDS: dict[str, tuple[str, str]] = {
     ),
     "constraint_conserved_salinity": ("1e-3", "root mean square change of salinity by setting the contents"),
     "constraint_barotropic_velocity": ("m s-1", "root mean square change of the depth-mean velocity"),
+    "constraint_balanced_velocity": ("m s-1", "root mean square change of the velocity towards thermal wind"),
     "constraint_sea_level": ("m", "mean sea level removed"),
 }
 
@@ -118,6 +119,7 @@ def standard(
     targets: Mapping[str, float],
     responses: Mapping[str, xr.Dataset] | None = None,
     predicted: Sequence[Constraint] = (),
+    currents: Sequence[Constraint] = (),
 ) -> tuple[Constraint, ...]:
     """The constraints of a generated state, in the order in which each keeps what those before it have made.
 
@@ -128,17 +130,18 @@ def standard(
     predicted : what has a regression of its own: the depth down to which columns are mixed
         (:func:`warmstart.generator.mixed_layer.mixed`), then transports of heat and salt
         (:func:`warmstart.generator.transports.carrying`).
+    currents : what makes the currents follow the water as it is then (:func:`warmstart.generator.thermal_wind.balancing`).
 
     Returns
     -------
     Bounds, contents, non-divergent barotropic flow, mixed layers, transports, stable columns (all three conserve the
-    contents), zero-mean sea level.
+    contents), thermal wind (which keeps the depth-mean flow), zero-mean sea level.
     """
 
     def contents(state: xr.Dataset, grid: Grid) -> tuple[xr.Dataset, dict[str, float]]:
         return conserve(state, grid, targets, responses)
 
-    return bound, contents, close_barotropic, *predicted, stabilise, level
+    return bound, contents, close_barotropic, *predicted, stabilise, *currents, level
 
 
 def contents_of(state: xr.Dataset, grid: Grid) -> dict[str, float]:

@@ -21,6 +21,7 @@ from warmstart.generator.examples import scaled_age
 from warmstart.generator.mixed_layer import mixed
 from warmstart.generator.objective import expected, one_pass
 from warmstart.generator.sampler import Source, guided, single_thread, solve, stream
+from warmstart.generator.thermal_wind import NEEDED, balancing
 from warmstart.generator.transports import carrying
 
 
@@ -76,11 +77,13 @@ def sample(
     -------
     State ``(z, y, x)`` and record of the constraints, for each seed.
     """
-    states = []
+    states, currents = [], balanced(generator, asked)
     with single_thread():
         drawn = _tracked(wet_fields(generator, asked, seeds, model), len(seeds), progress)
         for seed, field in zip(seeds, drawn, strict=True):
-            states.append(constrained(generator, field, asked, predicted(generator, asked, seed, model)))
+            states.append(
+                constrained(generator, field, asked, predicted(generator, asked, seed, model), currents)
+            )
     return states
 
 
@@ -102,6 +105,15 @@ def predicted(
         own = generator.transports
         found.append(carrying(own.expected(known) if certain else own.draw(known, seed)))
     return tuple(found)
+
+
+def balanced(generator: Generator, asked: Request) -> tuple[constraints.Constraint, ...]:
+    """Constraint that the currents depart less from thermal wind, where the configuration asks for it."""
+    share = generator.config.config.residual.balance
+    if not share or not set(NEEDED) <= set(generator.layout.variables):
+        return ()
+    expected = _physical(generator, generator.predict(asked.inputs(generator), asked.initial)[0])
+    return (balancing(expected, share),)
 
 
 def wet_fields(generator: Generator, asked: Request, seeds: range, model: str) -> Iterator[np.ndarray]:
@@ -203,14 +215,25 @@ def _diffused(
 
 
 def constrained(
-    generator: Generator, field: np.ndarray, asked: Request, predicted: Sequence[constraints.Constraint] = ()
+    generator: Generator,
+    field: np.ndarray,
+    asked: Request,
+    predicted: Sequence[constraints.Constraint] = (),
+    currents: Sequence[constraints.Constraint] = (),
 ) -> tuple[xr.Dataset, dict[str, float]]:
-    """State in physical units that satisfies the constraints, among them those `predicted`, with their record."""
-    physical = generator.normalizer.restore(generator.layout.from_wet(field))
-    state = generator.layout.unpack(physical[None]).isel(sample=0)
+    """State in physical units that satisfies the constraints, among them those given, with their record."""
+    state = _physical(generator, field)
     targets = constraints.contents_of(state, generator.grid) | asked.conserve
     responses = responses_of(generator.laws[asked.given].coordinates, generator.normalizer)
-    return constraints.apply(state, generator.grid, constraints.standard(targets, responses, predicted))
+    return constraints.apply(
+        state, generator.grid, constraints.standard(targets, responses, predicted, currents)
+    )
+
+
+def _physical(generator: Generator, field: np.ndarray) -> xr.Dataset:
+    """State ``(z, y, x)`` in physical units from standardised wet values."""
+    physical = generator.normalizer.restore(generator.layout.from_wet(field))
+    return generator.layout.unpack(physical[None]).isel(sample=0)
 
 
 def _tracked(fields: Iterator[np.ndarray], total: int, progress: bool) -> Iterator[np.ndarray]:

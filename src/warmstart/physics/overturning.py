@@ -12,7 +12,7 @@ import xarray as xr
 
 from warmstart.errors import UserError
 from warmstart.grid import Grid
-from warmstart.physics.cgrid import SVERDRUP, at_north_face, extreme, labelled, north_transport, span
+from warmstart.physics.cgrid import SVERDRUP, at_north_face, extreme, labelled, north_transport, span, total
 from warmstart.physics.density import potential_density
 from warmstart.physics.sharing import shared
 from warmstart.physics.transport import overturning_cell
@@ -23,12 +23,10 @@ Range: TypeAlias = tuple[float, float]
 SIGMA2 = 2000.0
 #: Names of the bolus velocities, at the same points as ``uo`` and ``vo`` [m s-1].
 BOLUS = {"uo": "uo_bolus", "vo": "vo_bolus"}
-#: Edges of the sigma-2 classes [kg m-3], fine where the abyss is: the simplified equation of state leaves out the
+#: Edges of the sigma-2 classes [kg m-3], fine where the abyss may be: the simplified equation of state leaves out the
 #: compression of water, so that its numbers are about 9 lower.
 EDGES = {
-    "seos": np.concatenate(
-        [np.arange(18.0, 25.0, 0.5), np.arange(25.0, 27.0, 0.1), np.arange(27.0, 30.01, 0.025)]
-    ),
+    "seos": np.concatenate([np.arange(18.0, 25.0, 0.5), np.arange(25.0, 30.01, 0.025)]),
     "teos10": np.concatenate(
         [np.arange(27.0, 34.0, 0.5), np.arange(34.0, 36.0, 0.1), np.arange(36.0, 39.01, 0.025)]
     ),
@@ -139,7 +137,7 @@ def _by_class(sigma: np.ndarray, flow: np.ndarray, edges: np.ndarray) -> np.ndar
 
 
 def overturning_density_cell(
-    state: xr.Dataset, grid: Grid, lat: Range, rotation: str, lightest: float = -np.inf
+    state: xr.Dataset, grid: Grid, lat: Range, rotation: str, below: float | None = None
 ) -> xr.DataArray:
     """Strongest overturning in sigma-2 classes between two latitudes.
 
@@ -148,11 +146,12 @@ def overturning_density_cell(
     state, grid : as in :func:`overturning_density`.
     lat : southern and northern bound of the V rows, both excluded [degrees_north].
     rotation : ``"northern"`` takes the maximum (sinking in the north), ``"abyssal"`` the minimum (sinking in the south).
-    lightest : sigma-2 of the lightest water that counts [kg m-3].
+    below : depth [m] whose mean sigma-2 between the latitudes is that of the lightest water that counts, whatever the
+        density of this ocean's abyss; None counts all.
 
     Returns
     -------
-    ``(...)`` [Sv]; NaN if the mesh has nothing there.
+    ``(...)`` [Sv]; NaN if the mesh has nothing there, or is nowhere as deep.
 
     Notes
     -----
@@ -167,11 +166,23 @@ def overturning_density_cell(
     """
     psi = overturning_density(state, grid).rename(sigma="z")
     rows = grid.gphiv.mean("x")
-    inside = (rows > lat[0]) & (rows < lat[1]) & (psi.z >= lightest)
+    inside = (rows > lat[0]) & (rows < lat[1])
+    if below is not None:
+        inside = inside & (psi.z >= _mean_density(state, grid, lat, below))
     kind = {"northern": "max", "abyssal": "min"}[rotation]
-    value = extreme(psi.drop_vars("z"), inside.drop_vars("z"), kind)
+    value = extreme(psi.drop_vars("z"), inside.drop_vars("z", errors="ignore"), kind)
     text = f"{kind}imum overturning in sigma-2 classes, {span(lat)}"
+    text += "" if below is None else f", of water denser than the mean at {below:g} m"
     return labelled(value, "overturning_density_cell", "Sv", text)
+
+
+def _mean_density(state: xr.Dataset, grid: Grid, lat: Range, depth: float) -> xr.DataArray:
+    """Area mean of sigma-2 over the cells between two latitudes that hold a depth, ``(...)`` [kg m-3]; NaN without any."""
+    holds = (grid.gdepw_0 <= depth) & (depth < grid.gdepw_0 + grid.e3t_0) & grid.mask("T")
+    area = grid.area.where(holds & (grid.gphit > lat[0]) & (grid.gphit < lat[1]), 0.0)
+    sigma = potential_density(state, grid, SIGMA2).where(area > 0, 0.0)
+    whole = area.sum()
+    return total(sigma * area, ("z", "y", "x")) / whole.where(whole > 0)
 
 
 def residual_cell(state: xr.Dataset, grid: Grid, lat: Range, below: float, rotation: str) -> xr.DataArray:

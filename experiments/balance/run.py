@@ -1,0 +1,71 @@
+"""How much of their departure from thermal wind should generated currents lose? Validation members, by what moves with the currents.
+
+python experiments/balance/run.py states.zarr
+
+Draws the same states with several shares (`residual.balance`). Writes scores.csv beside this file: share, what was scored, its mean over
+the members, and that relative to share 0; of residuals of balance also the truth's.
+"""
+
+import argparse
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pandas as pd
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from members import header, members, mesh
+
+from warmstart.evaluate import score, write_table
+from warmstart.generator.checkpoint import Generator, load
+from warmstart.generator.generate import generate
+
+HERE = Path(__file__).parent
+SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
+METRICS = (
+    "thermal_wind_residual", "geostrophic_residual", "heat_transport_north", "heat_transport_south", "salt_transport",
+    "overturning_north", "overturning_density_north", "overturning_density_abyssal", "channel_transport", "kinetic_energy",
+)  # fmt: skip
+KEPT = ("crps", "metric_crps", "forecast_mean", "truth_mean")
+
+
+def main() -> None:
+    """Draw and score with each share."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("store", type=Path)
+    parser.add_argument("-g", "--generator", default="dino-4deg", help="folder or shipped name")
+    parser.add_argument("--states", type=int, default=9, help="states a forecast")
+    parser.add_argument("-o", "--output", type=Path, default=HERE, help="folder for the table")
+    options = parser.parse_args()
+    grid, generator, tables = mesh(options.store), load(options.generator), []
+    for member in members(options.store, ("validation",)):
+        known = {n: v for n, v in member.values.items() if n in generator.config.parameters}
+        for share in SHARES:
+            states = generate(balanced(generator, share), known, n=options.states, extrapolate=True)
+            table = score(states, member.truth, grid, METRICS)
+            chosen = table["metric"].isin(KEPT) & table["depth"].isin(["", "all"])
+            tables.append(table[chosen].assign(share=share, member=member.number))
+    means = pd.concat(tables).groupby(["share", "metric", "variable"], sort=False)["value"].mean()
+    without = means.xs(SHARES[0])
+    found = means.reset_index()
+    found["relative"] = [
+        row.value / without[row.metric, row.variable] if without[row.metric, row.variable] else float("nan")
+        for row in found.itertuples()
+    ]
+    found["members"], found["states"] = len(tables) // len(SHARES), options.states
+    write_table(found, options.output / "scores.csv", header(options.store))
+
+
+def balanced(generator: Generator, share: float) -> Generator:
+    """The generator with another share."""
+    settings = generator.config.config
+    residual = settings.residual.model_copy(update={"balance": share})
+    config = settings.model_copy(update={"residual": residual})
+    return replace(generator, config=generator.config.model_copy(update={"config": config}))
+
+
+if __name__ == "__main__":
+    main()
