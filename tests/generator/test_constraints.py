@@ -180,7 +180,7 @@ def test_every_number_of_a_record_is_documented(case):
     state, grid = case
     targets, depth = constraints.contents_of(state, grid), np.zeros(grid.shape[1:])
     predicted = [mixed(depth), carrying(carried(state, grid))]
-    all_of_them = constraints.standard(targets, predicted=predicted, currents=[balancing(state, 0.5)])
+    all_of_them = constraints.standard(targets, predicted=predicted, currents=[balancing(state, grid, 0.5)])
     assert set(constraints.apply(state, grid, all_of_them)[1]) == set(constraints.RECORDS)
 
 

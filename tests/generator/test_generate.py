@@ -1,6 +1,7 @@
 """generate: the same seed is the same state, and nothing out of range slips through."""
 
 import logging
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from warmstart.errors import UserError
 from warmstart.generator.conserve import means
 from warmstart.generator.constraints import inversions
 from warmstart.generator.generate import generate
+from warmstart.physics.geostrophy import thermal_wind_residual
 from warmstart.testing import basin
 
 ASKED = {"wind_stress_south": "0.2 Pa", "vertical_diffusivity": 5e-5}
@@ -56,6 +58,23 @@ def test_the_mean_of_the_samples_is_near_the_truth(generator):
     expected = truth(state, grid, values)
     error = float(np.sqrt(((states.thetao.mean("sample") - expected.thetao) ** 2).mean()))
     assert error < 0.3
+
+
+def test_a_share_of_balance_changes_the_currents_and_says_by_how_much(generator):
+    """The same draw: the water stays, the currents follow it."""
+    settings = generator.config.config
+    residual = settings.residual.model_copy(update={"balance": 0.5})
+    config = generator.config.model_copy(
+        update={"config": settings.model_copy(update={"residual": residual})}
+    )
+    drawn, balanced = generate(generator, ASKED), generate(replace(generator, config=config), ASKED)
+    assert "constraint_balanced_velocity" not in drawn
+    assert float(balanced.constraint_balanced_velocity[0]) > 0
+    for name in ("thetao", "so", "zos"):
+        np.testing.assert_array_equal(balanced[name].values, drawn[name].values)
+    grid = generator.grid
+    residuals = [float(thermal_wind_residual(s, grid)[0]) for s in (drawn, balanced)]
+    assert residuals[1] < residuals[0]
 
 
 def test_the_file_says_where_it_came_from(generator, tmp_path):

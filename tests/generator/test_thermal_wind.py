@@ -25,12 +25,12 @@ def made():
 @pytest.fixture(scope="module")
 def balanced(made):
     expected, noisy, grid = made
-    return balancing(expected, 1.0)(noisy, grid)
+    return balancing(expected, grid, 1.0)(noisy, grid)
 
 
 def test_the_expected_state_stays_as_it_is(made):
     expected, _, grid = made
-    same, record = balancing(expected, 1.0)(expected, grid)
+    same, record = balancing(expected, grid, 1.0)(expected, grid)
     np.testing.assert_array_equal(same.uo.values, expected.uo.values)
     assert record == {"constraint_balanced_velocity": 0.0}
 
@@ -38,7 +38,7 @@ def test_the_expected_state_stays_as_it_is(made):
 def test_a_state_comes_nearer_to_thermal_wind_the_more_the_larger_the_share(made, balanced):
     expected, noisy, grid = made
     residual = [
-        float(thermal_wind_residual(s, grid)) for s in (noisy, balancing(expected, 0.5)(noisy, grid)[0])
+        float(thermal_wind_residual(s, grid)) for s in (noisy, balancing(expected, grid, 0.5)(noisy, grid)[0])
     ]
     residual.append(float(thermal_wind_residual(balanced[0], grid)))
     assert residual[0] > 1.2 * residual[1] > 1.2 * residual[2]
@@ -48,7 +48,7 @@ def test_a_change_of_density_alone_takes_the_currents_along(made):
     """Where water moved and the currents stayed, they follow as geostrophic ones do."""
     expected, _, grid = made
     warmer = expected.assign(thetao=expected.thetao + 0.05 * expected.thetao.where(grid.gphit > 30.0, 0.0))
-    moved, record = balancing(expected, 1.0)(warmer, grid)
+    moved, record = balancing(expected, grid, 1.0)(warmer, grid)
     before, stayed, after = (float(thermal_wind_residual(s, grid)) for s in (expected, warmer, moved))
     assert record["constraint_balanced_velocity"] > 0 and abs(after - before) < abs(stayed - before)
 
@@ -83,7 +83,7 @@ def test_overturning_stays_over_a_rough_floor_with_an_island(made):
         }
     )
     still = state.assign(uo=0.0 * state.uo, vo=0.0 * state.vo)
-    moved, record = balancing(still, 0.5)(state, rough)
+    moved, record = balancing(still, rough, 0.5)(state, rough)
     assert record["constraint_balanced_velocity"] > 0.001
     np.testing.assert_allclose(overturning(moved, rough), overturning(state, rough), rtol=0, atol=1e-6)
     for name in ("uo", "vo"):
@@ -103,9 +103,9 @@ def test_water_and_sea_level_are_left_alone_and_the_equator_too(made, balanced):
 @pytest.mark.parametrize("share", [-0.1, 1.1, float("nan")])
 def test_a_share_outside_0_to_1_is_refused(made, share):
     with pytest.raises(UserError, match="expected 0 to 1"):
-        balancing(made[0], share)
+        balancing(made[0], made[2], share)
 
 
 def test_an_expected_state_without_currents_is_refused(made):
     with pytest.raises(UserError, match="lacks uo"):
-        balancing(made[0].drop_vars("uo"), 0.5)
+        balancing(made[0].drop_vars("uo"), made[2], 0.5)

@@ -113,7 +113,7 @@ def balanced(generator: Generator, asked: Request) -> tuple[constraints.Constrai
     if not share or not set(NEEDED) <= set(generator.layout.variables):
         return ()
     expected = _physical(generator, generator.predict(asked.inputs(generator), asked.initial)[0])
-    return (balancing(expected, share),)
+    return (balancing(expected, generator.grid, share),)
 
 
 def wet_fields(generator: Generator, asked: Request, seeds: range, model: str) -> Iterator[np.ndarray]:

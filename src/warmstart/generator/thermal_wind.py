@@ -28,13 +28,14 @@ TOLERANCE, MOST = (
 )  #: of the projection: largest flow left, share of the largest change [1], and passes
 
 
-def balancing(expected: xr.Dataset, share: float) -> Constraint:
+def balancing(expected: xr.Dataset, grid: Grid, share: float) -> Constraint:
     """Make the constraint that the shear of the currents departs less from thermal wind than it was drawn.
 
     Parameters
     ----------
     expected : the state whose departure from balance is kept: ``thetao`` [degC], ``so`` [1e-3], ``uo vo`` [m s-1], dims
         ``(z, y, x)``, NaN on land.
+    grid : its mesh.
     share : of what a state departs beyond that, taken away; from 0 to 1.
 
     Returns
@@ -55,7 +56,7 @@ def balancing(expected: xr.Dataset, share: float) -> Constraint:
     --------
     >>> from warmstart.testing import basin
     >>> state, grid = basin(nx=6, ny=8, nz=4)
-    >>> same, record = balancing(state, 0.5)(state, grid)
+    >>> same, record = balancing(state, grid, 0.5)(state, grid)
     >>> record["constraint_balanced_velocity"]
     0.0
     """
@@ -64,9 +65,11 @@ def balancing(expected: xr.Dataset, share: float) -> Constraint:
     if missing := [n for n in NEEDED if n not in expected]:
         raise UserError(f"the expected state lacks {', '.join(missing)}, which thermal wind needs")
 
+    kept = ageostrophic(expected, grid)
+
     def balance(state: xr.Dataset, grid: Grid) -> tuple[xr.Dataset, dict[str, float]]:
-        drawn, kept = ageostrophic(state, grid), ageostrophic(expected, grid)
-        new, squares, volume = {}, 0.0, 0.0
+        drawn, new = ageostrophic(state, grid), {}
+        squares = volume = 0.0
         for name, point, length in (("uo", "u", None), ("vo", "v", grid.e1v)):
             mask = (grid.ds[f"{point}mask"] > 0).transpose("z", "y", "x").values
             thickness = grid.ds[f"e3{point}_0"].transpose("z", "y", "x").values * mask
