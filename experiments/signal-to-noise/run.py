@@ -3,7 +3,7 @@
 python experiments/signal-to-noise/run.py states.zarr
 
 A metric tells simulations apart only where the first is small beside the second. Training members, equilibrium snapshots five years
-apart. Writes metrics.csv beside this file, and southern-bound.csv: the abyssal cell in density classes, north of several latitudes.
+apart. Writes metrics.csv beside this file, and southern-bound.csv: the abyssal cell in density classes, between several latitudes and 30 N.
 """
 
 import argparse
@@ -56,7 +56,7 @@ def main() -> None:
     metrics = [{"metric": name} | noise(found[name].to_numpy(), member) for name in found]
     bounds = [
         {"north_of": south}
-        | noise(overturning_density_cell(states, grid, (south, 90.0), "abyssal", 2000.0).values, member)
+        | noise(overturning_density_cell(states, grid, (south, 30.0), "abyssal", 2000.0).values, member)
         for south in BOUNDS
     ]
     for name, rows in (("metrics", metrics), ("southern-bound", bounds)):

@@ -77,9 +77,9 @@ METRICS: dict[str, Metric] = {
     "overturning_density_north": Metric(
         partial(overturning.overturning_density_cell, lat=(10.0, 65.0), rotation="northern"), TS + V
     ),
-    # north of the channel, where currents of hundreds of Sverdrup cross classes to and fro (experiments/signal-to-noise)
+    # between the channel, where currents of hundreds of Sverdrup cross classes to and fro, and the sinking of the north (experiments/signal-to-noise)
     "overturning_density_abyssal": Metric(
-        partial(overturning.overturning_density_cell, lat=(-30.0, 90.0), rotation="abyssal", below=2000.0),
+        partial(overturning.overturning_density_cell, lat=(-30.0, 30.0), rotation="abyssal", below=2000.0),
         TS + V,
     ),
     "overturning_residual_north": Metric(
