@@ -212,6 +212,11 @@ def _origin(generator: Generator) -> str:
         f"- mean: {len(generator.mean.basis)} modes, {config.mean.model}{_mean_details(generator)}; residual: {config.residual.model}, "
         f"{len(generator.coordinates.basis) or 'no'} joint modes, amplitude "
         + ", ".join(f"{a:.3g} ({given})" for given, a in saved.amplitude.items())
+        + (
+            f", {config.residual.balance:g} of the imbalance of currents taken away"
+            if config.residual.balance
+            else ""
+        )
         + "; "
         f"network: {net} parameters, evaluations a sample: {config.evaluations}",
     ]
