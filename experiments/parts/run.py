@@ -3,8 +3,8 @@
 python experiments/parts/run.py states.zarr
 
 Trains nothing but the mean: each training member is predicted from the others, all variables together or in parts, with mixed layers as
-they come out or of a regression of their own, with the transports of heat and salt that come out or of a regression of their own; then columns are made stable, as those of every generated state,
-and at last the currents follow the water towards thermal wind. Validation and test
+they come out or of a regression of their own, with the transports of heat and salt that come out or of a regression of their own; then columns
+are made stable, as those of every generated state, and at last the currents follow the water towards thermal wind. Validation and test
 members are not looked at. Writes scores.csv beside this file: way, metric, mean absolute error and its share of climatology's, the mean
 of the other members' values.
 """

@@ -77,7 +77,8 @@ METRICS: dict[str, Metric] = {
     "overturning_density_north": Metric(
         partial(overturning.overturning_density_cell, lat=(10.0, 65.0), rotation="northern"), TS + V
     ),
-    # between the channel, where currents of hundreds of Sverdrup cross classes to and fro, and the sinking of the north (experiments/signal-to-noise)
+    # between the channel, where currents of hundreds of Sverdrup cross classes to and fro, and the sinking of the north
+    # (experiments/signal-to-noise)
     "overturning_density_abyssal": Metric(
         partial(overturning.overturning_density_cell, lat=(-30.0, 30.0), rotation="abyssal", below=2000.0),
         TS + V,

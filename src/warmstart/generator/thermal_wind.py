@@ -22,10 +22,8 @@ from warmstart.physics.geostrophy import EQUATOR, geostrophic_flow
 
 NEEDED = ("thetao", "so", "uo", "vo")
 FULL = 15.0  #: latitude from which the flow is adjusted wholly [degrees]; not at all within EQUATOR
-TOLERANCE, MOST = (
-    1e-13,
-    200,
-)  #: of the projection: largest flow left, share of the largest change [1], and passes
+#: Of the projection: largest flow left, share of the largest change [1], and passes.
+TOLERANCE, MOST = 1e-13, 200
 
 
 def balancing(expected: xr.Dataset, grid: Grid, share: float) -> Constraint:
@@ -35,7 +33,7 @@ def balancing(expected: xr.Dataset, grid: Grid, share: float) -> Constraint:
     ----------
     expected : the state whose departure from balance is kept: ``thetao`` [degC], ``so`` [1e-3], ``uo vo`` [m s-1], dims
         ``(z, y, x)``, NaN on land.
-    grid : its mesh.
+    grid : its mesh, and that of the states.
     share : of what a state departs beyond that, taken away; from 0 to 1.
 
     Returns
@@ -64,7 +62,6 @@ def balancing(expected: xr.Dataset, grid: Grid, share: float) -> Constraint:
         raise UserError(f"the share of the imbalance to take away is {share}; expected 0 to 1")
     if missing := [n for n in NEEDED if n not in expected]:
         raise UserError(f"the expected state lacks {', '.join(missing)}, which thermal wind needs")
-
     kept = ageostrophic(expected, grid)
 
     def balance(state: xr.Dataset, grid: Grid) -> tuple[xr.Dataset, dict[str, float]]:
