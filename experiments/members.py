@@ -12,7 +12,9 @@ from pathlib import Path
 import numpy as np
 import xarray as xr
 
-from warmstart.files import open_dataset, open_grid
+from warmstart.files import open_dataset, open_grid, replacing
+from warmstart.generator.checkpoint import Generator, load
+from warmstart.generator.train import train
 from warmstart.grid import Grid
 from warmstart.parameters import extract
 
@@ -74,6 +76,23 @@ def young_state(member: Member, year: float) -> xr.Dataset | None:
         .isel(sample=int(found[0]))
         .reset_coords(drop=True)
     )
+
+
+def resplit(source: Path, output: Path, split: np.ndarray, **attributes: str) -> None:
+    """Copy a store with another split ``(sample,)`` and other attributes."""
+    ds, grid = open_dataset(source).load(), mesh(source)
+    ds = ds.assign_coords(split=("sample", split.astype(object))).drop_encoding().assign_attrs(attributes)
+    with replacing(output) as temporary:
+        ds.to_zarr(temporary, zarr_format=3, consolidated=False)
+        grid.ds.drop_encoding().to_zarr(temporary, group="grid", mode="a", zarr_format=3, consolidated=False)
+
+
+def trained(store: Path, config: Path, folder: Path) -> Generator:
+    """A generator, trained now if its folder is not there."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    if not folder.exists():
+        train(store, config, folder)
+    return load(folder)
 
 
 def header(store: Path) -> dict[str, object]:

@@ -19,16 +19,15 @@ import xarray as xr
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from members import Member, header, members, mesh
+from members import Member, header, members, mesh, resplit, trained
 
 from warmstart import baselines
 from warmstart.data.batches import declared_ranges
 from warmstart.errors import UserError
 from warmstart.evaluate import COLUMNS, score, summarise, write_table
-from warmstart.files import open_dataset, replacing
-from warmstart.generator.checkpoint import Generator, load
+from warmstart.files import open_dataset
+from warmstart.generator.checkpoint import Generator
 from warmstart.generator.generate import generate
-from warmstart.generator.train import train
 from warmstart.parameters import get
 
 HERE = Path(__file__).parent
@@ -88,7 +87,7 @@ def main() -> None:
 
 def relabel(source: Path, output: Path, parameter: str, share: float) -> None:
     """Copy a store with the members beyond a limit as split ``outside`` and its test members as ``inside``."""
-    ds, grid = open_dataset(source).load(), mesh(source)
+    ds = open_dataset(source)
     ranges = declared_ranges(ds)
     low, high = ranges.get(parameter, (float(ds[parameter].min()), float(ds[parameter].max())))
     p = get(parameter)
@@ -97,21 +96,9 @@ def relabel(source: Path, output: Path, parameter: str, share: float) -> None:
     split = np.where(
         place > 1 - share, "outside", np.where(ds["split"].values == "test", "inside", ds["split"].values)
     )
-    ds = ds.assign_coords(split=("sample", split.astype(object))).drop_encoding()
     edge = at(low) + (1 - share) * (at(high) - at(low))
     box = ranges | {parameter: (low, float(np.exp(edge) if p.scale == "log" else edge))}
-    ds.attrs["parameter_ranges"] = json.dumps(box)
-    with replacing(output) as temporary:
-        ds.to_zarr(temporary, zarr_format=3, consolidated=False)
-        grid.ds.drop_encoding().to_zarr(temporary, group="grid", mode="a", zarr_format=3, consolidated=False)
-
-
-def trained(store: Path, config: Path, folder: Path) -> Generator:
-    """The rival, trained now if it is not there."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    if not folder.exists():
-        train(store, config, folder)
-    return load(folder)
+    resplit(source, output, split, parameter_ranges=json.dumps(box))
 
 
 def drawn(generator: Generator, member: Member, count: int) -> tuple[xr.Dataset, float]:
