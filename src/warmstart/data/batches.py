@@ -54,10 +54,12 @@ class Snapshots:
         return of[np.unique(self.member, return_index=True)[1]]
 
     def digest(self) -> str:
-        """Hash of the states and parameters."""
+        """Hash of the states, parameters and forcing."""
         digest = hashlib.sha256(np.nan_to_num(self.fields).tobytes())
         digest.update(json.dumps({n: v.tolist() for n, v in sorted(self.values.items())}).encode())
         digest.update(self.member.tobytes())
+        for name, profiles in sorted(self.forcing.items()):
+            digest.update(name.encode() + np.nan_to_num(profiles).tobytes())
         return digest.hexdigest()[:16]
 
 

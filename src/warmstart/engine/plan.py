@@ -9,7 +9,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
 from warmstart import parameters as table
-from warmstart.config import Config, build, dump_yaml, load_yaml
+from warmstart.config import Config, build, dump_yaml, load_yaml, read_yaml
 from warmstart.engine import dino, starts
 from warmstart.engine.acceleration import Acceleration
 from warmstart.engine.base import Configuration, Job, spinup_phases
@@ -235,7 +235,9 @@ def member_job(
     """
     how = plan.acceleration
     if how is not None and finished:
-        expected = starts.expected_profile(values, plan.configuration, sorted(plan.ranges), finished)
+        expected = _begun_with(folder) or starts.expected_profile(
+            values, plan.configuration, sorted(plan.ranges), finished
+        )
         how = how.model_copy(update={"expected": expected})
     try:
         job = Job(
@@ -256,6 +258,14 @@ def member_job(
     except ValidationError as error:
         raise UserError(f"the plan makes no valid run: {error.errors()[0]['msg']}") from error
     return job.model_dump(mode="json")
+
+
+def _begun_with(folder: Path) -> tuple[float, ...]:
+    """The profile that a member which has begun aims at: more may have finished since, and round otherwise elsewhere."""
+    path = folder / "job.yaml"
+    phases = read_yaml(path).get("phases", []) if path.exists() else []
+    aims = [(phase.get("acceleration") or {}).get("expected") for phase in phases]
+    return next((tuple(aim) for aim in aims if aim), ())
 
 
 def remember(plan: Plan, runs: Path) -> Plan:

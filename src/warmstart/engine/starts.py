@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import xarray as xr
+from threadpoolctl import threadpool_limits
 
 from warmstart import files, parameters
 from warmstart.data import normalize
@@ -178,8 +179,10 @@ def predicted(
     normalizer = normalize.fit(fields, layout)
     states = layout.to_wet(normalizer.standardise(fields))
     inputs = np.stack([_known(m.values, varied) for m in finished])
-    model = fit(states, inputs, layout.to_wet(layout.weights))
-    expected = layout.from_wet(model.predict(_known(values, varied)))
+    with threadpool_limits(1):
+        # one thread: the same sums, and with them the same start, whatever the machine offers
+        model = fit(states, inputs, layout.to_wet(layout.weights))
+        expected = layout.from_wet(model.predict(_known(values, varied)))
     return layout.unpack(normalizer.restore(expected)[None]).isel(sample=0, drop=True)
 
 

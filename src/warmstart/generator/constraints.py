@@ -135,13 +135,16 @@ def standard(
     Returns
     -------
     Bounds, contents, non-divergent barotropic flow, mixed layers, transports, stable columns (all three conserve the
-    contents), thermal wind (which keeps the depth-mean flow), zero-mean sea level.
+    contents), thermal wind (which keeps the depth-mean flow), mean sea level: that of the target, or 0.
     """
 
     def contents(state: xr.Dataset, grid: Grid) -> tuple[xr.Dataset, dict[str, float]]:
         return conserve(state, grid, targets, responses)
 
-    return bound, contents, close_barotropic, *predicted, stabilise, *currents, level
+    def volume(state: xr.Dataset, grid: Grid) -> tuple[xr.Dataset, dict[str, float]]:
+        return level(state, grid, targets.get("zos", 0.0))
+
+    return bound, contents, close_barotropic, *predicted, stabilise, *currents, volume
 
 
 def contents_of(state: xr.Dataset, grid: Grid) -> dict[str, float]:
@@ -157,11 +160,11 @@ def bound(state: xr.Dataset, grid: Grid) -> tuple[xr.Dataset, dict[str, float]]:
     return state.assign(new), {"constraint_clipped_cells": float(cells)}
 
 
-def level(state: xr.Dataset, grid: Grid) -> tuple[xr.Dataset, dict[str, float]]:
-    """Remove the area mean of the sea level."""
-    mean = float((state["zos"].fillna(0.0) * grid.area).sum() / grid.area.sum())
-    return state.assign(zos=(state["zos"] - mean).assign_attrs(state["zos"].attrs)), {
-        "constraint_sea_level": mean
+def level(state: xr.Dataset, grid: Grid, mean: float = 0.0) -> tuple[xr.Dataset, dict[str, float]]:
+    """Give the sea level this area mean [m], and record by how much it was too high."""
+    above = float((state["zos"].fillna(0.0) * grid.area).sum() / grid.area.sum()) - mean
+    return state.assign(zos=(state["zos"] - above).assign_attrs(state["zos"].attrs)), {
+        "constraint_sea_level": above
     }
 
 

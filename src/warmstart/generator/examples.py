@@ -105,7 +105,8 @@ def rows(examples: Examples, draw: np.random.Generator, batch: int, mixing: int)
     """Draw examples that combine residuals of several snapshots with random weights of unit norm.
 
     The combination has the covariance of the residuals but is none of them: a network that sees a dozen members a
-    thousand times would otherwise learn them by heart. The first sample has the largest weight; its condition is told.
+    thousand times would otherwise learn them by heart. The first sample has the largest weight, a positive one; its condition
+    is told. With a weight of either sign the expected combination would be 0, whatever the condition says.
 
     Parameters
     ----------
@@ -126,7 +127,7 @@ def rows(examples: Examples, draw: np.random.Generator, batch: int, mixing: int)
         samples = draw.integers(len(examples), size=mixing)
         weights = draw.standard_normal(mixing) if mixing > 1 else np.ones(1)
         order = np.argsort(-np.abs(weights))
-        weights = weights / np.linalg.norm(weights)
+        weights = weights / (np.linalg.norm(weights) * np.sign(weights[order[0]]))
         made.append(Row(samples[order], weights[order], given, age))
     return made
 

@@ -54,8 +54,9 @@ class MixedLayer:
 
 
 def fit(
-    states: np.ndarray, member: np.ndarray, inputs: np.ndarray, normalizer: Normalizer, weigh: bool = True
-) -> MixedLayer | None:
+    states: np.ndarray, member: np.ndarray, inputs: np.ndarray, normalizer: Normalizer, weigh: bool = True,
+    model: str = "gaussian-process",
+) -> MixedLayer | None:  # fmt: skip
     """Fit the depth of the mixed layer to the snapshots of the training members.
 
     Parameters
@@ -64,7 +65,8 @@ def fit(
     member : which member each is of, 0 to the number of members.
     inputs : scaled parameters of each member, ``(member, parameter)``.
     normalizer : of the states, with their layout.
-    weigh : whether the inputs are weighed by their relevance.
+    weigh : whether a Gaussian process weighs its inputs by their relevance.
+    model : as :func:`warmstart.regression.mean.fit`.
 
     Returns
     -------
@@ -79,8 +81,7 @@ def fit(
         own = layout.unpack(normalizer.restore(layout.from_wet(states[member == index])))
         depth[index] = mixed_layer_depth(own[list(NEEDED)], grid).mean("sample").values
     known, area = np.log(np.maximum(depth[:, floor > 0], SHALLOWEST)), grid.area.values[floor > 0]
-    model = mean.fit(known, inputs, area / area.sum(), weigh=weigh)
-    return MixedLayer(model, grid)
+    return MixedLayer(mean.fit(known, inputs, area / area.sum(), model=model, weigh=weigh), grid)
 
 
 def mixed(depth: np.ndarray) -> Constraint:

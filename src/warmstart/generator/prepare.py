@@ -131,9 +131,9 @@ def _fit(
     profiles = _forcing(training, inputs)
     columns = carried = None
     if config.mean.mixed_layer:
-        columns = mixed_layer.fit(states, index, known, normalizer, weigh)
+        columns = mixed_layer.fit(states, index, known, normalizer, weigh, config.mean.model)
     if config.mean.transports:
-        carried = transports.fit(states, index, known, normalizer, weigh)
+        carried = transports.fit(states, index, known, normalizer, weigh, config.mean.model)
     return Generator(
         saved, layout, normalizer, model, spinup, laws, profiles, None, columns, carried
     ), examples

@@ -64,10 +64,9 @@ def keep(state: State, work: Path) -> None:
 
 
 def restore(state: State, work: Path) -> None:
-    """Take up the state that an interrupted training left, and cut its log back to it."""
+    """Take up the state that an interrupted training left."""
     path = work / STATE
     if not path.exists():
-        (work / LOG).unlink(missing_ok=True)
         return
     device = next(state.denoiser.parameters()).device
     try:
@@ -89,12 +88,16 @@ def restore(state: State, work: Path) -> None:
             state.optimiser.state[parameter] = {k: v.cpu() if k == "step" else v for k, v in kept.items()}
     for key, value in counters.items():
         setattr(state, key, value)
-    kept_lines = []
-    for line in (work / LOG).read_text().splitlines() if (work / LOG).exists() else []:
-        with contextlib.suppress(
-            json.JSONDecodeError
-        ):  # the line that was being written when the training was killed
-            if json.loads(line)["step"] <= state.step:
-                kept_lines.append(line)
-    (work / LOG).write_text("".join(f"{line}\n" for line in kept_lines))
     log.info("continuing at step %d", state.step)
+
+
+def cut_log(work: Path, step: int) -> None:
+    """Drop what the log says of later steps than the state that training continues from; one process does it."""
+    lines, temporary = [], work / f"{LOG}.tmp"
+    for line in (work / LOG).read_text().splitlines() if (work / LOG).exists() else []:
+        # the line that was being written when the training was killed is none
+        with contextlib.suppress(json.JSONDecodeError):
+            if json.loads(line)["step"] <= step:
+                lines.append(line)
+    temporary.write_text("".join(f"{line}\n" for line in lines))
+    temporary.replace(work / LOG)

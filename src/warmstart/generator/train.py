@@ -125,7 +125,7 @@ def _claim(work: Path, prepared: Prepared, overwrite: bool) -> None:
     saved = prepared.generator.config
     request = {
         "config": saved.config.model_dump(mode="json"),
-        "data": saved.store["digest"],
+        "data": [prepared.training.digest(), prepared.validation.digest()],
         "grid": saved.grid_fingerprint,
     }
     wanted = files.config_hash(request)
@@ -150,11 +150,13 @@ def _fit(
     with _threads(settings.threads), _bar(settings.steps, progress and team.leads) as show:
         state = _initial(prepared, config, team)
         resume.restore(state, work)
+        if team.leads:
+            resume.cut_log(work, state.step)
         team.wait()
         objective = _objective(state, prepared, config)
         step = team.wrap(objective)
         nothing = {n: torch.zeros_like(v) for n, v in state.average.items()}
-        normal = _validate(state, objective, prepared, nothing)
+        normal = _validate(state, objective, prepared, nothing, team)
         if state.step == 0:
             # the network that answers 0 is the Gaussian residual: what does not beat it is not kept
             state.best_loss = normal
@@ -164,7 +166,7 @@ def _fit(
             ):
                 _advance(state, step, prepared, team)
                 if state.step % settings.validate_every == 0 or state.step == settings.steps:
-                    _judge(state, objective, prepared)
+                    _judge(state, objective, prepared, team)
                     lines.write(json.dumps(_line(state, settings)) + "\n")
                     lines.flush()
                 if team.leads and state.step % settings.checkpoint_every == 0:
@@ -257,9 +259,9 @@ def _rate(step: int, settings: TrainingConfig) -> float:
 
 @torch.no_grad()
 def _validate(
-    state: State, objective: Objective, prepared: Prepared, weights: dict[str, Tensor]
+    state: State, objective: Objective, prepared: Prepared, weights: dict[str, Tensor], team: Team
 ) -> float | None:
-    """Loss on the validation members, the same noise every time; None without any."""
+    """Loss on the validation members, the same noise every time and the same in every process; None without any."""
     held_out, config = prepared.held_out, prepared.generator.config.config
     if not len(held_out):
         return None
@@ -273,23 +275,21 @@ def _validate(
     quantiles = (torch.arange(draws, dtype=torch.float64) + 0.5) / draws
     sigma = np.exp(normal.icdf(quantiles).numpy())
     for row in everything(held_out):
-        noise = draw.standard_normal((2, draws, *prepared.generator.coordinates.shape))
-        batch = collate(
-            held_out,
-            [row] * draws,
-            prepared.generator.all_coordinates,
-            sigma,
-            noise,
-            np.ones((draws, len(TOLD))),
-        )
-        losses.append(float(objective(*_tensors(batch, state.denoiser)).mean()))
+        # no more at once than in a step: what trains validates
+        for levels in np.split(sigma, range(settings.batch, draws, settings.batch)):
+            noise = draw.standard_normal((2, len(levels), *prepared.generator.coordinates.shape))
+            told = np.ones((len(levels), len(TOLD)))
+            alike = [row] * len(levels)
+            batch = collate(held_out, alike, prepared.generator.all_coordinates, levels, noise, told)
+            losses += objective(*_tensors(batch, state.denoiser)).tolist()
     state.denoiser.net.load_state_dict(raw)
-    return float(np.mean(losses))
+    # processes may round otherwise than each other; all of them have to stop at the same step
+    return team.mean(torch.tensor(np.mean(losses), device=next(state.denoiser.parameters()).device))
 
 
-def _judge(state: State, objective: Objective, prepared: Prepared) -> None:
+def _judge(state: State, objective: Objective, prepared: Prepared, team: Team) -> None:
     """Validate the running average and remember it if it is the best so far."""
-    state.validation_loss = loss = _validate(state, objective, prepared, state.average)
+    state.validation_loss = loss = _validate(state, objective, prepared, state.average, team)
     if loss is None:
         return
     state.stale += 1

@@ -81,8 +81,9 @@ class Transports:
 
 
 def fit(
-    states: np.ndarray, member: np.ndarray, inputs: np.ndarray, normalizer: Normalizer, weigh: bool = True
-) -> Transports | None:
+    states: np.ndarray, member: np.ndarray, inputs: np.ndarray, normalizer: Normalizer, weigh: bool = True,
+    model: str = "gaussian-process",
+) -> Transports | None:  # fmt: skip
     """Fit the transports to the snapshots of the training members.
 
     Parameters
@@ -91,7 +92,8 @@ def fit(
     member : which member each is of, 0 to the number of members.
     inputs : scaled parameters of each member, ``(member, parameter)``.
     normalizer : of the states, with their layout.
-    weigh : whether the inputs are weighed by their relevance.
+    weigh : whether a Gaussian process weighs its inputs by their relevance.
+    model : as :func:`warmstart.regression.mean.fit`.
 
     Returns
     -------
@@ -107,9 +109,9 @@ def fit(
     scale = np.where(scale > 0, scale, 1.0)
     flat = (members / scale[:, None]).reshape(len(inputs), -1)
     weights = np.full(flat.shape[1], 1 / flat.shape[1])
-    left_out = mean.crossfit(flat, inputs, weights, weigh=weigh)[0]
+    left_out = mean.crossfit(flat, inputs, weights, model=model, weigh=weigh)[0]
     residuals = (known / scale[:, None]).reshape(len(known), -1) - left_out[member]
-    return Transports(mean.fit(flat, inputs, weights, weigh=weigh), scale, residuals)
+    return Transports(mean.fit(flat, inputs, weights, model=model, weigh=weigh), scale, residuals)
 
 
 def carried(state: xr.Dataset, grid: Grid) -> np.ndarray:

@@ -96,7 +96,7 @@ class MeanModel:
         mean, variance : ``(mode,)`` each; the variance is that of the process without noise, averaged over the
             candidates, plus the variance of their means.
         """
-        if not self.inputs.any():
+        if not any((self.inputs * factors).any() for factors in self.relevance):
             # nothing to go by: the mean of the members, and their spread
             members = len(self.coefficients)
             return np.zeros(len(self.basis)), (self.coefficients**2).sum(0) * (1 + 1 / members) / max(
@@ -231,14 +231,14 @@ def fit(
     [0.2, 0.4]
     """
     offset = states.mean(0)
-    if model == "climatology":
-        inputs = np.zeros_like(inputs)
     table = (FEW if few else MODELS).get(model, CANDIDATES[:1])
     found, factors, posteriors = [], [], []
     for anomalies in [states - offset] if split is None else split(states - offset):
         found.append(eofs(anomalies, weights, variance)[:2])
         weighed = model == "gaussian-process" and weigh
-        factors.append(relevance(inputs, found[-1][1]) if weighed else np.ones(inputs.shape[1]))
+        # climatology asks nothing of its inputs
+        plain = np.full(inputs.shape[1], float(model != "climatology"))
+        factors.append(relevance(inputs, found[-1][1]) if weighed else plain)
         posteriors.append(_posterior(inputs * factors[-1], found[-1][1], table))
     posterior = np.concatenate(posteriors, 1)
     used = posterior.max(1) > NEGLIGIBLE

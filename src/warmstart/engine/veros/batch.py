@@ -95,9 +95,11 @@ class Batch:
         inputs = [
             request[0] if request else run.idle() for request, run in zip(asked, self.runs, strict=True)
         ]
-        carry, theta = _stack([run.carry for run in self.runs]), _stack(inputs)
+        spare = self.width - len(self.runs)
+        carry = _stack([run.carry for run in self.runs] + spare * [self.runs[0].carry])
+        theta = _stack(inputs + spare * inputs[:1])
         while any(asked):
-            left = [request[1] if request else 0 for request in asked]
+            left = [request[1] if request else 0 for request in asked] + spare * [0]
             if self.stopping:
                 return self._stop(carry, asked)
             done, carry = self._advance(carry, theta, left)
