@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 import xarray as xr
 import yaml
+from threadpoolctl import threadpool_limits
 
 from warmstart import files, parameters
+from warmstart.config import dump_yaml
 from warmstart.engine import dino, starts
 from warmstart.engine.base import Configuration
 from warmstart.engine.plan import finished_members, load_plan, member_job, member_parameters
@@ -70,6 +72,27 @@ def test_a_linear_law_is_predicted(finished):
     profile = starts.expected_profile(values, SMALL, NAMES, starts.read_finished(finished, GRID))
     assert profile[:6] == pytest.approx([float(state.thetao.mean())] * 6)
     assert profile[6:] == pytest.approx([35.0] * 6, abs=1e-3)
+
+
+def test_the_number_of_threads_changes_no_bit_of_a_prediction(finished):
+    values = parameters.defaults() | {"wind_stress_south": 0.25, "vertical_diffusivity": 8e-5}
+    members, states = starts.read_finished(finished, GRID), []
+    for threads in (1, 2):
+        with threadpool_limits(threads):
+            states.append(starts.predicted(values, members, NAMES, GRID))
+    xr.testing.assert_identical(*states)
+
+
+def test_a_member_that_has_begun_keeps_the_aim_it_began_with_whatever_else_has_finished(finished, tmp_path):
+    how = {"stretch_years": 12, "window_years": 6}
+    plan = load_plan(PLAN | {"finished": str(finished), "acceleration": how, "years": 20})
+    members, values = starts.read_finished(finished, GRID), member_parameters(plan)[0]
+    folder = tmp_path / "runs" / "member_000"
+    folder.mkdir(parents=True)
+    begun = member_job(plan, values, folder, members)
+    assert member_job(plan, values, folder, members[5:30]) != begun, "other members, another aim"
+    dump_yaml(begun, folder / "job.yaml")
+    assert member_job(plan, values, folder, members[5:30]) == begun
 
 
 def test_a_round_starts_from_the_members_before_it_whatever_else_is_finished(finished):

@@ -155,13 +155,14 @@ def test_every_sampler_draws_from_the_same_checkpoint(generator, sampling):
 
 
 def test_contents_asked_for_are_those_of_every_state(generator):
-    states = generate(generator, ASKED, n=3, conserve={"so": 35.3, "thetao": 6.5})
+    states = generate(generator, ASKED, n=3, conserve={"so": 35.3, "thetao": 6.5, "zos": 0.2})
     free = generate(generator, ASKED, n=3)
     for i in range(3):
         found = means(states.isel(sample=i), generator.grid)
         assert found["so"] == pytest.approx(35.3, rel=1e-12)
         assert found["thetao"] == pytest.approx(6.5, rel=1e-12)
-        assert abs(found["zos"]) < 1e-12
+        assert found["zos"] == pytest.approx(0.2, rel=1e-12)
+        assert abs(means(free.isel(sample=i), generator.grid)["zos"]) < 1e-12
         one = states.isel(sample=i)
         wet = generator.grid.tmask.values > 0
         assert inversions(one.thetao.values, one.so.values, generator.grid.gdepw_0.values, wet) == 0

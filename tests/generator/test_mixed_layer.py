@@ -56,6 +56,8 @@ def test_oceans_that_convect_more_with_a_parameter_are_predicted_to(made):
     wet = layout.to_wet(normalizer.standardise(fields))
     model = mixed_layer.fit(wet, np.arange(9), inputs, normalizer)
     found = [model.depth(np.array([x])) for x in (-0.4, 0.1, 0.4)]
+    mean = mixed_layer.fit(wet, np.arange(9), inputs, normalizer, model="climatology")
+    np.testing.assert_array_equal(mean.depth(np.array([-0.4])), mean.depth(np.array([0.4])))
     floor = (grid.e3t_0 * (grid.tmask > 0)).sum("z").values
     assert all((d <= floor).all() and (d[floor > 0] > 0).all() and (d[floor == 0] == 0).all() for d in found)
     truth = [mixed_layer_depth(s, grid).mean().item() for s in (states[0], states[-1])]

@@ -20,7 +20,7 @@ from warmstart.generator import train as loop
 from warmstart.generator.checkpoint import load
 from warmstart.generator.config import ResidualConfig, resolve
 from warmstart.generator.cost import count
-from warmstart.generator.examples import Examples
+from warmstart.generator.examples import Examples, rows
 from warmstart.generator.generate import generate
 from warmstart.generator.residual import fit
 from warmstart.generator.team import Team
@@ -290,3 +290,17 @@ def test_damaged_weights_are_reported(trained, tmp_path, damage):
         weights.unlink()
     with pytest.raises(UserError, match=r"weights\.safetensors"):
         load(copy)
+
+
+@pytest.mark.parametrize("mixing", [1, 2, 3])
+def test_combined_residuals_keep_the_condition_of_the_one_that_leads(mixing):
+    """With weights of either sign the expected combination would be 0, and the network could learn no mean."""
+    nothing = np.zeros((4, 0))
+    examples = Examples(
+        np.ones((4, 5)), np.arange(4), nothing, np.zeros((4, 0, 1)), np.zeros(0), np.zeros((0, 4, 5)),
+        {"parameters": np.zeros((1, 4, 5))}, {"parameters": np.ones((1, 4))},
+    )  # fmt: skip
+    made = rows(examples, np.random.default_rng(0), 2000, mixing)
+    leading = np.array([row.weights[0] for row in made])
+    assert (leading > 0).all() and np.mean([row.weights.sum() for row in made]) > 0.7
+    np.testing.assert_allclose([(row.weights**2).sum() for row in made], 1.0, rtol=1e-12)

@@ -92,6 +92,14 @@ def test_an_ensemble_without_varied_parameters_predicts_its_mean():
     np.testing.assert_allclose(model.predict(np.zeros(0)), states.mean(0), atol=1e-8)
 
 
+def test_climatology_knows_its_inputs_and_asks_nothing_of_them():
+    """A spin-up model tells from them how far a state is from those of training."""
+    states, x, _ = ensemble(noise=0.3)
+    model = mean.fit(states, x, WEIGHTS, model="climatology")
+    np.testing.assert_allclose(model.predict(x[0]), states.mean(0), atol=1e-8)
+    np.testing.assert_array_equal(model.inputs, x)
+
+
 def test_parts_that_depend_on_other_inputs_are_told_apart():
     """One part follows the first input, the other the second: each is predicted better with relevances of its own."""
     rng = np.random.default_rng(2)
