@@ -148,7 +148,7 @@ def card(folder: Path, members: list[dict], blown: list) -> str:
         f"{counts['equilibrium']} at equilibrium, {counts['near']} near, {counts['drifting']} drifting, {len(blown)} blown up; "
         f"{splits.count('train')} train, {splits.count('validation')} validate, {splits.count('test')} test (by Sobol index: the "
         "fourth and the eighth of eight). Equilibrium: the ocean below 2000 m drifts by less than 0.01 K/century over the last 200 years and "
-        "no transport has a trend; near: less than 0.05 K/century, over what the last stretch without a shift has of them, 100 at least. Each verdict is taken here from the series in the file.",
+        "no transport has a trend; near: less than 0.05 K/century, over what the last stretch without a shift has of them, 50 at least. Each verdict is taken here from the series in the file.",
         "",
         f"Mesh: {grid!r}. {total / 2**20:.1f} MiB in all. Parameters of member i: `examples/ensemble-dino-4deg.yaml`, which never "
         f"change with the number of members. How they came about: `experiments/{history}`.",

@@ -233,6 +233,13 @@ def test_progress_counts_members_years_and_the_time_left(tmp_path, monkeypatch):
     assert describe(look) == "1/3 members finished, 1 running, 0 failed, 15/30 years, 5 min left"
 
 
+def test_a_plan_that_cannot_be_run_leaves_nothing_that_stops_the_next(tiny_plan, tmp_path):
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(UserError, match="no member at or near equilibrium"):
+        simulate(tiny_plan | {"start": "nearest", "finished": str(tmp_path / "empty")}, tmp_path / "runs")
+    assert not (tmp_path / "runs").exists()
+
+
 def test_a_plan_for_no_workers_is_refused(tiny_plan, tmp_path):
     with pytest.raises(UserError, match="workers"):
         simulate(tiny_plan, tmp_path / "runs", workers=0)

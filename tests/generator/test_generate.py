@@ -180,6 +180,7 @@ def test_contents_asked_for_are_those_of_every_state(generator):
         ({"sampling": {"evaluations": 20}}, "evaluations.*Known keys: method, steps"),
         ({"conserve": {"heat": 1.0}}, "cannot conserve heat: expected means of thetao"),
         ({"conserve": {"so": 350.0}}, "350 1e-3; expected"),
+        ({"conserve": {"so": 49.9}}, "ranges from .* to .*; expected 0 to 50. Ask for a mean nearer"),
         ({"device": "tpu"}, "device is 'tpu'; expected cpu or cuda"),
     ],
 )

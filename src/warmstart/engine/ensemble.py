@@ -107,15 +107,16 @@ def simulate(
         raise UserError(f"device is {device!r}; expected one of {', '.join(DEVICES)}")
     _require_distributed()
     runs = Path(output).resolve()
-    written = remember(resolved, runs)
+    # a plan that cannot be run leaves nothing behind
+    values, finished = member_parameters(resolved), finished_members(resolved)
+    numbers = range(resolved.first, resolved.members)
+    jobs = [
+        member_job(resolved, values[i], member_folder(runs, i), starts.others(finished, values[i]))
+        for i in numbers
+    ]
+    runs.mkdir(parents=True, exist_ok=True)
     with locked(runs / LOCK):
-        values = member_parameters(resolved)
-        numbers = range(resolved.first, resolved.members)
-        finished = finished_members(resolved)
-        jobs = [
-            member_job(written, values[i], member_folder(runs, i), starts.others(finished, values[i]))
-            for i in numbers
-        ]
+        remember(resolved, runs)
         for job in jobs:
             same_job(Path(job["folder"]), job)
         if resolved.start in starts.MADE:

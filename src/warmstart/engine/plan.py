@@ -13,6 +13,7 @@ from warmstart.config import Config, build, dump_yaml, load_yaml, read_yaml
 from warmstart.engine import dino, starts
 from warmstart.engine.acceleration import Acceleration
 from warmstart.engine.base import Configuration, Job, spinup_phases
+from warmstart.engine.member import LOCK
 from warmstart.engine.verdict import UNTIL_YEARS
 from warmstart.errors import UserError
 
@@ -310,7 +311,7 @@ def remember(plan: Plan, runs: Path) -> Plan:
         )
         if plan == former:
             return plan
-    elif runs.exists() and any(runs.iterdir()):
+    elif runs.exists() and any(path.name != LOCK for path in runs.iterdir()):
         raise UserError(
             f"{runs} exists and holds no plan.yaml; choose an empty or a new folder for the ensemble"
         )

@@ -139,12 +139,26 @@ def standard(
     """
 
     def contents(state: xr.Dataset, grid: Grid) -> tuple[xr.Dataset, dict[str, float]]:
-        return conserve(state, grid, targets, responses)
+        kept, record = conserve(state, grid, targets, responses)
+        _require_bounded(kept, targets)
+        return kept, record
 
     def volume(state: xr.Dataset, grid: Grid) -> tuple[xr.Dataset, dict[str, float]]:
         return level(state, grid, targets.get("zos", 0.0))
 
     return bound, contents, close_barotropic, *predicted, stabilise, *currents, volume
+
+
+def _require_bounded(state: xr.Dataset, targets: Mapping[str, float]) -> None:
+    """Refuse contents that take temperature or salinity to what no ocean has."""
+    for name in ("thetao", "so"):
+        low, high = VARIABLES[name].bounds
+        lowest, highest = float(state[name].min()), float(state[name].max())
+        if lowest < low or highest > high:
+            raise UserError(
+                f"with a mean {name} of {targets[name]:g} {VARIABLES[name].units} the state ranges from {lowest:.3g} to "
+                f"{highest:.3g}; expected {low:g} to {high:g}. Ask for a mean nearer to those of the training states"
+            )
 
 
 def contents_of(state: xr.Dataset, grid: Grid) -> dict[str, float]:
