@@ -249,7 +249,7 @@ def _with_shocks(ds: xr.Dataset) -> xr.Dataset:
 
 
 def _with_drifts(ds: xr.Dataset) -> xr.Dataset:
-    """Add the trends of the last ten years and their standard errors."""
+    """Add the trends of the last ten years, without the first of a run, and their standard errors."""
     for metric, name in DRIFTS.items():
         if name in ds:
             fits = np.array([equilibrium.drift(ds["year"].values, row) for row in ds[name].values])
@@ -379,7 +379,7 @@ def _error(one: xr.Dataset, metric: str) -> str:
             return "not computed: no record of both this start and the control in the first 30 days"
         return "largest relative deviation from the control in 30 days"
     if not np.isfinite(float(one[metric])):
-        return "not computed: fewer than three rows in the last ten years"
+        return "not computed: fewer than three rows in the last ten years, the first year of the run left out"
     return f"± {float(one[f'{metric}_error']):.2g}, {one[metric].attrs['long_name']}"
 
 
