@@ -19,9 +19,9 @@ from warmstart import files
 from warmstart.engine.nemo.start import patch_namelist, read_namelist
 from warmstart.engine.nemo.state import open_state
 from warmstart.engine.veros.diagnose import series_dataset, series_row
-from warmstart.engine.veros.restart import vertical_velocity
 from warmstart.errors import UserError
 from warmstart.grid import Grid
+from warmstart.physics.balance import vertical_velocity
 from warmstart.variables import VARIABLES
 
 log = logging.getLogger(__name__)
@@ -261,8 +261,9 @@ def row(fields: Mapping[str, np.ndarray], grid: Grid) -> dict[str, float]:
     """
     zero = np.zeros(grid.shape)
     u, v = fields.get("uo", zero), fields.get("vo", zero)
+    flow = xr.Dataset({"uo": (("z", "y", "x"), u), "vo": (("z", "y", "x"), v)})
     given = {"temp": fields.get("thetao", zero), "salt": fields.get("so", zero), "u": u, "v": v, "B1_gm": zero,
-             "w": vertical_velocity(u, v, grid)}  # fmt: skip
+             "w": np.nan_to_num(vertical_velocity(flow, grid).values)}  # fmt: skip
     needs = {"thetao": ("thetao", "surface_temperature"), "so": ("so_",),
              "uo": ("channel", "kinetic", "vertical", "speed"), "vo": ("overturning", "kinetic", "vertical", "speed")}  # fmt: skip
     lacking = tuple(prefix for name, prefixes in needs.items() if name not in fields for prefix in prefixes)
