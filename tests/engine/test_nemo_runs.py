@@ -3,7 +3,11 @@
 import numpy as np
 import pytest
 
+from nemo_files import write_template
+from warmstart import files
+from warmstart.check import METRICS
 from warmstart.engine.nemo import runs
+from warmstart.engine.nemo.restart import write_restart
 from warmstart.grid import Grid
 from warmstart.testing import basin
 
@@ -33,3 +37,18 @@ def test_a_flow_without_divergence_does_not_rise_where_the_bottom_cells_are_thin
     assert row["speed_max"] > 0.01
     assert row["vertical_velocity_rms"] < 1e-12 * row["speed_max"]
     assert row["vertical_velocity_max"] < 1e-12 * row["speed_max"]
+
+
+def test_the_overturning_of_the_series_is_that_of_check_and_labelled_so(tmp_path):
+    """No file of NEMO is asked for the eddy-induced velocity, so the overturning is not the residual one."""
+    state, grid = basin(nx=8, ny=12, nz=5)
+    old = write_template(tmp_path / "old.nc", grid, "5.0 RK3")
+    (tmp_path / "run").mkdir()
+    write_restart(state, tmp_path / "run" / "DINO_00002880_restart.nc", template=old, grid=grid)
+    runs.gather(tmp_path / "run", grid, tmp_path / "read")
+    with files.open_dataset(tmp_path / "read" / "series.nc") as series:
+        for name in ("overturning_north", "overturning_abyssal"):
+            checked = METRICS[name].function(state, grid)
+            assert series[name].values == pytest.approx(float(checked))
+            for label in (series[name].attrs["long_name"], checked.attrs["long_name"]):
+                assert "Eulerian" in label and "residual" not in label

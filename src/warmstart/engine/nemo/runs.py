@@ -229,7 +229,7 @@ def gather(folder: Path, grid: Grid, target: Path) -> dict[str, Any]:
             f"{folder}: no temperature or salinity in what NEMO wrote there; expected output or restarts"
         )
     target.mkdir(parents=True, exist_ok=True)
-    series = series_dataset(rows)
+    series = _labelled(series_dataset(rows))
     files.write_dataset(target / "series.nc", series, overwrite=True)
     if states:
         stacked = xr.concat([s.drop_vars(list(s.coords)).expand_dims("time") for s in states], "time")
@@ -244,6 +244,14 @@ def gather(folder: Path, grid: Grid, target: Path) -> dict[str, Any]:
         "blow_ups": [{"year": years, "reason": why}] if why else [],
         "reason": why,
     }
+
+
+def _labelled(series: xr.Dataset) -> xr.Dataset:
+    """Say that the overturning is that of the velocity in the files: Veros's series add the eddy-induced one."""
+    for name in ("overturning_north", "overturning_abyssal"):
+        attrs = series[name].attrs
+        attrs["long_name"] = attrs["long_name"].replace("residual", "Eulerian")
+    return series
 
 
 def row(fields: Mapping[str, np.ndarray], grid: Grid) -> dict[str, float]:
