@@ -18,17 +18,17 @@ FINISHED = {"state": "finished", "wall_seconds": 3.0}
 BLOWN = {"state": "failed", "blow_ups": [{"year": 0.5}, {"year": 0.25}], "wall_seconds": 1.0}
 
 
-def run(folder, offset, rate=0.0):
+def run(folder, offset, rate=0.0, years=YEARS):
     """Files of a run whose distance to the target is `offset` in each year, and whose series rise by `rate` a year."""
     folder.mkdir()
-    offset = xr.DataArray(np.broadcast_to(offset, YEARS.shape), dims="time")
+    offset = xr.DataArray(np.broadcast_to(offset, years.shape), dims="time")
     states = xr.Dataset({name: STATE[name] + offset for name in equilibrium.TRACERS})
-    day = np.concatenate([np.arange(31.0), 360.0 * YEARS[1:]])
+    day = np.concatenate([np.arange(31.0), 360.0 * years[1:]])
     year = day / 360.0
     values = (1.0 + float(offset[0])) * np.ones(day.size) + rate * year
     names = {**UNITS, "kinetic_energy": "m2 s-2", "vertical_velocity_rms": "m s-1"}
     series = xr.Dataset({name: ("time", values, {"units": unit}) for name, unit in names.items()})
-    files.write_dataset(folder / "states.nc", states.assign_coords(year=("time", YEARS)), GRID)
+    files.write_dataset(folder / "states.nc", states.assign_coords(year=("time", years)), GRID)
     files.write_dataset(folder / "series.nc", series.assign_coords(year=("time", year)))
     return folder
 
@@ -83,6 +83,31 @@ def test_a_rest_that_blew_up_bounds_nothing(tmp_path):
     )
     saved = row(summarise(ds), "generated 0", "years_saved")
     assert np.isnan(saved["value"]) and saved["note"] == "not computed: the start from rest blew up"
+
+
+def test_a_start_arrives_by_the_days_of_its_own_output_whatever_the_others_wrote(tmp_path):
+    """Restarts at the end of each year beside the middles of annual means."""
+    folders = [run(tmp_path / "near", 0.1), run(tmp_path / "rest", 2.0, years=YEARS[:7] + 15.0 / 360.0)]
+    ds = compare(["generated 0", "rest"], folders, [FINISHED] * 2, TARGET, GRID)
+    assert ds.sizes["snapshot"] == 18
+    assert float(ds["years_to_equilibrium"].sel(start="generated 0")) == 0.0
+    saved = row(summarise(ds), "generated 0", "years_saved")
+    # the bound is the length of the run from rest, not of the longest
+    assert saved["value"] == pytest.approx(6.0 + 15.0 / 360.0)
+    assert "after 6.04" in saved["note"]
+
+
+def test_a_start_that_blew_up_late_has_not_arrived(tmp_path):
+    years = np.arange(25.0)
+    folders = [run(tmp_path / "near", 0.1, years=years), run(tmp_path / "rest", 2.0, years=years)]
+    ds = compare(["generated 0", "rest"], folders, [BLOWN, FINISHED], TARGET, GRID)
+    assert np.isnan(float(ds["years_to_equilibrium"].sel(start="generated 0")))
+
+
+def test_a_snapshot_with_a_hole_is_not_within_although_the_run_went_on(tmp_path):
+    holed = np.where(YEARS == 10, np.nan, 0.1)
+    ds = compare(["generated 0"], [run(tmp_path / "near", holed)], [FINISHED], TARGET, GRID)
+    assert np.isnan(float(ds["years_to_equilibrium"].sel(start="generated 0")))
 
 
 def test_a_start_that_blew_up_is_a_result_with_its_day(four):

@@ -154,6 +154,16 @@ def test_a_drift_is_that_of_the_last_ten_years_a_century():
     assert (slope, error, span) == (pytest.approx(2.0), pytest.approx(0.0, abs=1e-9), 10.0)
 
 
+def test_the_adjustment_of_a_start_is_no_drift():
+    """Daily values of a month and then yearly ones, of a transport that falls by 5 Sv in 60 days and stays there."""
+    year = np.concatenate([np.arange(31.0) / 360.0, YEARS[1:11]])
+    values = 100.0 - 5.0 * np.minimum(year * 360.0 / 60.0, 1.0)
+    slope, error, span = eq.drift(year, values)
+    assert (slope, error, span) == (pytest.approx(0.0, abs=1e-9), pytest.approx(0.0, abs=1e-9), 9.0)
+    assert eq.drift(year, 0.02 * year)[0] == pytest.approx(2.0)
+    assert np.isnan(eq.drift(year[:33], values[:33])[0]), "two years are no trend"
+
+
 def test_a_short_or_empty_series_has_no_drift():
     assert np.isnan(eq.drift(YEARS[:2], YEARS[:2])[0])
     assert np.isnan(eq.drift(YEARS, np.full(21, np.nan))[0])

@@ -97,6 +97,21 @@ def test_relative_scores_are_one_for_climatology(ocean):
     assert summary["other", "skill_crps"] == pytest.approx(0.5)
 
 
+def test_a_rival_without_a_score_for_the_hardest_member_gains_nothing_by_it(ocean):
+    """On the others it is as good as climatology, and that is what is said of it, and of how many."""
+    state, grid = ocean
+    truth, tables = state.expand_dims("sample"), []
+    for rival, misses in (("climatology", (1.0, 1.0, 9.0)), ("other", (1.0, 1.0))):
+        for member, miss in enumerate(misses):
+            table = evaluate.score(truth.assign(thetao=truth.thetao + miss), truth, grid, ["thetao_mean"])
+            tables.append(table.assign(rival=rival, given="parameters", split="test", member=member))
+    summary = evaluate.summarise(pd.concat(tables)).set_index(["rival", "metric"])
+    for metric in ("skill_metric_crps", "worst_metric_crps", "skill_crps"):
+        assert summary.value["other", metric] == pytest.approx(1)
+        assert summary.members["other", metric] == 2
+        assert summary.members["climatology", metric] == 3
+
+
 def test_copies_are_nearer_to_training_members_than_the_truth(ocean):
     state, grid = ocean
     training = ensemble(state, 6)

@@ -55,6 +55,16 @@ def test_a_folder_is_replaced_whole(tmp_path):
     assert os.listdir(tmp_path) == ["folder"]
 
 
+def test_a_folder_stays_where_nothing_was_written_to_take_its_place(tmp_path):
+    target = tmp_path / "folder"
+    target.mkdir()
+    (target / "old").write_text("old")
+    with pytest.raises(FileNotFoundError), replacing(target, overwrite=True):
+        pass  # the block forgot to write
+    assert (target / "old").read_text() == "old"
+    assert os.listdir(tmp_path) == ["folder"]
+
+
 def test_a_missing_folder_is_named(tmp_path):
     with pytest.raises(UserError, match="does not exist"), replacing(tmp_path / "no" / "a.txt"):
         pytest.fail("the block must not run")

@@ -136,6 +136,29 @@ def test_the_same_command_runs_nothing_twice(prepared):
         run(prepared, command + " otherwise", overwrite=True)
 
 
+def test_a_folder_of_the_user_is_neither_removed_nor_written_to(prepared):
+    """Runs go to folders named after their starts; one of that name may hold something else."""
+    own = prepared / "own" / "control"
+    own.mkdir(parents=True)
+    (own / "DINO_00002880_restart.nc").write_text("years of work")
+    command = f"{sys.executable} copy.py"
+    for overwrite in (False, True):
+        with pytest.raises(UserError, match=r"holds DINO_00002880_restart\.nc, which .* did not put there"):
+            run(prepared, command, folder=own.parent, control=prepared / "old.nc", overwrite=overwrite)
+    assert [path.name for path in own.iterdir()] == ["DINO_00002880_restart.nc"]
+    assert [path.name for path in own.parent.iterdir()] == ["control"], "nothing was run before the refusal"
+
+
+def test_a_run_that_was_only_begun_is_made_anew(prepared):
+    (prepared / "verify_runs" / "state_0").mkdir(parents=True)  # empty: nobody's
+    with pytest.raises(UserError, match="exit code 3"):
+        run(prepared, f"{sys.executable} -c 'raise SystemExit(3)'")
+    left = prepared / "verify_runs" / "state_0" / "half_written.nc"
+    left.write_text("of the run that failed")
+    run(prepared, f"{sys.executable} copy.py")
+    assert not left.exists()
+
+
 def test_a_command_that_fails_says_where_to_look_and_leaves_no_result(prepared):
     for command, match in (
         (f"{sys.executable} -c 'raise SystemExit(3)'", "exit code 3"), ("no-such-program", "cannot run"),

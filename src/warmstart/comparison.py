@@ -87,7 +87,7 @@ def compare(
     )
     ds = _with_series(ds, folders)
     if target is not None:
-        ds = _with_distances(ds, folders, target, grid)
+        ds, written = _with_distances(ds, folders, target, grid)
     blown = [_blow_up_day(status) for status in statuses]
     wall = [float(status.get("wall_seconds", np.nan)) for status in statuses]
     finished = [status.get("state") == "finished" for status in statuses]
@@ -101,7 +101,7 @@ def compare(
         wall_seconds=("start", wall, {"units": "s", "long_name": "wall time of the run"}),
     )
     if target is not None:
-        ds = _with_spinup(_with_arrivals(ds), target)
+        ds = _with_spinup(_with_arrivals(ds, written), target)
     return _with_drifts(_with_shocks(ds))
 
 
@@ -125,8 +125,10 @@ def _with_series(ds: xr.Dataset, folders: Sequence[Path]) -> xr.Dataset:
     )
 
 
-def _with_distances(ds: xr.Dataset, folders: Sequence[Path], target: Target, grid: Grid) -> xr.Dataset:
-    """Add the distance of every snapshot to the equilibrium."""
+def _with_distances(
+    ds: xr.Dataset, folders: Sequence[Path], target: Target, grid: Grid
+) -> tuple[xr.Dataset, np.ndarray]:
+    """Add the distance of every snapshot to the equilibrium; say too which of them each start wrote."""
 
     def measure(states: xr.Dataset) -> xr.Dataset:
         return equilibrium.distance(states, target.mean, target.spread, grid).assign_coords(
@@ -138,7 +140,8 @@ def _with_distances(ds: xr.Dataset, folders: Sequence[Path], target: Target, gri
     attrs = {"units": "1", "long_name": "model years of 360 days since the start"}
     ds = ds.assign_coords(snapshot_year=("snapshot", day / YEAR, attrs))
     ds = ds.assign({name: (("start", "snapshot"), *rest) for name, rest in columns.items()})
-    return ds.assign_attrs(distance_unit=target.unit, **_threshold(ds, target))
+    written = np.array([np.isin(day, part["day"].values if part is not None else []) for part in parts])
+    return ds.assign_attrs(distance_unit=target.unit, **_threshold(ds, target)), written
 
 
 def _read(
@@ -180,19 +183,21 @@ def _threshold(ds: xr.Dataset, target: Target) -> dict[str, Any]:
     return {"distance_threshold": equilibrium.threshold(own), "distance_threshold_snapshots": int(own.size)}
 
 
-def _with_arrivals(ds: xr.Dataset) -> xr.Dataset:
-    """Add years to equilibrium and years saved."""
-    year, length = (
-        ds["snapshot_year"].values,
-        float(ds["snapshot_year"].max()) if ds.sizes["snapshot"] else 0.0,
-    )
-    threshold = float(ds.attrs["distance_threshold"])
+def _with_arrivals(ds: xr.Dataset, written: np.ndarray) -> xr.Dataset:
+    """Add years to equilibrium and years saved; of each start only the snapshots that it wrote count."""
+    year, threshold = ds["snapshot_year"].values, float(ds.attrs["distance_threshold"])
     arrival = {
-        str(name): equilibrium.years_to_equilibrium(year, ds["distance"].sel(start=name).values, threshold)
-        for name in ds["start"].values
+        # a start that blew up did not stay anywhere
+        str(name): equilibrium.years_to_equilibrium(year[own], distances[own], threshold)
+        if finished
+        else float("nan")
+        for name, distances, own, finished in zip(
+            ds["start"].values, ds["distance"].values, written, ds["finished"].values, strict=True
+        )
     }
     # a start from rest that blew up bounds nothing
     comparable = REST in arrival and bool(ds["finished"].sel(start=REST))
+    length = _length(ds.sel(start=REST)) if comparable else float("nan")
     saved = {
         name: equilibrium.years_saved(value, arrival[REST], length)
         if comparable and name != REST
@@ -214,6 +219,12 @@ def _with_arrivals(ds: xr.Dataset) -> xr.Dataset:
             {"units": "1", "long_name": "rest had not arrived at the end"},
         ),
     )
+
+
+def _length(one: xr.Dataset) -> float:
+    """Year of the last distance of a start; 0 without one."""
+    known = one["snapshot_year"].values[np.isfinite(one["distance"].values)]
+    return float(known[-1]) if known.size else 0.0
 
 
 def _with_spinup(ds: xr.Dataset, target: Target) -> xr.Dataset:
@@ -238,7 +249,7 @@ def _with_shocks(ds: xr.Dataset) -> xr.Dataset:
 
 
 def _with_drifts(ds: xr.Dataset) -> xr.Dataset:
-    """Add the trends of the last ten years and their standard errors."""
+    """Add the trends of the last ten years, without the first of a run, and their standard errors."""
     for metric, name in DRIFTS.items():
         if name in ds:
             fits = np.array([equilibrium.drift(ds["year"].values, row) for row in ds[name].values])
@@ -317,7 +328,7 @@ _DISTANCES = (
 
 def _arrival_rows(one: xr.Dataset, ds: xr.Dataset, name: str, ended: str) -> list[dict[str, Any]]:
     """Years to equilibrium and years saved, with the words that a missing or bounding number needs."""
-    threshold, length = float(ds.attrs["distance_threshold"]), float(ds["snapshot_year"].max())
+    threshold = float(ds.attrs["distance_threshold"])
     arrival, saved = float(one["years_to_equilibrium"]), float(one["years_saved"])
     within = f"distance within {threshold:.3g}"
     if not np.isfinite(threshold):
@@ -326,18 +337,16 @@ def _arrival_rows(one: xr.Dataset, ds: xr.Dataset, name: str, ended: str) -> lis
         said = (
             f"{within} from then on"
             if np.isfinite(arrival)
-            else ended or f"> {length:g}: the {within} was not kept"
+            else ended or f"> {_length(one):g}: the {within} was not kept"
         )
-        saved_said = _saved_note(one, ds, name, arrival, saved, length)
+        saved_said = _saved_note(one, ds, name, arrival, saved)
     return [
         _row("years_to_equilibrium", arrival, "years", said),
         _row("years_saved", saved, "years", saved_said),
     ]
 
 
-def _saved_note(
-    one: xr.Dataset, ds: xr.Dataset, name: str, arrival: float, saved: float, length: float
-) -> str:
+def _saved_note(one: xr.Dataset, ds: xr.Dataset, name: str, arrival: float, saved: float) -> str:
     if name == REST:
         return "the start from rest itself"
     if REST not in ds["start"].values:
@@ -348,6 +357,7 @@ def _saved_note(
         return "not computed: this start did not arrive itself"
     if not int(one["years_saved_is_lower_bound"]):
         return "against the start from rest"
+    length = _length(ds.sel(start=REST))
     return f"> {saved:g}: a lower bound, the start from rest had not arrived after {length:g} years"
 
 
@@ -369,7 +379,7 @@ def _error(one: xr.Dataset, metric: str) -> str:
             return "not computed: no record of both this start and the control in the first 30 days"
         return "largest relative deviation from the control in 30 days"
     if not np.isfinite(float(one[metric])):
-        return "not computed: fewer than three rows in the last ten years"
+        return "not computed: fewer than three rows in the last ten years, the first year of the run left out"
     return f"± {float(one[f'{metric}_error']):.2g}, {one[metric].attrs['long_name']}"
 
 

@@ -15,6 +15,8 @@ TRACERS = ("thetao", "so")
 SHOCK_DAYS = 30.0
 #: Years at the end of a run over which its drift is taken.
 DRIFT_YEARS = 10.0
+#: Years at its beginning that are left out of it: the adjustment, of which there are daily values, is no drift.
+ADJUSTMENT_YEARS = 1.0
 #: Share of an equilibrium's own distances that its threshold lets through.
 PERCENTILE = 95.0
 
@@ -315,16 +317,16 @@ def shock(day: np.ndarray, values: np.ndarray, control: np.ndarray) -> float:
 
 
 def drift(year: np.ndarray, values: np.ndarray) -> tuple[float, float, float]:
-    """Fit the trend over the last ten years.
+    """Fit the trend over the last ten years, without the first year of a run.
 
     Parameters
     ----------
-    year : times, increasing, shape ``(n,)`` [years].
+    year : times since the start, increasing, shape ``(n,)`` [years].
     values : any quantity, shape ``(n,)``.
 
     Returns
     -------
-    slope : trend [units of `values` a century]; NaN if fewer than three values are there.
+    slope : trend [units of `values` a century]; NaN if fewer than three values are left.
     error : its standard error, same units.
     span : years that were looked at [years].
 
@@ -336,7 +338,7 @@ def drift(year: np.ndarray, values: np.ndarray) -> tuple[float, float, float]:
     """
     known = np.isfinite(values)
     year, values = np.asarray(year)[known], np.asarray(values)[known]
-    last = year >= (year[-1] - DRIFT_YEARS - 1e-9 if year.size else 0.0)
+    last = year >= (max(year[-1] - DRIFT_YEARS, ADJUSTMENT_YEARS) - 1e-9 if year.size else 0.0)
     if last.sum() < 3:
         return float("nan"), float("nan"), 0.0
     slope, error = trend(year[last], values[last])

@@ -251,7 +251,8 @@ def summarise(table: pd.DataFrame) -> pd.DataFrame:
     Columns ``rival given split metric variable depth unit value members low high``: mean over the members, and its 90 %
     interval under resampling of members. Beside the metrics of :func:`score`: ``spread_skill`` (spread over error, 1 is
     reliable), ``skill_crps`` and ``skill_metric_crps`` (mean over variables, or over scalar metrics, of the score relative to
-    climatology's: below 1 is better).
+    climatology's: below 1 is better). Of each variable both are means over the members that both have a score for; `members`
+    is the number of these, of the variable that has fewest.
     """
     keys = ["rival", "given", "split", "metric", "variable", "depth", "unit"]
     rows = []
@@ -290,63 +291,27 @@ def _spread_skill(table: pd.DataFrame) -> pd.DataFrame:
 
 def _relative(table: pd.DataFrame) -> pd.DataFrame:
     """Scores relative to climatology's, averaged over variables or over scalar metrics."""
+    same, keys = ["split", "member", "variable"], ["rival", "given", "split"]
     rows = []
     for metric in ("crps", "metric_crps"):
         part = table[(table["metric"] == metric) & table["depth"].isin(["", "all"])]
-        means = part.groupby(["rival", "given", "split", "variable"])["value"].mean()
-        if "climatology" not in part["rival"].unique():
-            continue
-        base = means.xs("climatology", level="rival").groupby(["split", "variable"]).first()
-        for (rival, given, split), group in means.groupby(["rival", "given", "split"], sort=False):
-            known = group.droplevel(["rival", "given", "split"])
-            reference = base.xs(split, level="split").reindex(known.index)
-            shares = (known / reference)[reference > 0]
-            rows.append(
-                (
-                    rival,
-                    given,
-                    split,
-                    f"skill_{metric}",
-                    "all",
-                    "all",
-                    "1",
-                    float(shares.mean()),
-                    len(shares),
-                    np.nan,
-                    np.nan,
-                )
-            )
+        base = part[part["rival"] == "climatology"].groupby(same)["value"].first().rename("base")
+        # both means over the same members: one that a rival has no number for is often a hard one
+        both = part.join(base, on=same).dropna(subset=["value", "base"])
+        for key, group in both.groupby(keys, sort=False):
+            known = group.groupby("variable")[["value", "base"]].mean()
+            known["members"] = group.groupby("variable")["member"].nunique()
+            known = known[known["base"] > 0]
+            if known.empty:
+                continue
+            shares, members = known["value"] / known["base"], known["members"]
+            rows.append((*key, f"skill_{metric}", "all", float(shares.mean()), int(members.min())))
             if metric == "metric_crps":
                 worst = str(shares.idxmax())
-                rows.append(
-                    (
-                        rival,
-                        given,
-                        split,
-                        "worst_metric_crps",
-                        worst,
-                        "all",
-                        "1",
-                        float(shares.max()),
-                        len(shares),
-                        np.nan,
-                        np.nan,
-                    )
-                )
-    columns = [
-        "rival",
-        "given",
-        "split",
-        "metric",
-        "variable",
-        "depth",
-        "unit",
-        "value",
-        "members",
-        "low",
-        "high",
-    ]
-    return pd.DataFrame(rows, columns=columns)
+                rows.append((*key, "worst_metric_crps", worst, float(shares[worst]), int(members[worst])))
+    found = pd.DataFrame(rows, columns=[*keys, "metric", "variable", "value", "members"])
+    found = found.assign(depth="all", unit="1", low=np.nan, high=np.nan)
+    return found[[*keys, "metric", "variable", "depth", "unit", "value", "members", "low", "high"]]
 
 
 def write_table(table: pd.DataFrame, path: Path, header: Mapping[str, object]) -> None:

@@ -58,10 +58,7 @@ def replacing(path: str | Path, overwrite: bool = False) -> Iterator[Path]:
     temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent)) / path.name
     try:
         yield temporary
-        if path.is_dir() and not path.is_symlink():
-            retired = temporary.parent / "retired"
-            path.rename(retired)
-        os.replace(temporary, path)
+        _put(temporary, path)
     except (OSError, RuntimeError) as error:
         if getattr(error, "errno", None) in FULL:
             raise UserError(_is_full(path.parent)) from error
@@ -69,6 +66,20 @@ def replacing(path: str | Path, overwrite: bool = False) -> Iterator[Path]:
         raise
     finally:
         shutil.rmtree(temporary.parent, ignore_errors=True)
+
+
+def _put(temporary: Path, path: Path) -> None:
+    """Rename what was written to its name; a folder that is there goes out of the way, and comes back if that fails."""
+    if not path.is_dir() or path.is_symlink():
+        os.replace(temporary, path)
+        return
+    retired = temporary.parent / "retired"
+    path.rename(retired)
+    try:
+        os.replace(temporary, path)
+    except BaseException:
+        retired.rename(path)
+        raise
 
 
 def require_room(folder: str | Path, size: int = 0) -> None:

@@ -68,7 +68,7 @@ def verify(
     the first year after which D stays within the 95th percentile of the distances of the equilibrium's own
     snapshots: those of `control` from one another, and those of the run that starts from it. The years saved are the
     difference to the start from rest. The shock is the largest deviation from the start from `control` in the
-    first 30 days; the drift is the trend of the last ten years.
+    first 30 days; the drift is the trend of the last ten years, the first year of a run left out.
 
     Parameters
     ----------

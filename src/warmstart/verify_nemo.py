@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-DONE = "warmstart.yaml"  #: status that marks a run folder as finished
-
 
 def verify_nemo(
     restarts: str | Path,
@@ -160,12 +158,17 @@ def _run_all(
         raise UserError(f"{template} holds no namelist_cfg; give a run folder of NEMO")
     starts: dict[str, Path] = {}
     seconds: dict[str, float] = {}
-    for name, paths, entries in _wanted(restarts, control, rest):
-        place = folder / name.replace(" ", "_")
+    wanted = _wanted(restarts, control, rest)
+    places = {name: folder / name.replace(" ", "_") for name, _, _ in wanted}
+    for place in places.values():  # before the first run, not after it
+        if not (place / runs.DONE).is_file():
+            runs.require_ours(place)
+    for name, paths, entries in wanted:
+        place = places[name]
         starts[name] = place
         request = {"command": run, "years": years, "restart": [str(p.resolve()) for p in paths]}
-        if (place / DONE).is_file():
-            former = read_yaml(place / DONE)
+        if (place / runs.DONE).is_file():
+            former = read_yaml(place / runs.DONE)
             if {key: former.get(key) for key in request} == request:
                 seconds[name] = float(former["wall_seconds"])
                 continue
@@ -174,7 +177,7 @@ def _run_all(
         runs.prepare(template, place, paths, entries, years)
         log.info("running '%s' in %s", run, place)
         seconds[name] = runs.execute(run, place)
-        dump_yaml(request | {"wall_seconds": seconds[name]}, place / DONE)
+        dump_yaml(request | {"wall_seconds": seconds[name]}, place / runs.DONE)
     return starts, seconds
 
 

@@ -9,11 +9,11 @@ from warmstart.engine import dino
 from warmstart.engine.veros.restart import (
     LEVELS,
     PLAIN,
+    fields_of_state,
     from_veros,
     read_restart,
     restart_from_state,
     to_veros,
-    vertical_velocity,
 )
 from warmstart.errors import UserError
 from warmstart.physics.streamfunction import barotropic_streamfunction
@@ -134,13 +134,16 @@ def test_a_restart_holds_what_veros_reads(fields, tmp_path, state, grid):
         assert file["core/temp"].shape == (grid.shape[2] + 4, grid.shape[1] + 4, grid.shape[0], 3)
 
 
-def test_vertical_velocity_of_a_flow_that_piles_up_is_upward(grid):
-    """Water that flows in below and out above a column rises through it."""
-    uo = np.zeros(grid.shape)
+def test_vertical_velocity_of_a_flow_that_piles_up_is_upward(grid, state):
+    """Water that flows in at the bottom of a column and out at its top rises through it."""
     row, column = 9, 3
-    uo[-1, row, column - 1], uo[-1, row, column] = 0.1, -0.1
-    w = vertical_velocity(uo, np.zeros(grid.shape), grid)
-    assert w[-1, row, column] > 0
+    still = xr.zeros_like(state.uo).where(state.uo.isnull(), 0.0)
+    uo, thickness = still.copy(deep=True), grid.e3u_0.values[:, row, column]
+    for level, speed in ((-1, 0.1), (0, -0.1 * thickness[-1] / thickness[0])):
+        uo[level, row, column - 1], uo[level, row, column] = speed, -speed
+    vo = xr.zeros_like(state.vo).where(state.vo.isnull(), 0.0)
+    w = from_veros(fields_of_state(state.assign(uo=uo, vo=vo), grid)["w"][..., 0])
+    assert (w[1:, row, column] > 0).all()
 
 
 @pytest.mark.parametrize(

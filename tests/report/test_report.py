@@ -2,7 +2,9 @@
 
 import csv
 import re
+import shutil
 from html.parser import HTMLParser
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -12,6 +14,7 @@ from report_inputs import verification, write_control, write_states
 
 from warmstart import files
 from warmstart.check import METRICS, check
+from warmstart.config import dump_yaml
 from warmstart.data.store import dataset
 from warmstart.errors import UserError
 from warmstart.report import ensemble as ensemble_part
@@ -22,6 +25,8 @@ from warmstart.report.inputs import control_index, differing_parameters, read
 from warmstart.report.page import gauge, number, render
 from warmstart.report.states import state_sections
 from warmstart.testing import basin
+
+MEMBERS = Path(__file__).parents[2] / "data" / "dino-4deg"
 
 
 class Page(HTMLParser):
@@ -237,6 +242,30 @@ def test_an_ensemble_shows_every_member_finished_or_not(runs, tmp_path):
     assert "001 train, year 600" in html
 
 
+def test_member_files_are_an_ensemble_with_states_and_series(tmp_path, undrawn):
+    """Three of the published members, one that blew up, and a second run of a member, which is none."""
+    for index in (0, 3, 7):
+        shutil.copy(MEMBERS / f"member_{index:03d}.nc", tmp_path)
+    shutil.copy(MEMBERS / "member_003.nc", tmp_path / "member_003_cold.nc")
+    shutil.copy(MEMBERS / "plan.yaml", tmp_path)
+    dump_yaml({"members": [{"member": 5, "year": 3.0}]}, tmp_path / "blow_ups.yaml")
+    html = report(tmp_path, tmp_path / "a.html").read_text()
+    assert "4 members (2 train, 1 validation, 1 test)" in html
+    assert "blew up" in html
+    assert html.count("<figure>") == 3  # series, temperature, overturning
+    ensemble = read([tmp_path]).ensemble
+    assert [m.index for m in ensemble.members] == [0, 3, 5, 7]
+    assert ensemble.ranges["wind_stress_south"] == (0.05, 0.4)
+    with files.open_dataset(MEMBERS / "member_003.nc") as ds:
+        last = ds.isel(time=-1).load()
+    member = ensemble.members[1]
+    assert np.array_equal(member.state.thetao, last.thetao, equal_nan=True)
+    assert (
+        member.facts["year"] == float(last.year) and member.facts["drift"] == ds.attrs["drift_K_per_century"]
+    )
+    assert member.series["year"][-1] >= 500
+
+
 def test_a_store_gives_the_training_range_of_profiles(made, runs, tmp_path, undrawn):
     dataset(runs, tmp_path / "states.zarr")
     html = report([made.states, tmp_path / "states.zarr"], tmp_path / "a.html").read_text()
@@ -268,6 +297,8 @@ def bad_inputs(made, tmp_path):
     (tmp_path / "notes.csv").write_text("a,b\n1,2\n")
     (tmp_path / "notes.txt").write_text("hello")
     (tmp_path / "empty").mkdir()
+    (tmp_path / "others" / "member_001").mkdir(parents=True)
+    (tmp_path / "others" / "member_001" / "namelist_cfg").write_text("&namrun\n/\n")
     xr.Dataset({"a": 1}).to_netcdf(tmp_path / "other.nc")
     lines = made.metrics.read_text().splitlines(keepends=True)
     (tmp_path / "short.csv").write_text("".join(lines[:-3]))
@@ -279,6 +310,7 @@ def bad_inputs(made, tmp_path):
         "foreign csv": ([tmp_path / "notes.csv"], None, "metrics CSV"),
         "text": ([tmp_path / "notes.txt"], None, "cannot"),
         "empty folder": ([tmp_path / "empty"], None, "cannot tell what"),
+        "members of another program": ([tmp_path / "others"], None, "with 'warmstart dataset'"),
         "foreign netcdf": ([tmp_path / "other.nc"], None, "cannot tell what"),
         "short metrics": ([tmp_path / "short.csv"], None, "whole metrics CSV"),
         "two of a kind": ([made.states, made.states], None, "one of a kind"),

@@ -32,7 +32,7 @@ def report(
     """Make one HTML page, readable offline, of what the other verbs wrote.
 
     Each path is recognised by its content: generated states, states of a simulation (the control), ``metrics.csv`` of
-    check, ``verify.nc`` of verify (with its CSV beside it), a runs folder or ``states.zarr`` (an ensemble), a generator
+    check, ``verify.nc`` of verify (with its CSV beside it), a runs folder, member files or ``states.zarr`` (an ensemble), a generator
     folder (its card), or a folder that holds some of these. The page has the sections that they allow; generated
     states without metrics are checked on the way.
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import netCDF4
 import numpy as np
 import pandas as pd
 import xarray as xr
@@ -15,6 +16,8 @@ import xarray as xr
 from warmstart import parameters
 from warmstart.check import read_metrics
 from warmstart.config import read_yaml
+from warmstart.data.members import BLEW_UP, find_members
+from warmstart.data.members import Member as Found
 from warmstart.engine.nemo.folders import STATES
 from warmstart.engine.nemo.kind import recognise
 from warmstart.errors import UserError
@@ -26,8 +29,8 @@ from warmstart.variables import STATE_VARIABLES
 #: Columns of the table that ``verify`` writes beside its NetCDF file.
 VERIFY_COLUMNS = ("start", "metric", "value", "unit", "note")
 EXPECTED = (
-    "expected states (NetCDF or zarr), a metrics CSV of check, the NetCDF or CSV of verify, a runs folder, a generator "
-    "folder, or a folder that holds some of these"
+    "expected states (NetCDF or zarr), a metrics CSV of check, the NetCDF or CSV of verify, a runs folder, a folder of "
+    "member files, a generator folder, or a folder that holds some of these"
 )
 
 
@@ -87,7 +90,7 @@ class Member:
 
 @dataclass(frozen=True)
 class Ensemble:
-    """Simulations on one mesh, from a runs folder or a store."""
+    """Simulations on one mesh, from a runs folder, member files or a store."""
 
     path: Path
     grid: Grid | None
@@ -192,7 +195,15 @@ def _recognise(path: Path, quiet: bool = False) -> tuple[str, Any] | None:
     if path.is_dir() and (path / "weights.safetensors").exists():
         return "card", _card(path)
     if path.is_dir() and any(path.glob("member_*")):
-        return "ensemble", _runs(path)
+        if any(path.glob("member_*.nc")):
+            return "ensemble", _collection(path)
+        if any(path.glob("member_*/job.yaml")):
+            return "ensemble", _runs(path)
+        if not quiet:
+            raise UserError(
+                f"{path} holds member_* but neither runs of 'warmstart simulate' (member_*/job.yaml) nor member files "
+                "(member_*.nc); make a store of other runs first, with 'warmstart dataset', and report on that"
+            )
     if path.suffix == ".csv":
         table = _table(path)
         return ("verify_table", table) if table is not None else ("metrics", read_metrics(path))
@@ -259,12 +270,43 @@ def _store(path: Path) -> Ensemble:
 
 def _runs(folder: Path) -> Ensemble:
     """The members of a runs folder, finished or not."""
-    plan = read_yaml(folder / "plan.yaml") if (folder / "plan.yaml").exists() else {}
     members = tuple(_run(p) for p in sorted(folder.glob("member_*")) if (p / "job.yaml").exists())
     meshes = (p / "states.nc" for p in sorted(folder.glob("member_*")) if (p / "states.nc").exists())
     first = next(meshes, None)
-    spans = {n: (float(a), float(b)) for n, (a, b) in (plan.get("ranges") or {}).items()}
-    return Ensemble(folder, open_grid(first) if first else None, members, spans)
+    return Ensemble(folder, open_grid(first) if first else None, members, _spans(folder))
+
+
+def _spans(folder: Path) -> dict[str, tuple[float, float]]:
+    """Ranges of the parameters that the plan of an ensemble varied; none without a plan."""
+    plan = read_yaml(folder / "plan.yaml") if (folder / "plan.yaml").exists() else {}
+    return {n: (float(a), float(b)) for n, (a, b) in (plan.get("ranges") or {}).items()}
+
+
+def _collection(folder: Path) -> Ensemble:
+    """The members of a collection of member files, and finished runs beside them; those that blew up have no state."""
+    found, blown = find_members(folder)
+    members = [_run(m.path.parent) if m.path.name == "states.nc" else _member_file(m) for m in found]
+    members += [
+        Member(
+            b.index, parameters.split_of(b.index), b.values, {"year": b.year, "verdict": BLEW_UP}, None, None
+        )
+        for b in blown
+    ]
+    ordered = tuple(sorted(members, key=lambda m: m.index))
+    return Ensemble(folder, found[0].grid, ordered, _spans(folder))
+
+
+def _member_file(member: Found) -> Member:
+    """A member file: its last state, its series, and what it says of itself."""
+    states = _states(member.path)
+    facts = {
+        "year": float(states.ds["year"].values[-1]), "drift": member.drift, "verdict": member.verdict, "state": "finished",
+    }  # fmt: skip
+    with netCDF4.Dataset(member.path) as file:
+        kept = "series" in file.groups
+    series = open_dataset(member.path, group="series").load() if kept else None
+    split = parameters.split_of(member.index)
+    return Member(member.index, split, member.values, facts, states.one(-1), series)
 
 
 def _run(folder: Path) -> Member:

@@ -19,9 +19,9 @@ from warmstart import files
 from warmstart.engine.nemo.start import patch_namelist, read_namelist
 from warmstart.engine.nemo.state import open_state
 from warmstart.engine.veros.diagnose import series_dataset, series_row
-from warmstart.engine.veros.restart import vertical_velocity
 from warmstart.errors import UserError
 from warmstart.grid import Grid
+from warmstart.physics.balance import vertical_velocity
 from warmstart.variables import VARIABLES
 
 log = logging.getLogger(__name__)
@@ -29,11 +29,14 @@ log = logging.getLogger(__name__)
 DAY = 86400.0
 LONGEST = 69  #: years that NEMO can count in 32-bit seconds of one job
 LOG = "warmstart.log"
+DONE = "warmstart.yaml"  #: status that marks a run folder as finished
+MARKER = ".warmstart_run"  #: says that a run folder was made here, and may be removed
 LARGE = 64 * 2**20  #: files of the template beyond this are linked, not copied [bytes]
 #: What a run leaves behind; none of it is taken over from the template.
 _LEFT = re.compile(
     r".*_restart(_\d+)?\.nc|.*_grid_?[TUVW].*\.nc|.*_W\.nc|output\..*|ocean\.output.*|run\.stat.*|time\.step|"
-    r"timing\.output.*|layout\.dat|communication_report\.txt|date\.file|.*\.log|mesh_mask.*\.nc"
+    r"timing\.output.*|layout\.dat|communication_report\.txt|date\.file|.*\.log|mesh_mask.*\.nc|"
+    rf"{re.escape(DONE)}|{re.escape(MARKER)}"
 )
 _RESTART = re.compile(r".*restart.*\.nc(\.gz)?$")
 _OUTPUT = re.compile(r"(?P<stem>.*)_(grid_?)?(?P<point>[TUV])(?P<end>(_\d{4,6})?\.nc(\.gz)?)$")
@@ -67,6 +70,9 @@ def prepare(
         )
     steps = _steps_per_year(template)
     folder.mkdir(parents=True)
+    (folder / MARKER).write_text(
+        "made by warmstart verify; removed and made anew if the run is not finished\n"
+    )
     for path in sorted(template.iterdir()):
         if path.name != "namelist_cfg" and not _LEFT.fullmatch(path.name):
             _bring(path, folder / path.name)
@@ -223,7 +229,7 @@ def gather(folder: Path, grid: Grid, target: Path) -> dict[str, Any]:
             f"{folder}: no temperature or salinity in what NEMO wrote there; expected output or restarts"
         )
     target.mkdir(parents=True, exist_ok=True)
-    series = series_dataset(rows)
+    series = _labelled(series_dataset(rows))
     files.write_dataset(target / "series.nc", series, overwrite=True)
     if states:
         stacked = xr.concat([s.drop_vars(list(s.coords)).expand_dims("time") for s in states], "time")
@@ -238,6 +244,14 @@ def gather(folder: Path, grid: Grid, target: Path) -> dict[str, Any]:
         "blow_ups": [{"year": years, "reason": why}] if why else [],
         "reason": why,
     }
+
+
+def _labelled(series: xr.Dataset) -> xr.Dataset:
+    """Say that the overturning is that of the velocity in the files: Veros's series add the eddy-induced one."""
+    for name in ("overturning_north", "overturning_abyssal"):
+        attrs = series[name].attrs
+        attrs["long_name"] = attrs["long_name"].replace("residual", "Eulerian")
+    return series
 
 
 def row(fields: Mapping[str, np.ndarray], grid: Grid) -> dict[str, float]:
@@ -261,8 +275,9 @@ def row(fields: Mapping[str, np.ndarray], grid: Grid) -> dict[str, float]:
     """
     zero = np.zeros(grid.shape)
     u, v = fields.get("uo", zero), fields.get("vo", zero)
+    flow = xr.Dataset({"uo": (("z", "y", "x"), u), "vo": (("z", "y", "x"), v)})
     given = {"temp": fields.get("thetao", zero), "salt": fields.get("so", zero), "u": u, "v": v, "B1_gm": zero,
-             "w": vertical_velocity(u, v, grid)}  # fmt: skip
+             "w": np.nan_to_num(vertical_velocity(flow, grid).values)}  # fmt: skip
     needs = {"thetao": ("thetao", "surface_temperature"), "so": ("so_",),
              "uo": ("channel", "kinetic", "vertical", "speed"), "vo": ("overturning", "kinetic", "vertical", "speed")}  # fmt: skip
     lacking = tuple(prefix for name, prefixes in needs.items() if name not in fields for prefix in prefixes)
@@ -365,6 +380,34 @@ def _elapsed_days(path: Path) -> float | None:
         return float(ds["adatrj"]) if "adatrj" in ds.variables else None
 
 
+def require_ours(folder: Path) -> None:
+    """Refuse a run folder that this package did not make.
+
+    Parameters
+    ----------
+    folder : where a run shall be prepared.
+
+    Raises
+    ------
+    UserError
+        If something is there that is neither an empty folder nor one that :func:`prepare` made.
+
+    Examples
+    --------
+    >>> require_ours(Path("no-such-folder"))
+    """
+    if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
+        raise UserError(f"{folder} is no folder; remove it, or choose another output or folder")
+    held = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
+    if held and MARKER not in held:
+        some = ", ".join(held[:3]) + (f" and {len(held) - 3} more" if len(held) > 3 else "")
+        raise UserError(
+            f"{folder} holds {some}, which 'warmstart verify' did not put there; a run would replace them: move the folder "
+            "away, or choose another output or folder"
+        )
+
+
 def clear(folder: Path) -> None:
-    """Remove a run folder that was only begun; links are removed, not what they point to."""
+    """Remove a run folder that was only begun, if it is ours; links are removed, not what they point to."""
+    require_ours(folder)
     shutil.rmtree(folder, ignore_errors=True)

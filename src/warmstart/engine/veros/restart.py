@@ -19,6 +19,7 @@ import xarray as xr
 from warmstart import eos, files
 from warmstart.errors import UserError
 from warmstart.grid import Grid
+from warmstart.physics.balance import vertical_velocity
 from warmstart.physics.streamfunction import (
     barotropic_streamfunction,
     coasts,
@@ -220,7 +221,8 @@ def _fields(
     fields = {name: np.zeros_like(to_veros(thetao)) for name in LEVELS}
     for name, values in (("temp", thetao), ("salt", so), ("u", uo), ("v", vo), ("rho", rho)):
         fields[name] = to_veros(values)
-    fields["w"] = to_veros(vertical_velocity(uo, vo, grid))
+    flow = xr.Dataset({"uo": (("z", "y", "x"), uo), "vo": (("z", "y", "x"), vo)})
+    fields["w"] = to_veros(np.nan_to_num(vertical_velocity(flow, grid).values))
     fields["Nsqr"] = to_veros(_stability(thetao, so, rho, grid))
     fields["psi"] = _psi_with_ghosts(psi)
     fields["dpsi"] = np.zeros_like(fields["psi"])
@@ -328,29 +330,3 @@ def _stability(thetao: np.ndarray, so: np.ndarray, rho: np.ndarray, grid: Grid) 
     n2[1:] = -VEROS_GRAVITY / eos.RHO0 / gap * tmask[1:] * tmask[:-1] * (lifted - rho[1:])
     n2[0] = n2[1]
     return n2
-
-
-def vertical_velocity(uo: np.ndarray, vo: np.ndarray, grid: Grid) -> np.ndarray:
-    """Vertical velocity at the top face of each cell, positive up, from continuity.
-
-    Parameters
-    ----------
-    uo, vo : velocity with zeros on land [m s-1], dims ``(z, y, x)``.
-    grid : the mesh.
-
-    Returns
-    -------
-    Velocity [m s-1], dims ``(z, y, x)``; level 0 is the surface.
-
-    Examples
-    --------
-    >>> vertical_velocity(uo, vo, grid)  # doctest: +SKIP
-    """
-    e2u, e1v = grid.e2u.values, grid.e1v.values
-    flux_v = vo * e1v
-    south = np.concatenate([np.zeros_like(flux_v[:, :1]), flux_v[:, :-1]], axis=1)
-    divergence = (uo - np.roll(uo, 1, axis=2)) * e2u + flux_v - south
-    divergence = divergence / (grid.e1t.values * grid.e2t.values) * grid.e3t_0.values
-    below_surface = np.concatenate([np.zeros_like(divergence[:1]), np.ones_like(divergence[1:])])
-    top_wet = grid.tmask.values * np.where(below_surface > 0, np.roll(grid.tmask.values, 1, axis=0), 1)
-    return np.cumsum((-divergence * top_wet)[::-1], axis=0)[::-1]
