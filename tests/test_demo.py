@@ -9,7 +9,7 @@ import pytest
 from warmstart import demo as package_demo
 from warmstart import files, parameters
 from warmstart.check import check
-from warmstart.demo import PRODUCTS, demo, locate
+from warmstart.demo import PRODUCTS, demo
 from warmstart.errors import UserError
 
 HELD_OUT = "member_003"
@@ -128,15 +128,27 @@ def test_states_that_break_a_rule_stop_the_demo_however_often_it_is_called(done,
     assert not (folder / "restarts").exists()
 
 
-def test_an_unknown_generator_is_refused_with_the_shipped_ones(tmp_path):
-    with pytest.raises(UserError, match=r"no generator 'dino-9deg': .*comes with warmstart"):
-        demo(tmp_path / "demo", "dino-9deg")
+def test_the_demo_refuses_what_no_verb_takes_for_a_generator(tmp_path):
+    pytest.importorskip("torch", reason="torch is not installed")
+    from warmstart.generator.checkpoint import load
+
+    (tmp_path / "empty").mkdir()
+    for wanted in ("dino-9deg", "../pretrained/dino-4deg", str(tmp_path / "empty")):
+        with pytest.raises(UserError, match=r"no generator") as here:
+            demo(tmp_path / "demo", wanted)
+        with pytest.raises(UserError) as there:
+            load(wanted)
+        assert str(here.value) == str(there.value)
     assert not (tmp_path / "demo").exists()
 
 
-def test_a_generator_without_a_control_is_refused(tmp_path):
+def test_a_generator_without_a_control_is_refused(generator, tmp_path):
+    bare = shutil.copytree(generator, tmp_path / "bare")
+    for name in ("control.nc", "reference.csv"):
+        (bare / name).unlink()
     with pytest.raises(UserError, match=r"lacks control\.nc and reference\.csv"):
-        locate(tmp_path)
+        demo(tmp_path / "demo", str(bare))
+    assert not (tmp_path / "demo").exists()
 
 
 def test_the_verb_of_the_package_is_this_function():

@@ -14,7 +14,7 @@ from warmstart.grid import Grid
 from warmstart.physics.remap import fill, integrate_columns, limited_slopes, linear_weights, overlap_lengths
 from warmstart.physics.transport import throughflow
 from warmstart.regrid import common_volume, regrid
-from warmstart.testing import basin, finish
+from warmstart.testing import basin, finish, mesh
 from warmstart.variables import VARIABLES
 
 STATE, COARSE = basin(nx=11, ny=15, nz=6)
@@ -156,6 +156,69 @@ def test_the_transport_through_the_channel_and_the_walls_stay(ocean, ocean_grid)
     assert np.nanmax(np.abs(moved.uo)) < 3 * np.nanmax(np.abs(ocean.uo))
 
 
+def globe(west, columns):
+    """An ocean around the globe, with one continent, warmer on one side, whose columns begin at a meridian."""
+    lon, lat = west + (np.arange(columns) + 0.5) * 360 / columns, np.linspace(-60, 60, 25)
+    bottom = np.full((lat.size, columns), 4)
+    bottom[[0, -1]], bottom[10:, (lon % 360 > 20) & (lon % 360 < 40)] = 0, 0
+    grid = mesh(lon, lat, np.linspace(0, 4000, 5), bottom, True)
+    warm = (10 + 5 * np.cos(np.deg2rad(grid.glamt)) + 0 * grid.gdept_0).transpose("z", "y", "x")
+    return finish(xr.Dataset({"thetao": warm, "so": 35 + 0 * warm}), grid), grid
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("west", [-180, -100, 180, 540])
+def test_a_globe_has_the_same_field_wherever_its_columns_begin(west, method, caplog):
+    state, source = globe(0, 72)
+    wanted, target = globe(west, 72)
+    moved = regrid(state, source, target, method, stable=False)
+    assert np.nanmax(np.abs(moved.thetao - wanted.thetao)) < 1e-10
+    assert not caplog.records
+
+
+def test_a_sea_with_walls_is_found_in_longitudes_counted_from_another_meridian():
+    state, source = basin(nx=11, ny=15, nz=6, channel=False)
+    turned = Grid(source.ds.assign({n: source.ds[n] - 360 for n in ("glamt", "glamu", "glamv", "glamf")}))
+    target = basin(nx=21, ny=31, nz=9, channel=False)[1]
+    for method in METHODS:
+        there, here = (regrid(state, s, target, method, stable=False) for s in (turned, source))
+        assert np.nanmax(np.abs(there.thetao - here.thetao)) < 1e-10
+
+
+@pytest.mark.parametrize(("coarse", "fine"), [(4.0, 2.0), (4.0, 1.0), (2.0, 1.0)])
+def test_the_seam_of_the_channel_lies_over_the_sea_beyond_the_other_end(coarse, fine):
+    source, target = dino.grid(coarse, 12), dino.grid(fine, 12)
+    covered = common_volume(source, target)[1][0] > 0
+    lat, wet = target.gphit.values, target.tmask.values[0] > 0
+    channel = (lat > -64 + coarse) & (lat < -46 - coarse)
+    assert covered[wet & channel].all()
+    # the walls of the coarser sector stand nearer to each other
+    beyond = target.glamt.values > source.glamt.values[0, -1] + coarse / 2
+    assert not covered[beyond & (lat > -40)].any()
+
+
+@pytest.mark.parametrize(("coarse", "fine"), [(4.0, 2.0), (4.0, 1.0), (2.0, 1.0)])
+def test_no_part_of_either_sea_counts_twice(coarse, fine):
+    one, other = dino.grid(coarse, 12), dino.grid(fine, 12)
+    for shared, whole_sea in zip(
+        common_volume(one, other), (common_volume(g, g)[0] for g in (one, other)), strict=True
+    ):
+        assert (shared <= whole_sea * (1 + 1e-12)).all()
+    there, back = common_volume(one, other), common_volume(other, one)[::-1]
+    assert there[0].sum() == pytest.approx(there[1].sum(), rel=1e-12)
+    assert there[0].sum() == pytest.approx(back[0].sum(), rel=0.01)
+
+
+def test_a_share_of_the_sea_that_had_to_be_filled_is_told_once(caplog):
+    state, source = basin(nx=11, ny=15, nz=6, channel=False)
+    half = Grid(source.ds.assign({n: source.ds[n] + 25 for n in ("glamt", "glamu", "glamv", "glamf")}))
+    regrid(xr.concat([state, state], "sample"), half, FINE, "conservative")
+    assert len(caplog.records) == 1
+    assert "% of the target's sea has no sea of the source in its place" in caplog.text
+    share = float(caplog.records[0].getMessage().split()[0])
+    assert 35 < share < 60
+
+
 def test_the_sea_level_has_no_mean_and_values_in_the_channel_s_seam(ocean, ocean_grid):
     target = basin(nx=13, ny=30, nz=7)[1]
     zos = (ocean.zos + 0.7 + 0.01 * ocean_grid.gphit).where(ocean_grid.tmask.isel(z=0) > 0)
@@ -218,6 +281,10 @@ def test_what_cannot_be_moved_is_refused():
         regrid(STATE.assign(thetao=STATE.thetao.where(STATE.thetao < 10)), COARSE, FINE)
     with pytest.raises(UserError, match="expected the same"):
         regrid(STATE, FINE, COARSE)
+    state, source = basin(nx=11, ny=15, nz=6, channel=False)
+    away = Grid(source.ds.assign({n: source.ds[n] + 100 for n in ("glamt", "glamu", "glamv", "glamf")}))
+    with pytest.raises(UserError, match="do not overlap"):
+        regrid(state, away, FINE, "conservative")
 
 
 @pytest.mark.skipif(not DATA.is_dir(), reason="the real NEMO meshes are not here (../shared/data/nemo_dino)")

@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-#: Generators that come with the package.
-PRETRAINED = Path(__file__).parent / "pretrained"
 #: What a generator folder needs beside the generator: true equilibrium of a held-out member, metrics of the ensemble.
 CONTROL, REFERENCE = "control.nc", "reference.csv"
 #: What the demo leaves in its folder, in the order in which it is made.
@@ -67,7 +65,7 @@ def demo(
     >>> demo("demo", say=print)  # doctest: +SKIP
     """
     say = say or logger.info
-    output, source = Path(output), locate(generator)
+    output, source = Path(output), _locate(generator)
     values = _held_out_parameters(source / CONTROL)
     _claim(output, {"generator": str(source), "years": years, "parameters": values}, overwrite)
     began = time.monotonic()
@@ -82,38 +80,11 @@ def demo(
     return page
 
 
-def locate(generator: str | Path) -> Path:
-    """Find a generator by folder or by the name of a shipped one.
+def _locate(generator: str | Path) -> Path:
+    """The folder of a generator that has beside it what the demo compares with."""
+    from warmstart.generator.checkpoint import locate
 
-    Parameters
-    ----------
-    generator : a folder, or a name such as ``"dino-4deg"``.
-
-    Returns
-    -------
-    The folder.
-
-    Raises
-    ------
-    UserError
-        If there is none, or it lacks what the demo compares with.
-
-    Examples
-    --------
-    >>> locate("no-such-generator")
-    Traceback (most recent call last):
-    ...
-    warmstart.errors.UserError: no generator 'no-such-generator': neither a folder nor one that comes with...
-    """
-    folder = Path(generator) if Path(generator).is_dir() else PRETRAINED / str(generator)
-    if not folder.is_dir():
-        shipped = (
-            sorted(path.name for path in PRETRAINED.glob("*") if path.is_dir()) if PRETRAINED.is_dir() else []
-        )
-        raise UserError(
-            f"no generator '{generator}': neither a folder nor one that comes with warmstart "
-            f"({', '.join(shipped) or 'there are none'})"
-        )
+    folder = locate(generator)
     missing = [name for name in (CONTROL, REFERENCE) if not (folder / name).is_file()]
     if missing:
         raise UserError(

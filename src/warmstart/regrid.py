@@ -34,6 +34,8 @@ Method = Literal["bilinear", "conservative"]
 SLIGHT = 1e-6
 #: Pairs of columns at once: bounds the memory.
 CHUNK = 50_000
+#: Share of the target's sea without sea of the source in its place above which the log says so.
+NOTICEABLE = 0.01
 EARTH_RADIUS = 6.371e6  #: of the areas that conservative weights share [m]
 
 
@@ -45,7 +47,8 @@ def regrid(
     Temperature and salinity are averaged over the target's levels from a limited linear profile of each column, which
     conserves its content. In the horizontal they are interpolated bilinearly from wet cells only, or averaged over
     the areas that cells share (``"conservative"``, which conserves the content of the common volume). Sea without
-    a value is filled along its level from its neighbours, then from above. Columns are then mixed, conservatively,
+    a value is filled along its level from its neighbours, then from above; where that is a noticeable share, the log
+    warns of it. A re-entrant source goes on beyond its first and last column. Columns are then mixed, conservatively,
     until they are stable. Of the velocities, the shear is interpolated at their own points and the transport follows from
     the interpolated streamfunction, so that the flow has no divergence, none goes through walls, and the transport through
     a re-entrant channel stays. The sea level has a mean of zero.
@@ -84,10 +87,10 @@ def regrid(
         _refuse_curvilinear(grid, name)
     lead = [d for d in state["thetao"].dims if d not in ("z", "y", "x")]
     if not lead:
-        return _one(state, source, target, method, stable)
+        return _one(state, source, target, method, stable, warn=True)
     dim = lead[0]
     count = state.sizes[dim]
-    moved = [_one(state.isel({dim: i}), source, target, method, stable) for i in range(count)]
+    moved = [_one(state.isel({dim: i}), source, target, method, stable, warn=i == 0) for i in range(count)]
     along = [
         n
         for n in moved[0].variables
@@ -97,10 +100,13 @@ def regrid(
     return together.assign({n: v for n, v in moved[0].data_vars.items() if n not in along})
 
 
-def _one(state: xr.Dataset, source: Grid, target: Grid, method: Method, stable: bool) -> xr.Dataset:
+def _one(
+    state: xr.Dataset, source: Grid, target: Grid, method: Method, stable: bool, warn: bool
+) -> xr.Dataset:
     """One state."""
     thetao, so = (
-        _tracer(state[n].transpose("z", "y", "x").values, source, target, method) for n in ("thetao", "so")
+        _tracer(state[n].transpose("z", "y", "x").values, source, target, method, warn and n == "thetao")
+        for n in ("thetao", "so")
     )
     wet = target.tmask.values > 0
     if stable:
@@ -176,10 +182,23 @@ def _axes(grid: Grid) -> dict[str, np.ndarray]:
     return {"x": x, "y": y, "edges_x": edges_x, "edges_y": edges_y}
 
 
+def _width(axes: dict[str, np.ndarray]) -> float:
+    """Length of the mesh along x, after which a re-entrant one repeats [degrees]."""
+    return float(axes["edges_x"][-1] - axes["edges_x"][0])
+
+
+def _nearby_axes(source: Grid, target: Grid) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """Axes of two meshes, longitudes of the source counted such that its middle is nearest to the target's."""
+    s, t = _axes(source), _axes(target)
+    apart = (t["edges_x"][[0, -1]] - s["edges_x"][[0, -1]]).mean()
+    turns = 360.0 * np.round(apart / 360.0)
+    return s | {"x": s["x"] + turns, "edges_x": s["edges_x"] + turns}, t
+
+
 def _bilinear(source: Grid, target: Grid, east: bool = False, north: bool = False) -> csr_matrix:
     """Weights between T points, or between the points east or north of them."""
-    s, t = _axes(source), _axes(target)
-    period = float(s["edges_x"][-1] - s["edges_x"][0]) if source.periodic_x else None
+    s, t = _nearby_axes(source, target)
+    period = _width(s) if source.periodic_x else None
     from_x, to_x = (a["edges_x"][1:] if east else a["x"] for a in (s, t))
     from_y, to_y = (a["edges_y"][1:] if north else a["y"] for a in (s, t))
     x, y = linear_weights(from_x, to_x, period), linear_weights(from_y, to_y)
@@ -187,9 +206,13 @@ def _bilinear(source: Grid, target: Grid, east: bool = False, north: bool = Fals
 
 
 def _shared_areas(source: Grid, target: Grid) -> csr_matrix:
-    """Areas that the cells of two meshes share on the sphere [m2], sparse ``(target, source)``."""
-    s, t = _axes(source), _axes(target)
-    x = overlap_lengths(*(np.deg2rad(a["edges_x"]) for a in (s, t)))
+    """Areas that the cells of two meshes share on the sphere [m2], sparse ``(target, source)``.
+
+    A re-entrant source repeats after its own width, 360 degrees or that of its sector; any other lies once on the sphere.
+    """
+    s, t = _nearby_axes(source, target)
+    period = _width(s) if source.periodic_x else 360.0
+    x = overlap_lengths(np.deg2rad(s["edges_x"]), np.deg2rad(t["edges_x"]), float(np.deg2rad(period)))
     y = overlap_lengths(*(np.sin(np.deg2rad(a["edges_y"])) for a in (s, t)))
     return kron(y, x, format="csr") * EARTH_RADIUS**2
 
@@ -198,14 +221,21 @@ def _flat(values: np.ndarray) -> np.ndarray:
     return values.reshape(values.shape[0], -1)
 
 
-def _tracer(values: np.ndarray, source: Grid, target: Grid, method: Method) -> np.ndarray:
-    """A field at T points on the target's sea; NaN on land."""
+def _tracer(values: np.ndarray, source: Grid, target: Grid, method: Method, warn: bool = False) -> np.ndarray:
+    """A field at T points on the target's sea; NaN on land. On demand the log says how much had to be filled."""
     wet = target.tmask.values > 0
     weights = _shared_areas(source, target) if method == "conservative" else _bilinear(source, target)
     moved, _ = _moved(values, weights, source, target)
     filled = fill(moved, wet, target.periodic_x)
     if np.isnan(filled[wet]).any():
         raise UserError("the grids do not overlap: no sea of the target has a value")
+    volume = target.volume.values
+    share = float(volume[np.isnan(moved)].sum() / volume.sum())
+    if warn and share > NOTICEABLE:
+        log.warning(
+            "%.1f %% of the target's sea has no sea of the source in its place: filled from its neighbours",
+            100 * share,
+        )
     return filled
 
 
@@ -231,6 +261,8 @@ def _moved(
     slopes = limited_slopes(flat, h, wet)
     content, weight = np.zeros(to_top.shape), np.zeros(to_top.shape)
     for part in np.array_split(np.arange(pairs.nnz), max(1, pairs.nnz // CHUNK)):
+        if not part.size:
+            continue
         i, j, share = pairs.row[part], pairs.col[part], pairs.data[part]
         integral, covered = integrate_columns(
             flat[:, j], top[:, j], h[:, j], wet[:, j], faces[:, :, i], floor[i], slopes[:, j]
@@ -261,8 +293,9 @@ def common_volume(source: Grid, target: Grid) -> tuple[np.ndarray, np.ndarray]:
     >>> bool(np.isclose(a.sum(), b.sum(), rtol=1e-12))
     True
     """
-    of_target = _moved(np.ones(source.shape), _shared_areas(source, target), source, target)[1]
-    of_source = _moved(np.ones(target.shape), _shared_areas(target, source), target, source)[1]
+    areas = _shared_areas(source, target)
+    of_target = _moved(np.ones(source.shape), areas, source, target)[1]
+    of_source = _moved(np.ones(target.shape), areas.T.tocsr(), target, source)[1]
     return of_source, of_target
 
 
@@ -318,8 +351,8 @@ def velocities(uo: np.ndarray, vo: np.ndarray, source: Grid, target: Grid) -> tu
 def _streamfunction(flow: list[np.ndarray], source: Grid, target: Grid) -> np.ndarray:
     """Streamfunction of the source's transport at the F points of the target, constant along each coast [m3 s-1]."""
     psi = barotropic_streamfunction(flow[0], flow[1], source)
-    s, t = _axes(source), _axes(target)
-    period = float(s["edges_x"][-1] - s["edges_x"][0]) if source.periodic_x else None
+    s, t = _nearby_axes(source, target)
+    period = _width(s) if source.periodic_x else None
     x = linear_weights(s["edges_x"][1:], t["edges_x"][1:], period)
     y = linear_weights(s["edges_y"], t["edges_y"])
     moved = (y @ psi @ x.T).ravel()

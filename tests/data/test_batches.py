@@ -1,33 +1,10 @@
-"""Examples of a training step: the covariance stays, single members do not."""
+"""Parameters of an example: scaled on their own axis."""
 
 import numpy as np
 import pytest
 
-from warmstart.data.batches import mix, scaled
+from warmstart.data.batches import scaled
 from warmstart.errors import UserError
-
-
-def test_mixed_examples_keep_the_second_moment():
-    latents = np.array([[3.0, 0.0], [0.0, 1.0], [-3.0, 0.0], [0.0, -1.0]])
-    examples, _ = mix(latents, np.random.default_rng(0), 40_000, 2)
-    np.testing.assert_allclose(examples.T @ examples / len(examples), np.diag([4.5, 0.5]), atol=0.1)
-
-
-def test_mixed_examples_are_no_member():
-    latents = np.random.default_rng(1).standard_normal((5, 8))
-    examples, _ = mix(latents, np.random.default_rng(0), 200, 2)
-    distance = np.linalg.norm(examples[:, None] - latents[None], axis=-1).min(1)
-    assert np.median(distance) > 0.3
-
-
-def test_the_condition_is_that_of_the_largest_weight():
-    latents = np.eye(6)
-    examples, leading = mix(latents, np.random.default_rng(0), 100, 3)
-    np.testing.assert_array_equal(
-        np.abs(examples).argmax(1)[leading == np.abs(examples).argmax(1)],
-        leading[leading == np.abs(examples).argmax(1)],
-    )
-    assert (leading == np.abs(examples).argmax(1)).mean() > 0.7  # the same snapshot may be drawn twice
 
 
 def test_parameters_are_scaled_on_their_own_axis():

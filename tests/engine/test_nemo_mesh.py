@@ -1,6 +1,7 @@
 """Meshes of all versions are the same grid: laws on synthetic files, numbers on real ones."""
 
 import gzip
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ from nemo_layouts import (
     write_pieces,
 )
 from warmstart.engine.nemo.kind import recognise
-from warmstart.engine.nemo.mesh import find, open_grid
+from warmstart.engine.nemo.mesh import _nearest, find, open_grid
 from warmstart.errors import UserError
 from warmstart.grid import HORIZONTAL, MASKS, THREE_D, VERTICAL
 
@@ -97,6 +98,40 @@ def test_a_process_without_sea_that_nemo_left_out_leaves_land_with_positive_metr
     grid = open_grid(tmp_path / "cut_0000.nc")
     same(grid, (*MASKS, "bathymetry"))
     assert all(float(grid.ds[n].min()) > 0 for n in ("e1t", "e2t", "e1f", "e3t_0"))
+
+
+def plainly_nearest(values, hole):
+    """Each hole has the value of the nearest other cell along x, the first of two, then along y."""
+    for axis in (-1, -2):
+        rows = np.moveaxis(np.where(hole, np.nan, values), axis, -1).copy()
+        for row in rows.reshape(-1, rows.shape[-1]):
+            good = np.flatnonzero(np.isfinite(row))
+            if good.size:
+                row[:] = [row[good[np.abs(good - i).argmin()]] for i in range(row.size)]
+        values = np.moveaxis(rows, -1, axis)
+        hole = np.isnan(values)
+    return values
+
+
+@pytest.mark.parametrize("share", [0.2, 0.7, 0.97])
+def test_each_hole_has_the_value_of_the_nearest_cell(share):
+    rng = np.random.default_rng(3)
+    values = rng.normal(size=(2, 17, 23))
+    hole = rng.uniform(size=values.shape) < share
+    hole[:, 4], hole[:, 9, 0], hole[:, 9, 1:] = True, False, True
+    assert np.array_equal(_nearest(values, hole), plainly_nearest(values, hole), equal_nan=True)
+
+
+def test_a_wide_mesh_with_holes_is_filled_in_time_that_grows_with_its_columns():
+    values = np.random.default_rng(4).normal(size=(8, 20_000))
+    hole = np.zeros(values.shape, bool)
+    hole[:, 5_000:9_000] = True
+    tracemalloc.start()  # all pairs of columns would take 3 GB
+    filled = _nearest(values, hole)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert np.array_equal(filled[:, 6_999], values[:, 4_999])
+    assert peak < 50 * values.nbytes
 
 
 def test_dimensions_in_another_order_are_known_by_their_names_and_strange_names_by_their_order(tmp_path):

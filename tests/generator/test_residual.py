@@ -7,7 +7,8 @@ import scipy.stats
 
 from warmstart.data.layout import Layout
 from warmstart.generator.config import ResidualConfig
-from warmstart.generator.residual import calibrate, ensemble_crps, gaussian_crps
+from warmstart.generator.residual import calibrate, gaussian_crps
+from warmstart.physics.ensemble import fair_crps
 from warmstart.testing import basin
 
 
@@ -22,7 +23,7 @@ def test_the_score_of_a_normal_law_is_its_definition():
 
 def test_the_ensemble_score_tends_to_that_of_its_law():
     samples = np.random.default_rng(0).standard_normal((4000, 1))
-    assert ensemble_crps(samples, np.array([0.7]))[0] == pytest.approx(
+    assert fair_crps(samples, np.array([0.7]))[0] == pytest.approx(
         gaussian_crps(np.array(0.7), np.array(1.0)), abs=0.02
     )
 
@@ -30,7 +31,7 @@ def test_the_ensemble_score_tends_to_that_of_its_law():
 def test_the_ensemble_score_is_fair():
     """Few samples must not look worse than many: the expected score of three equals that of the law."""
     rng = np.random.default_rng(1)
-    scores = ensemble_crps(rng.standard_normal((3, 100_000)), np.full(100_000, 0.7))
+    scores = fair_crps(rng.standard_normal((3, 100_000)), np.full(100_000, 0.7))
     assert scores.mean() == pytest.approx(float(gaussian_crps(np.array(0.7), np.array(1.0))), abs=0.01)
 
 

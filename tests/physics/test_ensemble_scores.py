@@ -61,6 +61,19 @@ def test_the_crps_is_the_formula_in_plain_numpy(pool):
     np.testing.assert_allclose(ensemble.crps(x, y, grid), expected, rtol=1e-12)
 
 
+@pytest.mark.parametrize("members", [2, 3, 16])
+def test_the_score_is_that_of_scoringrules_to_round_off(members):
+    import scoringrules
+
+    rng = np.random.default_rng(members)
+    x, y = rng.normal(size=(members, 7, 5)), rng.normal(size=(7, 5))
+    x[0, 0] = x[1, 0]
+    published = scoringrules.crps_ensemble(y, np.moveaxis(x, 0, -1), estimator="fair", backend="numpy")
+    np.testing.assert_allclose(ensemble.fair_crps(x, y), published, rtol=1e-12, atol=1e-14)
+    x[1, 3, 2] = np.nan
+    assert np.isnan(ensemble.fair_crps(x, y)).sum() == 1
+
+
 def test_the_energy_score_of_one_cell_is_the_crps():
     _, grid = basin(nx=6, ny=8, nz=4)
     ds = grid.ds.copy(deep=True)

@@ -1,4 +1,4 @@
-"""Training data: snapshots of a store in memory, and the examples of one optimiser step."""
+"""Training data: snapshots of a store in memory, and their parameters scaled."""
 
 from __future__ import annotations
 
@@ -160,42 +160,6 @@ def declared_ranges(ds: xr.Dataset) -> dict[str, tuple[float, float]]:
     if isinstance(declared, str):
         declared = json.loads(declared)
     return {str(n): (float(low), float(high)) for n, (low, high) in dict(declared).items()}
-
-
-def mix(
-    latents: np.ndarray, draw: np.random.Generator, batch: int, mixing: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """Draw examples that combine residuals of several snapshots with random weights of unit norm.
-
-    The combination has the covariance of the residuals but is none of them: a network that sees a dozen members a
-    thousand times would otherwise learn them by heart.
-
-    Parameters
-    ----------
-    latents : ``(sample, ...)``.
-    draw : source of randomness.
-    batch : how many examples.
-    mixing : how many snapshots in each; 1 takes them as they are.
-
-    Returns
-    -------
-    examples : ``(batch, ...)``.
-    leading : snapshot with the largest weight in each, ``(batch,)``.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> examples, leading = mix(np.eye(3), np.random.default_rng(0), 4, 1)
-    >>> bool((examples == np.eye(3)[leading]).all())
-    True
-    """
-    chosen = draw.integers(len(latents), size=(batch, mixing))
-    if mixing == 1:
-        return latents[chosen[:, 0]], chosen[:, 0]
-    weights = draw.standard_normal((batch, mixing))
-    weights /= np.linalg.norm(weights, axis=1, keepdims=True)
-    leading = chosen[np.arange(batch), np.abs(weights).argmax(1)]
-    return np.einsum("bm,bm...->b...", weights, latents[chosen]), leading
 
 
 def scaled(values: Mapping[str, Any], ranges: Mapping[str, tuple[float, float]]) -> np.ndarray:

@@ -11,9 +11,9 @@ from warmstart.data.layout import Layout
 from warmstart.generator.checkpoint import Generator
 from warmstart.generator.constraints import inversions
 from warmstart.generator.drawing import Request, constrained, wet_fields
-from warmstart.generator.residual import ensemble_crps
 from warmstart.generator.sampler import single_thread
 from warmstart.parameters import PARAMETERS
+from warmstart.physics.ensemble import fair_crps
 from warmstart.variables import VARIABLES
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ def _validation(generator: Generator, prepared: Prepared) -> dict[str, Any]:
         forecasts = _forecasts(generator, prepared, values, position)
         for name, ensemble in forecasts.items():
             rmse.setdefault(name, []).append(_rmse(ensemble.mean(0) - truth, generator))
-            score = np.mean([ensemble_crps(ensemble, t) for t in truth], 0)
+            score = np.mean([fair_crps(ensemble, t) for t in truth], 0)
             crps.setdefault(name, []).append(_means(score, generator))
         drawn = forecasts[own]
         counts.append((_unstable(generator, truth), _unstable(generator, drawn), _adjusted(generator, drawn)))

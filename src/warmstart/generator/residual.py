@@ -226,30 +226,3 @@ def gaussian_crps(error: np.ndarray, std: np.ndarray) -> np.ndarray:
     density = np.exp(-0.5 * z**2) / np.sqrt(2 * np.pi)
     score = safe * (z * (2 * ndtr(z) - 1) + 2 * density - 1 / np.sqrt(np.pi))
     return np.where(positive, score, np.abs(error))
-
-
-def ensemble_crps(samples: np.ndarray, truth: np.ndarray) -> np.ndarray:
-    """Fair continuous ranked probability score of an ensemble (Ferro 2014).
-
-    Parameters
-    ----------
-    samples : ``(sample, ...)``.
-    truth : ``(...)``.
-
-    Returns
-    -------
-    Score ``(...)``; the absolute error for a single sample.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> ensemble_crps(np.array([[0.0], [2.0]]), np.array([1.0])).tolist()
-    [0.0]
-    """
-    n = len(samples)
-    distance = np.abs(samples - truth).mean(0)
-    if n < 2:
-        return distance
-    ordered = np.sort(samples, axis=0)
-    rank = (2 * np.arange(1, n + 1) - n - 1).reshape(-1, *[1] * truth.ndim)
-    return distance - (rank * ordered).sum(0) / (n * (n - 1))

@@ -40,12 +40,14 @@ def linear_weights(source: np.ndarray, target: np.ndarray, period: float | None 
     return csr_matrix((np.concatenate([1.0 - share, share]), (rows, columns)), shape=(target.size, n))
 
 
-def overlap_lengths(source: np.ndarray, target: np.ndarray) -> csr_matrix:
+def overlap_lengths(source: np.ndarray, target: np.ndarray, period: float | None = None) -> csr_matrix:
     """Lengths that the intervals of two axes share.
 
     Parameters
     ----------
     source, target : increasing edges, shapes ``(s + 1,)`` and ``(t + 1,)``.
+    period : length after which `source` repeats, at least its own; None for an axis with ends. What `target` does not
+        reach in its place counts one period further on either side, so that no part of either axis counts twice.
 
     Returns
     -------
@@ -55,10 +57,18 @@ def overlap_lengths(source: np.ndarray, target: np.ndarray) -> csr_matrix:
     --------
     >>> overlap_lengths(np.array([0.0, 2.0, 4.0]), np.array([1.0, 3.0])).toarray()
     array([[1., 1.]])
+    >>> overlap_lengths(np.array([0.0, 2.0, 4.0]), np.array([-1.0, 1.0, 3.0]), period=4.0).toarray()
+    array([[1., 1.],
+           [1., 1.]])
     """
-    upper = np.minimum(target[1:, None], source[None, 1:])
-    lower = np.maximum(target[:-1, None], source[None, :-1])
-    lengths = upper - lower
+    places = [source]
+    if period is not None:
+        places += [np.minimum(source, target[0]) + period, np.maximum(source, target[-1]) - period]
+    lengths = np.zeros((target.size - 1, source.size - 1))
+    for edges in places:
+        upper = np.minimum(target[1:, None], edges[None, 1:])
+        lower = np.maximum(target[:-1, None], edges[None, :-1])
+        lengths += np.maximum(upper - lower, 0.0)
     scale = np.abs(target[-1] - target[0])
     return csr_matrix(np.where(lengths > 1e-9 * scale, lengths, 0.0))
 

@@ -19,11 +19,11 @@ BEFORE = {"tb": "tn", "sb": "sn", "ub": "un", "vb": "vn", "sshb": "sshn"}
 SAME_DENSITY = 0.05
 
 
-def _before(name: str) -> Callable[[Fields, Grid, float], np.ndarray]:
-    return lambda fields, grid, steps: fields[BEFORE[name]]
+def _before(name: str) -> Callable[[Fields, Grid], np.ndarray]:
+    return lambda fields, grid: fields[BEFORE[name]]
 
 
-def _density(fields: Fields, grid: Grid, steps: float) -> np.ndarray:
+def _density(fields: Fields, grid: Grid) -> np.ndarray:
     """Potential density at the surface [kg m-3], land 0."""
     rhop = eos.RHO0 + eos.density_anomaly(fields["tn"], fields["sn"], 0.0)
     return np.where(grid.tmask.values > 0, rhop, 0.0)
@@ -58,12 +58,11 @@ def depth_mean(velocity: np.ndarray, grid: Grid, point: str) -> np.ndarray:
     return (velocity * thickness).sum(axis=0) / np.where(total > 0, total, 1.0)
 
 
-def _surface(name: str) -> Callable[[Fields, Grid, float], np.ndarray]:
-    # sums that NEMO goes on adding to (sbcssm), over all steps of a period of the surface forcing but one
-    return lambda fields, grid, steps: steps * (fields[name][0] if fields[name].ndim == 3 else fields[name])
+def _surface(name: str) -> Callable[[Fields, Grid], np.ndarray]:
+    return lambda fields, grid: fields[name][0] if fields[name].ndim == 3 else fields[name]
 
 
-def _stretched(fields: Fields, grid: Grid, steps: float) -> np.ndarray:
+def _stretched(fields: Fields, grid: Grid) -> np.ndarray:
     """Thickness of the T cells under the sea level: all cells of a column by the same factor."""
     depth = _depth(grid, "t")
     factor = 1.0 + fields["sshn"] / np.where(depth > 0, depth, 1.0)
@@ -71,28 +70,31 @@ def _stretched(fields: Fields, grid: Grid, steps: float) -> np.ndarray:
 
 
 #: Name in the restart: what it depends on, and how it is computed. ``sst_m`` is potential temperature, as with ``ln_seos``.
-DERIVED: dict[str, tuple[tuple[str, ...], Callable[[Fields, Grid, float], np.ndarray]]] = {
+DERIVED: dict[str, tuple[tuple[str, ...], Callable[[Fields, Grid], np.ndarray]]] = {
     **{name: ((now,), _before(name)) for name, now in BEFORE.items()},
     "rhop": (("tn", "sn"), _density),
-    "uu_n": (("un",), lambda fields, grid, steps: depth_mean(fields["un"], grid, "u")),
-    "vv_n": (("vn",), lambda fields, grid, steps: depth_mean(fields["vn"], grid, "v")),
-    "ssha": (("sshn",), lambda fields, grid, steps: fields["sshn"]),
-    "ub2_b": (("un",), lambda fields, grid, steps: depth_mean(fields["un"], grid, "u") * _depth(grid, "u")),
-    "vb2_b": (("vn",), lambda fields, grid, steps: depth_mean(fields["vn"], grid, "v") * _depth(grid, "v")),
-    "un_bf": (("un",), lambda fields, grid, steps: np.zeros(grid.shape[1:])),
-    "vn_bf": (("vn",), lambda fields, grid, steps: np.zeros(grid.shape[1:])),
+    "uu_n": (("un",), lambda fields, grid: depth_mean(fields["un"], grid, "u")),
+    "vv_n": (("vn",), lambda fields, grid: depth_mean(fields["vn"], grid, "v")),
+    "ssha": (("sshn",), lambda fields, grid: fields["sshn"]),
+    "ub2_b": (("un",), lambda fields, grid: depth_mean(fields["un"], grid, "u") * _depth(grid, "u")),
+    "vb2_b": (("vn",), lambda fields, grid: depth_mean(fields["vn"], grid, "v") * _depth(grid, "v")),
+    "un_bf": (("un",), lambda fields, grid: np.zeros(grid.shape[1:])),
+    "vn_bf": (("vn",), lambda fields, grid: np.zeros(grid.shape[1:])),
     "ssu_m": (("un",), _surface("un")),
     "ssv_m": (("vn",), _surface("vn")),
     "sst_m": (("tn",), _surface("tn")),
     "sss_m": (("sn",), _surface("sn")),
     "ssh_m": (("sshn",), _surface("sshn")),
-    "e3t_m": (("sshn",), lambda fields, grid, steps: steps * _stretched(fields, grid, steps)[0]),
+    "e3t_m": (("sshn",), lambda fields, grid: _stretched(fields, grid)[0]),
     "e3t_n": (("sshn",), _stretched),
     "e3t_b": (("sshn",), _stretched),
-    **{name: (("un",), lambda fields, grid, steps: depth_mean(fields["un"], grid, "u")) for name in ("ub_e", "ubb_e")},
-    **{name: (("vn",), lambda fields, grid, steps: depth_mean(fields["vn"], grid, "v")) for name in ("vb_e", "vbb_e")},
-    **{name: (("sshn",), lambda fields, grid, steps: fields["sshn"]) for name in ("sshb_e", "sshbb_e")},
+    **{name: (("un",), lambda fields, grid: depth_mean(fields["un"], grid, "u")) for name in ("ub_e", "ubb_e")},
+    **{name: (("vn",), lambda fields, grid: depth_mean(fields["vn"], grid, "v")) for name in ("vb_e", "vbb_e")},
+    **{name: (("sshn",), lambda fields, grid: fields["sshn"]) for name in ("sshb_e", "sshbb_e")},
 }  # fmt: skip
+
+#: Sums that NEMO goes on adding to (sbcssm), over all steps of a period of the surface forcing but one.
+SUMS = ("ssu_m", "ssv_m", "sst_m", "sss_m", "ssh_m", "e3t_m")
 
 
 def recompute(
@@ -119,10 +121,11 @@ def recompute(
     """
     steps = max(float(template.read("nn_fsbc")) - 1.0, 1.0) if "nn_fsbc" in template.names else 1.0
     values = {
-        name: function(fields, grid, steps)
+        name: function(fields, grid)
         for name, (needs, function) in DERIVED.items()
         if name in template.names and changed & set(needs)
     }
+    values |= {name: steps * values[name] for name in SUMS if name in values}
     if "rhop" in values and not _same_equation(template, grid):
         return {name: v for name, v in values.items() if name != "rhop"}, ("rhop",)
     return values, ()
@@ -132,5 +135,5 @@ def _same_equation(template: Template, grid: Grid) -> bool:
     """Whether the template's density is that of NEMO's simplified equation of state."""
     wet = grid.tmask.values > 0
     own = {name: template.read(name) for name in ("tn", "sn", "rhop")}
-    misfit = (own["rhop"] - _density(own, grid, 1.0))[wet]
+    misfit = (own["rhop"] - _density(own, grid))[wet]
     return bool(np.sqrt(np.mean(misfit**2)) < SAME_DENSITY)

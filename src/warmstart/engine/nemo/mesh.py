@@ -210,15 +210,17 @@ def _fill_uncovered(fields: Fields) -> None:
 
 
 def _nearest(values: np.ndarray, hole: np.ndarray) -> np.ndarray:
-    """Fill holes with the nearest value along x, then along y."""
+    """Fill holes with the nearest value along x, the first of two as near, then along y."""
     for axis in (-1, -2):
         frame = np.moveaxis(np.where(hole, np.nan, values), axis, -1)
         flat = frame.reshape(-1, frame.shape[-1]).copy()
         empty = np.isnan(flat)
         for number in np.flatnonzero(empty.any(axis=1) & ~empty.all(axis=1)):
-            good = np.flatnonzero(~empty[number])
-            place = np.abs(np.arange(flat.shape[1])[:, None] - good[None]).argmin(axis=1)
-            flat[number] = flat[number, good[place]]
+            good, here = np.flatnonzero(~empty[number]), np.arange(flat.shape[1])
+            after = np.minimum(np.searchsorted(good, here), good.size - 1)
+            before = np.maximum(after - 1, 0)
+            nearer = np.where(np.abs(good[after] - here) < np.abs(here - good[before]), after, before)
+            flat[number] = flat[number, good[nearer]]
         values = np.moveaxis(flat.reshape(frame.shape), -1, axis)
         hole = np.isnan(values)
     return values
