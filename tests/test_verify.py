@@ -170,6 +170,23 @@ def test_a_control_of_another_grid_is_refused(restarts, tmp_path):
     refused("another grid", restarts, tmp_path, control=path)
 
 
+def test_a_control_with_a_hole_is_refused_by_its_name_and_leaves_nothing(restarts, control, tmp_path):
+    holed = tmp_path / "holed.nc"
+    with files.open_dataset(control) as ds:
+        states, grid = ds.load(), files.open_grid(control)
+    wet = np.argwhere(states.thetao.isel(time=-1).notnull().values)[0]
+    states["thetao"][{"time": -1, "z": wet[0], "y": wet[1], "x": wet[2]}] = np.nan
+    files.write_dataset(holed, states, grid)
+    with pytest.raises(UserError, match=r"holed.nc: thetao is not finite at 1 wet points"):
+        verify(restarts, tmp_path / "verify.nc", control=holed)
+    assert {path.name for path in tmp_path.iterdir()} == {"holed.nc"}
+
+
+def test_a_reference_without_a_control_is_refused_not_ignored(restarts, control, tmp_path):
+    with pytest.raises(UserError, match="give a control too"):
+        verify(restarts, tmp_path / "verify.nc", reference=control)
+
+
 def test_a_reference_of_another_grid_is_refused(restarts, control, tmp_path):
     state, grid = basin(nx=6, ny=19, nz=6)
     path = files.write_dataset(tmp_path / "other.nc", state, grid)

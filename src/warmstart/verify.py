@@ -127,6 +127,10 @@ def verify(
         raise UserError(f"{restarts} holds restarts of {manifest.engine}; add --engine {manifest.engine}")
     values = _common_parameters(manifest, str(restarts))
     grid = dino.grid(manifest.configuration.resolution, manifest.configuration.levels)
+    if control is None and reference is not None:
+        raise UserError(
+            "reference gives the unit of the distance to a control; give a control too, or leave it out"
+        )
     target = _target(control, reference, values, grid) if control is not None else None
     folder = Path(folder) if folder is not None else output.with_name(f"{output.stem}_runs")
     _claim(folder, _request(manifest, values, years, control), overwrite)
@@ -204,6 +208,13 @@ def _control_states(control: str | Path, values: dict[str, float], grid: Grid) -
         given = {name: np.ravel(v) for name, v in parameters.extract(ds).items()}
         first = {name: v[0] for name, v in given.items() if np.allclose(v, v[0], rtol=1e-5)}
         _refuse_other_parameters(first, values, f"{control} is no control for these restarts")
+        wet = grid.mask("T")
+        for name in equilibrium.TRACERS:
+            bad = int((ds[name].isnull() & wet).sum())
+            if bad:
+                raise UserError(
+                    f"{control}: {name} is not finite at {bad} wet points; expected NaN on land only"
+                )
         lead = [d for d in ds["thetao"].dims if d not in ("z", "y", "x")]
         states = ds[list(equilibrium.TRACERS)].load()
     states = states.rename({lead[0]: "time"}) if lead else states.expand_dims("time")
