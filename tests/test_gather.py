@@ -184,3 +184,9 @@ def test_a_real_run_of_nemo_becomes_a_store_with_the_means_of_its_files(tmp_path
     store: xr.Dataset = ws.open_state(tmp_path / "states.zarr")
     grid = ws.open_grid(tmp_path / "states.zarr")
     assert float(grid.mean(store.thetao.astype("float64"))[0]) == pytest.approx(5.8842, abs=1e-4)
+
+
+def test_a_file_in_place_of_a_folder_is_not_said_to_be_missing(tmp_path):
+    (tmp_path / "base.txt").write_text("mine")
+    with pytest.raises(ws.UserError, match=r"base\.txt is no folder; give the folder"):
+        ws.dataset(tmp_path / "base.txt", tmp_path / "states.zarr")

@@ -40,9 +40,11 @@ def test_a_value_is_read_in_any_convertible_unit(name, text, value):
         ("wind_stress_south", "nan", "not a number"),
         ("restoring_salinity_north", "35 K", "cannot convert 'K'"),
         ("seasonal_amplitude_north", "3 degF", "cannot convert"),
+        ("vertical_diffusivity", "-0.1 cm2 s-1", "'-0.1 cm2 s-1' is not positive; expected a positive value in m2 s-1"),
+        ("bottom_drag", 0, "'0' is not positive"),
         ("wind_stress_suoth", "0.3", "did you mean wind_stress_south"),
     ],
-)
+)  # fmt: skip
 def test_a_wrong_name_or_unit_is_refused_with_what_was_expected(name, text, words):
     with pytest.raises(UserError, match=words):
         parse(text, name)

@@ -165,6 +165,13 @@ def test_states_on_another_grid_are_moved_to_the_mesh_of_the_engine_only_when_to
         )
 
 
+@pytest.mark.parametrize("engine", ["veros", "nemo"])
+def test_moving_states_needs_a_mesh_to_move_them_to(engine, states, tmp_path):
+    with pytest.raises(UserError, match="to the mesh of --grid"):
+        restart(states, tmp_path / "restarts", engine=engine, regrid=True)
+    assert not (tmp_path / "restarts").exists()
+
+
 def test_an_existing_folder_is_kept_unless_asked(states, tmp_path):
     (tmp_path / "restarts").mkdir()
     (tmp_path / "restarts" / "mine.txt").write_text("mine")

@@ -43,7 +43,7 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
     Raises
     ------
     UserError
-        If the file is missing, is no YAML, or holds no mapping.
+        If the file is missing, is a folder or no YAML, or holds no mapping.
 
     Examples
     --------
@@ -53,6 +53,8 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
     warmstart.errors.UserError: no-such-file.yaml does not exist; give an existing YAML file
     """
     path = Path(path)
+    if path.is_dir():
+        raise UserError(f"{path} is a folder; give a YAML file")
     if not path.is_file():
         raise UserError(f"{path} does not exist; give an existing YAML file")
     try:
@@ -94,16 +96,24 @@ def build(model: type[ConfigT], content: dict[str, Any], where: str, sets: Itera
         key, equals, value = item.partition("=")
         if not equals or not key:
             raise UserError(f"--set {item}: expected key=value, for example --set train.steps=100")
-        content = _with(content, key.strip().split("."), yaml.safe_load(value))
+        try:
+            content = _with(content, key.strip().split("."), yaml.safe_load(value))
+        except yaml.YAMLError as error:
+            raise UserError(
+                f"--set {item}: {value!r} is no value; for example --set train.steps=100"
+            ) from error
     try:
         return model.model_validate(content)
     except ValidationError as error:
-        lines = [
-            f"{'.'.join(map(str, e['loc'])) or 'configuration'}: {e['msg']} (got {e['input']!r})"
-            for e in error.errors()
-        ]
+        lines = [_line(e["loc"], e["msg"], e["input"]) for e in error.errors()]
         known = ", ".join(model.model_fields)
         raise UserError(f"{where}: " + "; ".join(lines) + f". Known keys: {known}") from error
+
+
+def _line(keys: tuple[int | str, ...], message: str, value: Any) -> str:
+    """One thing that is wrong; what concerns several keys names them itself, and is not followed by all that was given."""
+    message = message.removeprefix("Value error, ")
+    return f"{'.'.join(map(str, keys))}: {message} (got {value!r})" if keys else message
 
 
 def load_yaml(path: str | Path, model: type[ConfigT], sets: Iterable[str] = ()) -> ConfigT:

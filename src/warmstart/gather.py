@@ -78,9 +78,8 @@ def dataset(
     places = [Path(runs)] if isinstance(runs, str | Path) else [Path(place) for place in runs]
     for place in places:
         if not place.is_dir():
-            raise UserError(
-                f"{place} does not exist; give the folder that 'warmstart simulate' wrote, or NEMO runs"
-            )
+            what = "is no folder" if place.exists() else "does not exist"
+            raise UserError(f"{place} {what}; give the folder that 'warmstart simulate' wrote, or NEMO runs")
     if engine not in (None, "nemo", "veros"):
         raise UserError(f"unknown engine '{engine}'; expected 'nemo' or 'veros'")
     folders = [] if engine == "veros" else _nemo_folders(places, engine)

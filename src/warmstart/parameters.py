@@ -177,7 +177,8 @@ def parse(text: str | float | int, name: str) -> float:
     Raises
     ------
     UserError
-        If the parameter is unknown, the text is no number, or the unit does not convert.
+        If the parameter is unknown, the text is no number, the unit does not convert, or the value is not positive where
+        the logarithm is taken.
 
     Examples
     --------
@@ -196,6 +197,8 @@ def parse(text: str | float | int, name: str) -> float:
         value = _convert(float(match[1]), match[2], parameter)
     if not math.isfinite(value):
         raise UserError(f"{name}: '{text}' is not a finite number; expected a value in {parameter.units}")
+    if parameter.scale == "log" and value <= 0:
+        raise UserError(f"{name}: '{text}' is not positive; expected a positive value in {parameter.units}")
     return value
 
 

@@ -70,7 +70,7 @@ def restart(
     Raises
     ------
     UserError
-        If the engine is not there, `output` exists, the mesh is not the engine's own at that resolution, or
+        If the engine is not there, `output` exists, `regrid` has no `grid` to move states to, the mesh is not the engine's own at that resolution, or
         a state lacks temperature or salinity or is not finite in the sea.
 
     Examples
@@ -85,6 +85,8 @@ def restart(
     ['000.h5']
     """
     files.refuse_existing(output, overwrite)
+    if regrid and grid is None:
+        raise UserError("--regrid (regrid=True) moves states to the mesh of --grid (grid=...); give it too")
     states, output = Path(states), Path(output)
     if engine == "nemo":
         return _restart_nemo(states, output, template, grid, namelist, regrid, date, overwrite)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from warmstart.errors import UserError
+
 #: Spellings of the units of the table, in lower case and without blanks, dots, underscores, ``^`` and ``*``.
 SPELLINGS = {
     "degC": {"degc", "c", "celsius", "degcelsius"},
@@ -34,6 +36,29 @@ def same_units(units: str, expected: str) -> bool:
     """
     plain = re.sub(r"[ ._^*]", "", units.strip().lower().replace("°", "deg")).replace("degrees", "degree")
     return units.strip() == expected or plain.replace("degree", "deg") in SPELLINGS.get(expected, set())
+
+
+def require_units(name: str, units: str, expected: str) -> None:
+    """Refuse a variable in other units than the variables table's.
+
+    Parameters
+    ----------
+    name : of the variable.
+    units, expected : as in :func:`same_units`.
+
+    Raises
+    ------
+    UserError
+        If they are not the same.
+
+    Examples
+    --------
+    >>> require_units("thetao", "degC", "degC")
+    """
+    if not same_units(units, expected):
+        raise UserError(
+            f"{name} is in {units}; expected {expected}: convert it, or correct its units attribute"
+        )
 
 
 @dataclass(frozen=True)

@@ -90,6 +90,46 @@ def test_a_second_run_of_a_member_is_left_out_and_named(collection, caplog):
     assert "member_003_cold.nc left out: a second run of that member" in caplog.text
 
 
+def test_a_file_whose_name_says_nothing_is_not_called_a_second_run(collection, caplog):
+    shutil.copy(collection / "member_003.nc", collection / "member_003 copy.nc")
+    members, _ = find_members(collection)
+    assert [m.index for m in members] == [0, 3, 7]
+    assert "member_003 copy.nc left out: the name is not understood" in caplog.text
+
+
+def changed(path, change):
+    """A file with its Dataset changed."""
+    with files.open_dataset(path) as opened:
+        ds, grid = change(opened.load()), files.open_grid(path)
+    files.write_dataset(path, ds, grid, overwrite=True)
+
+
+def test_a_parameter_that_one_member_lacks_is_named_with_the_member(collection, tmp_path, caplog):
+    changed(collection / "member_003.nc", lambda ds: ds.drop_vars("wind_stress_south"))
+    dataset(collection, tmp_path / "states.zarr")
+    assert "wind_stress_south is not in the store: the files of these members lack it: 3" in caplog.text
+    assert "wind_stress_south" not in files.open_dataset(tmp_path / "states.zarr")
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (lambda ds: ds.assign(bottom_drag=np.nan), "bottom_drag: 'nan' is not a finite number"),
+        (lambda ds: ds.assign(bottom_drag=-1e-6), "bottom_drag: '-1e-06' is not positive"),
+        (lambda ds: ds.assign(bottom_drag=("m", [1e-6, 2e-6])), "bottom_drag has 2 values; expected one"),
+        (lambda ds: ds.assign(thetao=ds.thetao.assign_attrs(units="K")), "thetao is in K; expected degC: convert it"),
+        (lambda ds: ds.assign_attrs(drift_K_per_century="abc"), "drift_K_per_century is 'abc'; expected a number"),
+        (lambda ds: ds.assign_attrs(member="three"), "member is 'three'; expected a number"),
+    ],
+)  # fmt: skip
+def test_a_member_that_says_what_cannot_be_is_refused_by_name(collection, tmp_path, change, says):
+    changed(collection / "member_003.nc", change)
+    with pytest.raises(UserError) as error:
+        dataset(collection, tmp_path / "states.zarr")
+    assert "member_003.nc" in str(error.value) and says in str(error.value)
+    assert not list(tmp_path.glob("*.zarr")) + list(tmp_path.glob(".*"))
+
+
 @pytest.mark.parametrize(
     ("spoil", "says"),
     [
@@ -100,6 +140,7 @@ def test_a_second_run_of_a_member_is_left_out_and_named(collection, caplog):
         (lambda c: (c / "member_009.nc").write_bytes(b""), "member_009.nc"),
         (lambda c: files.write_dataset(c / "member_009.nc", *basin(nx=6, ny=8, nz=4)), "does not say its member"),
         (lambda c: dump_yaml({"members": [{"year": 1}]}, c / BLOW_UPS), "blow_ups.yaml: expected"),
+        (lambda c: shutil.rmtree(c) or c.write_bytes(b""), "members is no folder; give"),
         (lambda c: shutil.rmtree(c) or c.mkdir(), "holds no member_* folder and no member_*.nc"),
     ],
 )  # fmt: skip

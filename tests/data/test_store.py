@@ -85,6 +85,41 @@ def test_the_store_knows_the_ranges_of_the_plan(tiny_runs, tmp_path):
     assert {"warmstart_version", "command", "config_hash"} <= set(attrs)
 
 
+def test_ranges_of_a_plan_written_by_hand_may_have_units(runs, tmp_path):
+    dump_yaml({"ranges": {"wind_stress_south": ["50 mPa", "0.4 Pa"]}}, runs / "plan.yaml")
+    dataset(runs, tmp_path / "states.zarr")
+    attrs = files.open_dataset(tmp_path / "states.zarr").attrs
+    assert json.loads(attrs["parameter_ranges"]) == {"wind_stress_south": [0.05, 0.4]}
+
+
+@pytest.mark.parametrize(
+    ("ranges", "says"),
+    [
+        ({"wind_stress_south": 0.4}, "ranges of wind_stress_south: expected [lowest, highest]"),
+        ({"wind_stress_south": ["0.05 m", "0.4 m"]}, "cannot convert 'm' to Pa"),
+        ({"wind_stress_south": [0.4, 0.05]}, "empty or not positive"),
+        ({"wind": [0.05, 0.4]}, "unknown parameter 'wind'"),
+        ([0.05, 0.4], "expected parameter names with [lowest, highest]"),
+    ],
+)
+def test_ranges_of_a_plan_that_cannot_be_are_refused(runs, tmp_path, ranges, says):
+    dump_yaml({"ranges": ranges}, runs / "plan.yaml")
+    refused(runs, tmp_path, "plan.yaml", says)
+
+
+@pytest.mark.parametrize(
+    ("status", "says"),
+    [
+        ({"state": "finished", "drift_K_per_century": "abc"}, "drift_K_per_century is 'abc'; expected a number"),
+        ({"state": "failed", "blow_ups": [{"parameters": {}}]}, "expected 'blow_ups', a list of year"),
+        ({"state": "failed", "blow_ups": "often"}, "expected 'blow_ups', a list of year"),
+    ],
+)  # fmt: skip
+def test_a_status_that_cannot_be_is_refused_by_name(runs, tmp_path, status, says):
+    dump_yaml(status, runs / "member_003" / "status.yaml")
+    refused(runs, tmp_path, "member_003/status.yaml", says)
+
+
 def test_one_snapshot_is_one_chunk_in_zarr_3(runs, tmp_path):
     dataset(runs, tmp_path / "states.zarr")
     group = zarr.open_group(tmp_path / "states.zarr", mode="r")

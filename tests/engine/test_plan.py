@@ -42,7 +42,12 @@ def test_ranges_and_fixed_values_understand_units(tiny_plan):
         ({"ranges": {"wind_stress_south": 0.4}}, "lowest, highest"),
         ({"fixed": {"wind_stress_south": 0.1}}, "in ranges and in fixed"),
         ({"ranges": {"wind_stress_south": [0.05, 4.0]}}, "0.05 to 0.4 Pa.*extrapolate"),
-        ({"ranges": {}, "fixed": {"vertical_diffusivity": -1e-5}}, "extrapolate"),
+        ({"ranges": {}, "fixed": {"vertical_diffusivity": 5e-4}}, "extrapolate"),
+        ({"ranges": {}, "fixed": {"vertical_diffusivity": 0}, "extrapolate": True}, "'0' is not positive"),
+        (
+            {"ranges": {"vertical_diffusivity": [-1e-5, 1e-4]}, "extrapolate": True},
+            "'-1e-05' is not positive",
+        ),
         ({"members": 0}, "members"),
         ({"years": 0}, "years"),
         ({"engine": "mom6"}, "veros"),
@@ -52,6 +57,13 @@ def test_ranges_and_fixed_values_understand_units(tiny_plan):
 def test_a_wrong_plan_is_refused_with_the_key_and_what_was_expected(tiny_plan, new, says):
     with pytest.raises(UserError, match=says):
         changed(tiny_plan, **new)
+
+
+def test_what_a_plan_contradicts_itself_in_is_said_without_the_whole_plan(tiny_plan):
+    with pytest.raises(
+        UserError, match=r"^plan: until: equilibrium is judged over 250 years; years is 10\. Known keys"
+    ):
+        changed(tiny_plan, until="equilibrium")
 
 
 def test_a_plan_may_leave_the_tested_ranges_if_it_says_so(tiny_plan):

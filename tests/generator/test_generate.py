@@ -114,6 +114,20 @@ def test_an_extrapolation_is_done_only_on_request_and_labelled(generator, caplog
     assert "extrapolating" in caplog.text
 
 
+@pytest.mark.parametrize(
+    "asked, message",
+    [
+        ({"vertical_diffusivity": -1e-5}, "vertical_diffusivity: '-1e-05' is not positive"),
+        ({"vertical_diffusivity": 0}, "vertical_diffusivity: '0' is not positive"),
+        ({"wind_stress_south": 1e300}, r"wind_stress_south = 1e\+300 Pa; .*so far that no state follows"),
+        ({"vertical_diffusivity": 1e300}, "so far that no state follows"),
+    ],
+)
+def test_what_has_no_state_is_refused_even_as_an_extrapolation(generator, asked, message):
+    with pytest.raises(UserError, match=message):
+        generate(generator, asked, extrapolate=True)
+
+
 def test_an_existing_output_is_refused_before_sampling(generator, tmp_path):
     path = tmp_path / "states.nc"
     path.write_text("mine")
@@ -177,6 +191,14 @@ def test_contents_asked_for_are_those_of_every_state(generator):
         ({"sampling": {"method": "euler"}}, "sampling: method.*'heun'"),
         ({"sampling": {"method": "heun", "steps": 16}}, "an odd number, for example 17"),
         ({"sampling": {"steps": 0}}, "steps.*greater than or equal to 2"),
+        ({"sampling": {"guidance": 1e9}}, "guidance: .*less than or equal to 100"),
+        ({"sampling": {"guidance": float("inf")}}, "guidance: .*finite number"),
+        ({"sampling": {"rho": 1e6}}, "rho: .*less than or equal to 100"),
+        ({"sampling": {"rho": float("inf")}}, "rho: .*finite number"),
+        ({"sampling": {"sigma_max": float("inf")}}, "sigma_max: .*finite number"),
+        ({"sampling": {"sigma_max": 1e30}}, "sigma_max: .*less than or equal to 10000"),
+        ({"sampling": {"sigma_min": 1e-300}}, "sigma_min: .*greater than or equal to 0.000001"),
+        ({"sampling": {"method": "heun", "churn_noise": 1e9}}, "churn_noise: .*less than or equal to 2"),
         ({"sampling": {"evaluations": 20}}, "evaluations.*Known keys: method, steps"),
         ({"conserve": {"heat": 1.0}}, "cannot conserve heat: expected means of thetao"),
         ({"conserve": {"so": 350.0}}, "350 1e-3; expected"),

@@ -82,6 +82,13 @@ def test_a_state_that_can_not_be_right_is_refused(generator, young, spoil, messa
         generate(generator, initial=spoil(young[0]), age=50)
 
 
+def test_an_age_outside_training_is_not_taken_for_another_configuration(generator, young):
+    with pytest.raises(UserError, match=r"is 5000 years; trained on 10 to 50\. Accept an extrapolation"):
+        generate(generator, initial=young[1], age=5000)
+    with pytest.raises(UserError, match=r"Is it a state of the same configuration\? Accept"):
+        generate(generator, initial=young[0].assign(thetao=young[0].thetao + 60), age=50)
+
+
 def test_a_file_on_another_mesh_is_refused(generator, tmp_path):
     state, grid = basin(nx=9, ny=14, nz=6)
     files.write_dataset(tmp_path / "other.nc", state, grid)

@@ -1,6 +1,8 @@
 """Training: reads what it may, continues where it was killed, writes what it says."""
 
 import json
+import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -10,6 +12,7 @@ import numpy as np
 import pytest
 import xarray as xr
 import yaml
+from safetensors.numpy import load_file, save_file
 
 from ensemble import MEMBERS, TINY
 from warmstart import files
@@ -107,6 +110,33 @@ def test_an_unfinished_training_of_something_else_is_not_discarded(ensemble_stor
         loop.train(ensemble_store, TINY, tmp_path / "generator", sets=["seed=1"])
 
 
+def test_a_note_of_an_unfinished_training_that_was_cut_short_is_reported(
+    ensemble_store, tmp_path, monkeypatch
+):
+    def stop(*rest):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(loop, "_advance", stop)
+    with pytest.raises(KeyboardInterrupt):
+        loop.train(ensemble_store, TINY, tmp_path / "generator")
+    work = tmp_path / ".generator.training"
+    assert "request.json.tmp" not in {p.name for p in work.iterdir()}
+    note = work / "request.json"
+    note.write_text(note.read_text()[:100])
+    with pytest.raises(
+        UserError, match=r"request\.json.*delete .*\.generator\.training to train from the start"
+    ):
+        loop.train(ensemble_store, TINY, tmp_path / "generator")
+
+
+def test_a_training_that_breaks_down_says_at_which_step_and_leaves_nothing(ensemble_store, tmp_path):
+    with pytest.raises(
+        UserError, match=r"broke down at step \d: .* lower training\.learning_rate \(1e\+30\)"
+    ):
+        loop.train(ensemble_store, TINY, tmp_path / "generator", sets=["training.learning_rate=1e30"])
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize("model", ["gaussian", "none"])
 def test_the_residual_can_be_chosen(ensemble_store, tmp_path, model):
     made = loop.train(ensemble_store, TINY, tmp_path / "generator", sets=[f"residual.model={model}"])
@@ -187,6 +217,10 @@ def test_counted_parameters_are_those_of_the_network(generator):
     [
         ({"sets": ["training.stepz=3"]}, "stepz"),
         ({"sets": ["residual.model=magic"]}, "residual.model"),
+        ({"sets": ["residual.amplitude=-1"]}, "residual.amplitude.*greater than or equal to 0"),
+        ({"sets": ["residual.amplitude=.inf"]}, "residual.amplitude.*finite number"),
+        ({"sets": ["training.learning_rate=.inf"]}, "training.learning_rate.*finite number"),
+        ({"sets": ["training.steps=["]}, r"--set training\.steps=\[: '\[' is no value"),
         ({"sets": ["shape=[18, 49, 13]"]}, r"mesh of \(5, 14, 9\) levels.*is for \(18, 49, 13\)"),
         (
             {"sets": ["condition.parameters=[bottom_drag, rainfall]"]},
@@ -267,8 +301,6 @@ def test_a_generator_refuses_another_mesh(trained):
 
 @pytest.mark.parametrize("name", ["config.yaml", "normalizer.nc"])
 def test_a_checkpoint_that_was_cut_short_is_reported(trained, tmp_path, name):
-    import shutil
-
     copy = tmp_path / "copy"
     shutil.copytree(trained, copy)
     content = (copy / name).read_bytes()
@@ -279,8 +311,6 @@ def test_a_checkpoint_that_was_cut_short_is_reported(trained, tmp_path, name):
 
 @pytest.mark.parametrize("damage", ["truncated", "missing"])
 def test_damaged_weights_are_reported(trained, tmp_path, damage):
-    import shutil
-
     copy = tmp_path / "copy"
     shutil.copytree(trained, copy)
     weights = copy / "weights.safetensors"
@@ -304,3 +334,61 @@ def test_combined_residuals_keep_the_condition_of_the_one_that_leads(mixing):
     leading = np.array([row.weights[0] for row in made])
     assert (leading > 0).all() and np.mean([row.weights.sum() for row in made]) > 0.7
     np.testing.assert_allclose([(row.weights**2).sum() for row in made], 1.0, rtol=1e-12)
+
+
+@pytest.fixture
+def copied(trained, tmp_path):
+    """A copy of a generator, to be damaged."""
+    return shutil.copytree(trained, tmp_path / "copy")
+
+
+def rewrite(folder, name, change):
+    """Change one array of the weights."""
+    path = folder / "weights.safetensors"
+    arrays = load_file(path)
+    arrays[name] = np.ascontiguousarray(change(arrays[name]))
+    save_file(arrays, path)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "forcing", "mean.offset", "mean.basis", "mean.coefficients", "mean.posterior", "mean.part", "mixed_layer.offset",
+        "transports.residuals", "residual.basis", "residual.parameters.scale", "residual.state.scale", "spinup.features",
+        "spinup.centre", "spinup.both.0.weights", "spinup.state.1.features_centre", "spinup.both.1.joint.inputs",
+    ],
+)  # fmt: skip
+def test_an_array_of_another_shape_is_refused_by_name(copied, name):
+    for change in (lambda a: a[..., :-1], lambda a: a[None]):
+        rewrite(copied, name, change)
+        with pytest.raises(UserError, match=rf"weights\.safetensors: {re.escape(name)} has the shape"):
+            load(copied)
+
+
+def test_a_forcing_that_lacks_an_input_is_refused(copied):
+    rewrite(copied, "forcing", lambda a: a[:-1])
+    with pytest.raises(UserError, match=r"forcing has the shape 2 x .*; expected 3 x "):
+        load(copied)
+
+
+@pytest.mark.parametrize("name", ["mean.basis", "residual.both.scale", "net.head.layer.weight"])
+def test_weights_that_are_not_finite_are_refused_by_name(copied, name):
+    def spoil(array):
+        array.flat[0] = np.nan
+        return array
+
+    rewrite(copied, name, spoil)
+    with pytest.raises(UserError, match=rf"weights\.safetensors: {re.escape(name)} is not finite"):
+        load(copied)
+
+
+def test_the_normaliser_is_part_of_what_names_a_generator(copied, trained):
+    path, former = copied / "normalizer.nc", load(copied).hash
+    assert former == load(trained).hash
+    with files.open_dataset(path) as opened:
+        ds, grid = opened.load(), files.open_grid(path)
+    files.write_dataset(path, ds.assign(so_std=ds.so_std * 1.1), grid, overwrite=True)
+    assert load(copied).hash != former
+    files.write_dataset(path, ds.assign(so_std=ds.so_std * 0), grid, overwrite=True)
+    with pytest.raises(UserError, match=r"normalizer\.nc: expected \d+ finite means and positive"):
+        load(copied)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,13 +17,14 @@ from warmstart import files, parameters
 from warmstart.config import read_yaml
 from warmstart.errors import UserError
 from warmstart.grid import Grid
-from warmstart.variables import STATE_VARIABLES, VARIABLES
+from warmstart.variables import STATE_VARIABLES, VARIABLES, require_units
 
 log = logging.getLogger(__name__)
 
 FORCING = ("forcing_wind_stress", "forcing_restoring_temperature", "forcing_restoring_salinity")
 BLOW_UPS = "blow_ups.yaml"  #: members of a collection that blew up and left no states
 BLEW_UP = "blew up"  #: their verdict
+SECOND = re.compile(r"member_\d+_cold\.nc")  #: runs of a member from a second initial state
 
 
 @dataclass(frozen=True)
@@ -99,7 +101,8 @@ def find_members(place: Path, transient: bool = True) -> tuple[list[Member], lis
     warmstart.errors.UserError: no-such-folder does not exist; give the folder that 'warmstart simulate' wrote
     """
     if not place.is_dir():
-        raise UserError(f"{place} does not exist; give the folder that 'warmstart simulate' wrote")
+        what = "is no folder" if place.exists() else "does not exist"
+        raise UserError(f"{place} {what}; give the folder that 'warmstart simulate' wrote")
     folders = sorted(p for p in place.glob("member_*") if p.is_dir())
     paths = sorted(p for p in place.glob("member_*.nc") if p.is_file())
     if not folders and not paths:
@@ -112,15 +115,16 @@ def find_members(place: Path, transient: bool = True) -> tuple[list[Member], lis
         if status.get("state") == "finished":
             found.append(read_member(folder, transient))
         elif status.get("blow_ups") and status.get("state") == "failed":
-            last = status["blow_ups"][-1]
-            blown.append(BlowUp(_index(folder), float(last["year"]), dict(last.get("parameters") or {})))
+            blown.append(_blow_up(folder, status["blow_ups"]))
         else:
             skipped[folder.name] = str(status.get("state", "not started"))
     for path in paths:
         if path.stem.removeprefix("member_").isdigit():
             found.append(read_member_file(path, transient))
-        else:
+        elif SECOND.fullmatch(path.name):
             skipped[path.name] = "a second run of that member"
+        else:
+            skipped[path.name] = "the name is not understood; expected for example member_007.nc"
     for name, state in skipped.items():
         log.warning("%s left out: %s", name, state)
     _say_older([m.path for m in found if m.older], len(found))
@@ -138,6 +142,17 @@ def _index(path: Path) -> int:
     if not number.isdigit():
         raise UserError(f"{path}: expected a folder named member_ and its number, for example member_007")
     return int(number)
+
+
+def _blow_up(folder: Path, times: Any) -> BlowUp:
+    """What a run that blew up says of the last time."""
+    try:
+        last = times[-1]
+        return BlowUp(_index(folder), float(last["year"]), dict(last.get("parameters") or {}))
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise UserError(
+            f"{folder / 'status.yaml'}: expected 'blow_ups', a list of year and parameters ({error!r})"
+        ) from error
 
 
 def _say_older(older: list[Path], total: int) -> None:
@@ -197,8 +212,17 @@ def read_member(folder: Path, transient: bool = True) -> Member:
     status = read_yaml(folder / "status.yaml")
     drift = status.get("drift_K_per_century")
     return _member(
-        index, path, math.nan if drift is None else float(drift), str(status.get("verdict") or "unknown"), transient
-    )
+        index, path, math.nan if drift is None else _drift(drift, folder / "status.yaml"),
+        str(status.get("verdict") or "unknown"), transient,
+    )  # fmt: skip
+
+
+def _drift(stated: Any, path: Path) -> float:
+    """The drift that a file states [K/century]."""
+    try:
+        return float(stated)
+    except (TypeError, ValueError) as error:
+        raise UserError(f"{path}: drift_K_per_century is {stated!r}; expected a number") from error
 
 
 def _member(
@@ -211,6 +235,7 @@ def _member(
         if missing:
             raise UserError(f"{path} holds no {', no '.join(missing)}; expected a states file of an engine")
         for name in STATE_VARIABLES:
+            _require_units(opened[name], path)
             expected = ("time", *VARIABLES[name].dims)
             shape = grid.shape if VARIABLES[name].three_d else grid.shape[1:]
             if opened[name].dims != expected or opened[name].shape[1:] != shape:
@@ -218,7 +243,7 @@ def _member(
                     f"{path}: {name} has dims {dict(opened[name].sizes)}; expected {expected} and the mesh's {shape}"
                 )
         taken = np.ones(opened.sizes["time"], bool) if transient else opened["phase"].values == "equilibrium"
-        values = {name: float(number) for name, number in parameters.extract(opened).items()}
+        values = _values(opened, path)
         forcing = tuple(name for name in FORCING if name in opened)
         version = str(opened.attrs.get("warmstart_version", "unknown"))
     return Member(
@@ -233,6 +258,27 @@ def _member(
         version=version,
         older=older,
     )
+
+
+def _require_units(da: xr.DataArray, path: Path) -> None:
+    expected = VARIABLES[str(da.name)].units
+    try:
+        require_units(str(da.name), str(da.attrs.get("units", expected)), expected)
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from error
+
+
+def _values(opened: xr.Dataset, path: Path) -> dict[str, float]:
+    """The parameters of a member: one finite number each, positive where the logarithm is taken."""
+    values = {}
+    for name, numbers in parameters.extract(opened).items():
+        if numbers.size != 1:
+            raise UserError(f"{path}: {name} has {numbers.size} values; expected one for the member")
+        try:
+            values[name] = parameters.parse(numbers.item(), name)
+        except UserError as error:
+            raise UserError(f"{path}: {error}") from error
+    return values
 
 
 def read_member_file(path: Path, transient: bool = True) -> Member:
@@ -264,10 +310,14 @@ def read_member_file(path: Path, transient: bool = True) -> Member:
         raise UserError(
             f"{path} does not say its {', '.join(missing)}; expected a member file that data/export.py wrote"
         )
-    if int(attrs["member"]) != _index(path):
-        raise UserError(f"{path} holds member {int(attrs['member'])}; name it member_{int(attrs['member']):03d}.nc")
+    try:
+        number = int(attrs["member"])
+    except (TypeError, ValueError) as error:
+        raise UserError(f"{path}: member is {attrs['member']!r}; expected a number") from error
+    if number != _index(path):
+        raise UserError(f"{path} holds member {number}; name it member_{number:03d}.nc")
     return _member(
-        _index(path), path, float(attrs["drift_K_per_century"]), str(attrs["verdict"]), transient,
+        _index(path), path, _drift(attrs["drift_K_per_century"], path), str(attrs["verdict"]), transient,
         older="member_format" not in attrs,
     )  # fmt: skip
 

@@ -62,6 +62,7 @@ def dataset(
     runs, output = Path(runs), Path(output)
     files.refuse_existing(output, overwrite)
     members, blown_up = find_members(runs, transient)
+    _say_incomplete(members)
     return store(members, runs, output, overwrite, blown_up)
 
 
@@ -112,6 +113,16 @@ def store(
         table = _with_blow_ups(summary(written), blown_up)
     log.info("%s: %d snapshots of %d members", output, int(table["snapshots"].sum()), len(table))
     return table
+
+
+def _say_incomplete(members: list[Member]) -> None:
+    """Name the parameters that some members have and others lack: the store can hold none of them."""
+    for name in parameters.PARAMETERS:
+        lacking = [str(m.index) for m in members if name not in m.values]
+        if 0 < len(lacking) < len(members):
+            log.warning(
+                "%s is not in the store: the files of these members lack it: %s", name, ", ".join(lacking)
+            )
 
 
 def _with_blow_ups(table: pd.DataFrame, blown_up: Sequence[BlowUp]) -> pd.DataFrame:
@@ -173,8 +184,7 @@ def _attrs(members: list[Member], ranges: dict[str, list[float]]) -> dict[str, A
 def _ranges(runs: Path, members: list[Member]) -> dict[str, list[float]]:
     """Ranges of the varied parameters: those of the plan, or what the training members span."""
     if (runs / "plan.yaml").exists():
-        plan = read_yaml(runs / "plan.yaml").get("ranges") or {}
-        return {name: [float(low), float(high)] for name, (low, high) in plan.items()}
+        return _planned(runs / "plan.yaml")
     spans = {}
     for name in parameters.PARAMETERS:
         values = [
@@ -183,6 +193,25 @@ def _ranges(runs: Path, members: list[Member]) -> dict[str, list[float]]:
         if values and min(values) < max(values):
             spans[name] = [min(values), max(values)]
     return spans
+
+
+def _planned(path: Path) -> dict[str, list[float]]:
+    """Ranges that a plan gives its parameters, in the units of the table."""
+    given = read_yaml(path).get("ranges") or {}
+    if not isinstance(given, dict):
+        raise UserError(f"{path}: ranges is {given!r}; expected parameter names with [lowest, highest]")
+    ranges = {}
+    for name, pair in given.items():
+        if not isinstance(pair, (list, tuple)) or len(pair) != 2:
+            raise UserError(
+                f"{path}: ranges of {name}: expected [lowest, highest], for example [0.05 Pa, 0.4 Pa]"
+            )
+        try:
+            known = parameters.ranged(name, *(parameters.parse(bound, name) for bound in pair))
+        except UserError as error:
+            raise UserError(f"{path}: {error}") from error
+        ranges[name] = [known.low, known.high]
+    return ranges
 
 
 def _write(path: Path, members: list[Member], forcing: tuple[str, ...], attrs: dict[str, Any]) -> None:

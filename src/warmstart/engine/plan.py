@@ -257,7 +257,8 @@ def member_job(
             checkpoint_seconds=plan.checkpoint_seconds,
         )
     except ValidationError as error:
-        raise UserError(f"the plan makes no valid run: {error.errors()[0]['msg']}") from error
+        reason = error.errors()[0]["msg"].removeprefix("Value error, ")
+        raise UserError(f"the plan makes no valid run: {reason}") from error
     return job.model_dump(mode="json")
 
 

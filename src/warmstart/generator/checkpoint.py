@@ -19,7 +19,7 @@ from warmstart.config import dump_yaml, load_yaml
 from warmstart.data.layout import Layout
 from warmstart.data.normalize import Normalizer
 from warmstart.errors import UserError
-from warmstart.generator import stored
+from warmstart.generator import shapes, stored
 from warmstart.generator.backbone import UNet
 from warmstart.generator.config import SavedConfig
 from warmstart.generator.denoiser import FLAGS, STATE_FLAGS, Denoiser
@@ -50,7 +50,7 @@ class Generator:
     denoiser : the network in its preconditioning; None where the residual needs none.
     mixed_layer : depth of the mixed layer as a function of the parameters; None where columns are left as they are drawn.
     transports : of heat and salt as a function of the parameters; None where states carry what they are drawn with.
-    name, hash : where it came from, and a hash of weights and configuration.
+    name, hash : where it came from, and a hash of weights, configuration and normaliser.
     """
 
     config: SavedConfig
@@ -289,6 +289,7 @@ def load(path: str | Path, grid: Grid | None = None) -> Generator:
     if grid is not None:
         layout.grid.require_same(grid, "what the generator is asked for")
     arrays = _read_arrays(folder / WEIGHTS)
+    shapes.require(arrays, config, layout, folder / WEIGHTS)
     try:
         return _assemble(config, layout, arrays, folder)
     except (KeyError, RuntimeError) as error:
@@ -299,11 +300,7 @@ def load(path: str | Path, grid: Grid | None = None) -> Generator:
 
 def _assemble(config: SavedConfig, layout: Layout, arrays: dict[str, np.ndarray], folder: Path) -> Generator:
     """Put the stored arrays together."""
-    statistics = files.open_dataset(folder / NORMALIZER).load()
-    mean, std = (
-        np.concatenate([np.atleast_1d(statistics[f"{n}_{what}"].values) for n in layout.variables])
-        for what in ("mean", "std")
-    )
+    normalizer = _read_normalizer(layout, folder / NORMALIZER)
     wide = {n: a.astype("float64") for n, a in arrays.items() if not n.startswith("net.")}
     basis, rotation = wide["residual.basis"], wide.get("residual.rotation")
     laws = {
@@ -335,8 +332,9 @@ def _assemble(config: SavedConfig, layout: Layout, arrays: dict[str, np.ndarray]
         )
         denoiser.eval()
     digest = hashlib.sha256((folder / WEIGHTS).read_bytes() + (folder / CONFIG).read_bytes())
+    digest.update(normalizer.mean.tobytes() + normalizer.std.tobytes())
     generator = Generator(
-        config, layout, Normalizer(layout, mean, std), stored.read_mean(wide, "mean"), spinup, laws, wide["forcing"],
+        config, layout, normalizer, stored.read_mean(wide, "mean"), spinup, laws, wide["forcing"],
         denoiser, mixed_layer, transports, folder.resolve().name, digest.hexdigest()[:16],
     )  # fmt: skip
     known = generator.mean.inputs
@@ -347,6 +345,22 @@ def _assemble(config: SavedConfig, layout: Layout, arrays: dict[str, np.ndarray]
             f"{folder} was trained with another version of the theory in its mean (mean.theory); train it again"
         )
     return generator
+
+
+def _read_normalizer(layout: Layout, path: Path) -> Normalizer:
+    """Means and standard deviations of the channels."""
+    with files.open_dataset(path) as opened:
+        mean, std = (
+            np.concatenate([np.atleast_1d(opened[f"{n}_{what}"].values) for n in layout.variables])
+            for what in ("mean", "std")
+        )
+    fit = mean.shape == std.shape == layout.shape[:1]
+    if not (fit and np.isfinite(mean).all() and np.isfinite(std).all() and (std > 0).all()):
+        raise UserError(
+            f"{path}: expected {layout.shape[0]} finite means and positive standard deviations; the file is damaged, "
+            "copy or train it again"
+        )
+    return Normalizer(layout, mean, std)
 
 
 def _read_arrays(path: Path) -> dict[str, np.ndarray]:

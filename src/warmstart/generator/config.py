@@ -4,14 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, PositiveInt, model_validator
+from pydantic import ConfigDict, Field, PositiveInt, model_validator
 
 from warmstart.config import Config, build, load_yaml
 
 
-class ConditionConfig(Config):
+class _Finite(Config):
+    """A part of the configuration whose numbers are finite."""
+
+    model_config = ConfigDict(allow_inf_nan=False)
+
+
+class ConditionConfig(_Finite):
     """What the generator is told about the simulation.
 
     Attributes
@@ -31,7 +37,7 @@ class ConditionConfig(Config):
     parameter_noise: float = Field(default=0.1, ge=0)
 
 
-class MeanConfig(Config):
+class MeanConfig(_Finite):
     """The mean as a function of the parameters and of the initial state.
 
     Attributes
@@ -59,7 +65,7 @@ class MeanConfig(Config):
     transports: bool = True
 
 
-class ResidualConfig(Config):
+class ResidualConfig(_Finite):
     """What is added to the mean.
 
     Attributes
@@ -80,7 +86,7 @@ class ResidualConfig(Config):
     coordinates: Literal["eof", "vertical", "grid"] = "eof"
     variance: float = Field(default=0.999, gt=0, le=1)
     modes: int = Field(default=48, ge=1)
-    amplitude: float | Literal["calibrated"] = "calibrated"
+    amplitude: Annotated[float, Field(ge=0, le=100)] | Literal["calibrated"] = "calibrated"
     balance: float = Field(default=0.0, ge=0, le=1)
 
     @property
@@ -127,7 +133,7 @@ class NetworkConfig(Config):
         return self
 
 
-class TrainingConfig(Config):
+class TrainingConfig(_Finite):
     """The training loop.
 
     Attributes
@@ -191,7 +197,7 @@ PUBLISHED: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 
 
-class SamplingConfig(Config):
+class SamplingConfig(_Finite):
     """The sampler; what is not given has the value that the method was published with (:data:`PUBLISHED`).
 
     Attributes
@@ -216,15 +222,15 @@ class SamplingConfig(Config):
     """
 
     method: Method = "adams-bashforth"
-    steps: int = Field(default=24, ge=2)
-    sigma_min: float = Field(default=2e-3, gt=0)
-    sigma_max: float = Field(default=80.0, gt=0)
-    rho: float | None = Field(default=None, ge=1)
-    churn: float = Field(default=0.0, ge=0)
-    churn_min: float = Field(default=0.0, ge=0)
-    churn_max: float = Field(default=0.0, ge=0)
-    churn_noise: float = Field(default=1.0, gt=0)
-    guidance: float = Field(default=1.0, ge=0)
+    steps: int = Field(default=24, ge=2, le=100_000)
+    sigma_min: float = Field(default=2e-3, ge=1e-6)
+    sigma_max: float = Field(default=80.0, gt=0, le=1e4)
+    rho: float | None = Field(default=None, ge=1, le=100)
+    churn: float = Field(default=0.0, ge=0, le=1e4)
+    churn_min: float = Field(default=0.0, ge=0, le=1e4)
+    churn_max: float = Field(default=0.0, ge=0, le=1e4)
+    churn_noise: float = Field(default=1.0, gt=0, le=2)
+    guidance: float = Field(default=1.0, ge=0, le=100)
     guide: Literal["none", "zero-mean", "stratification"] = "none"
 
     @model_validator(mode="before")

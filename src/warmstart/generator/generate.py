@@ -24,6 +24,8 @@ log = logging.getLogger(__name__)
 
 #: Relative difference up to which a parameter that did not vary counts as the training value.
 SAME = 1e-6
+#: Widths of the training range beyond it, in the scale of the parameter, up to which there is something to extrapolate.
+FARTHEST = 10.0
 
 
 def generate(
@@ -125,13 +127,14 @@ def ask(
             raise UserError("an age was given without the state that has it; give both, or neither")
         complete, beyond = request(generator, given or {}, extrapolate)
         return Request(complete, None, tuple(beyond))
-    from warmstart.generator.initial import read
+    from warmstart.generator.initial import read, trained_age
 
     state, years, notes, outside = read(generator, initial, age)
     if outside and not extrapolate:
+        # at an age that training did not have, the distance from the states of training says nothing of the configuration
+        question = " Is it a state of the same configuration?" if trained_age(generator, years) else ""
         raise UserError(
-            f"{'; '.join(outside)}. Is it a state of the same configuration? "
-            "Accept an extrapolation with --extrapolate (extrapolate=True)"
+            f"{'; '.join(outside)}.{question} Accept an extrapolation with --extrapolate (extrapolate=True)"
         )
     for phrase in outside:
         log.warning("extrapolating: %s", phrase)
@@ -161,7 +164,7 @@ def request(
     Raises
     ------
     UserError
-        If something lies out of range and `extrapolate` is false.
+        If something lies out of range and `extrapolate` is false, or so far out that no state follows.
     """
     seen = generator.config.parameters
     wanted = {name: parameters.parse(value, name) for name, value in given.items()}
@@ -178,6 +181,10 @@ def request(
             source = "" if name in wanted else " (the default)"
             limits = f"{span.low:g} to {span.high:g}" if span.varies else f"{span.low:g} only"
             outside.append(f"{name} = {values[name]:g} {span.units}{source}; trained on {limits}")
+            if span.varies and not _near(name, values[name], (span.low, span.high)):
+                raise UserError(
+                    f"{outside[-1]}: more than {FARTHEST:g} times that range away, so far that no state follows"
+                )
     if outside and not extrapolate:
         raise UserError(
             f"out of the training range: {'; '.join(outside)}. Choose values inside, "
@@ -186,6 +193,12 @@ def request(
     for phrase in outside:
         log.warning("extrapolating: %s", phrase)
     return values, outside
+
+
+def _near(name: str, value: float, limits: tuple[float, float]) -> bool:
+    """Whether a value is near enough to the training range to extrapolate to."""
+    position = float(parameters.ranged(name, *limits).coordinate(value))
+    return -FARTHEST <= position <= 1 + FARTHEST
 
 
 def _sampling(generator: Generator, changes: Mapping[str, Any] | None) -> SamplingConfig | None:

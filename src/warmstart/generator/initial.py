@@ -66,11 +66,17 @@ def read(
         outside.append(
             f"{name} lies {far:.1f} times as far from the training states of its age ({years:.0f} years) as the farthest of them"
         )
-    if not spinup.ages[0] * 0.5 <= years <= spinup.ages[-1] * 2:
+    if not trained_age(generator, years):
         outside.append(
             f"the age of {name} is {years:g} years; trained on {spinup.ages[0]:g} to {spinup.ages[-1]:g}"
         )
     return wet, float(years), notes, outside
+
+
+def trained_age(generator: Generator, years: float) -> bool:
+    """Whether a state of this age [years] is about as old as those of training."""
+    ages = generator.takes_states().ages
+    return bool(ages[0] * 0.5 <= years <= ages[-1] * 2)
 
 
 def _require_mesh(generator: Generator, path: Path) -> None:

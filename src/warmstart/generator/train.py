@@ -39,6 +39,10 @@ from warmstart.generator.team import Team, team
 DRAWS = {"diffusion": 8, "one-pass": 4, "deterministic": 1}
 
 
+class BrokeDown(UserError):
+    """A training whose gradient is not finite any more."""
+
+
 def train(
     store: str | Path,
     config: GeneratorConfig | dict[str, Any] | str | Path | None,
@@ -66,7 +70,7 @@ def train(
     Raises
     ------
     UserError
-        If the configuration or the store is wrong, or the output exists.
+        If the configuration or the store is wrong, the output exists, or the training breaks down.
 
     Examples
     --------
@@ -91,7 +95,13 @@ def train(
         generator = prepared.generator
         fitted: dict[str, float | None] = {}
         if resolved.residual.has_network:
-            denoiser, fitted = _fit(prepared, work, progress, members)
+            try:
+                denoiser, fitted = _fit(prepared, work, progress, members)
+            except BrokeDown:
+                # the same command would come to the same step again: nothing to continue
+                if members.leads:
+                    shutil.rmtree(work)
+                raise
             generator = dataclasses.replace(generator, denoiser=denoiser)
         if members.leads:
             _finish(generator, prepared, fitted, work, output, overwrite)
@@ -130,7 +140,7 @@ def _claim(work: Path, prepared: Prepared, overwrite: bool) -> None:
     }
     wanted = files.config_hash(request)
     note = work / "request.json"
-    if note.exists() and json.loads(note.read_text())["hash"] != wanted:
+    if note.exists() and _noted(note) != wanted:
         if not overwrite:
             raise UserError(
                 f"{work} holds an unfinished training with another configuration or other data; finish it with the command "
@@ -138,7 +148,19 @@ def _claim(work: Path, prepared: Prepared, overwrite: bool) -> None:
             )
         shutil.rmtree(work)
     work.mkdir(exist_ok=True)
-    note.write_text(json.dumps({"hash": wanted, **request}, indent=1))
+    temporary = work / f"{note.name}.tmp"
+    temporary.write_text(json.dumps({"hash": wanted, **request}, indent=1))
+    temporary.replace(note)
+
+
+def _noted(note: Path) -> str:
+    """The hash of what an unfinished training was asked for."""
+    try:
+        return str(json.loads(note.read_text())["hash"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise UserError(
+            f"cannot read {note}: {error}; the file is damaged, delete {note.parent} to train from the start"
+        ) from error
 
 
 def _fit(
@@ -226,7 +248,12 @@ def _advance(state: State, objective: torch.nn.Module, prepared: Prepared, team:
     loss = objective(*_tensors(batch, state.denoiser)).mean()
     state.optimiser.zero_grad(set_to_none=True)
     loss.backward()
-    torch.nn.utils.clip_grad_norm_(state.denoiser.net.parameters(), settings.clip, error_if_nonfinite=True)
+    norm = torch.nn.utils.clip_grad_norm_(state.denoiser.net.parameters(), settings.clip)
+    if not torch.isfinite(norm):
+        raise BrokeDown(
+            f"training broke down at step {state.step + 1}: the gradient is not finite; lower training.learning_rate "
+            f"({settings.learning_rate:g}), or look for outliers in the data (warmstart check)"
+        )
     state.optimiser.step()
     decay = min(settings.ema, (1 + state.step) / (10 + state.step))
     for name, value in state.denoiser.net.state_dict().items():

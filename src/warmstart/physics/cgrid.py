@@ -13,7 +13,7 @@ import xarray as xr
 
 from warmstart.errors import UserError
 from warmstart.grid import Grid
-from warmstart.variables import DIAGNOSTICS, VARIABLES, same_units
+from warmstart.variables import DIAGNOSTICS, VARIABLES, require_units, same_units
 
 SVERDRUP = 1e6  #: [m3 s-1]
 
@@ -89,10 +89,8 @@ def require_fit(state: xr.Dataset, grid: Grid, name: str, strict: bool = True) -
         raise UserError(f"{name} has sizes {found} but the mesh {expected}; give states and mesh of one grid")
     units = str(da.attrs.get("units", table.units))
     left_over = not strict and any(same_units(units, other.units) for other in known.values())
-    if not (same_units(units, table.units) or left_over):
-        raise UserError(
-            f"{name} is in {units}; expected {table.units}: convert it, or correct its units attribute"
-        )
+    if not left_over:
+        require_units(name, units, table.units)
 
 
 def labelled(da: xr.DataArray, name: str, units: str, long_name: str) -> xr.DataArray:
