@@ -77,9 +77,7 @@ def test_a_rival_without_velocities_is_scored_on_what_it_has(ocean):
     )
     assert set(table[table.metric == "crps"].variable) == {"thetao", "so", "zos"}
     assert "channel_transport" not in table.variable.values
-    assert (
-        "sea_volume" not in table[table.metric == "metric_crps"].variable.values
-    )  # the same, whatever is forecast
+    assert value(table, "metric_crps", "sea_volume", "") == 0, "the same, whatever is forecast"
     with pytest.raises(UserError, match="expected variables of the truth"):
         evaluate.score(state[["thetao"]].rename(thetao="votemper"), state, grid)
 
@@ -126,3 +124,17 @@ def test_tables_say_what_they_were_made_with(tmp_path):
     evaluate.write_table(pd.DataFrame({"a": [1.0]}), path, {"command": "x", "commit": "abc"})
     assert path.read_text().splitlines()[:2] == ["# command: x", "# commit: abc"]
     assert pd.read_csv(path, comment="#").a.item() == 1
+
+
+def test_a_metric_that_nobody_can_miss_has_no_part_in_a_rivals_share():
+    """Where climatology's error is 0 a share says nothing; where only a rival's is, it counts as 0."""
+    rows = [
+        (rival, "parameters", "test", member, "metric_crps", name, "", "1", score)
+        for rival, scores in {"climatology": {"sea_volume": 0.0, "mixed_layer": 4.0}, "ours": {"sea_volume": 0.0}}.items()
+        for member in (0, 1)
+        for name, score in ({"mixed_layer": 2.0 * member} | scores).items()
+    ]  # fmt: skip
+    columns = ["rival", "given", "split", "member", "metric", "variable", "depth", "unit", "value"]
+    found = evaluate.summarise(pd.DataFrame(rows, columns=columns))
+    ours = found[(found.rival == "ours") & (found.metric == "skill_metric_crps")]
+    assert ours.value.tolist() == [0.25] and ours.members.tolist() == [2]
