@@ -145,8 +145,8 @@ class TrainingConfig(_Finite):
     weight_decay : of AdamW.
     clip : largest norm of the gradient.
     ema : decay of the running average of the weights.
-    mixing : residuals of so many members are combined into one example, with random signs and weights of unit norm: the
-        covariance stays, single members are not memorised; 1 takes them as they are.
+    mixing : residuals of so many members are combined into one example, with random weights of unit norm, the largest
+        positive: the covariance stays, single members are not memorised; 1 takes them as they are.
     noise_mean, noise_std : of the logarithm of the training noise level.
     validate_every : steps between validations.
     patience : validations without improvement after which training stops; 0 never stops.
