@@ -57,7 +57,7 @@ RECORDS: dict[str, tuple[str, str]] = {
     "constraint_sea_level": ("m", "mean sea level removed"),
 }
 
-#: Share of a variable's physical range by which a state may leave it after its contents are set.
+#: Share of a variable's physical range by which a state may leave it: what was clipped moves when its contents are set.
 CLIPPED = 1e-3
 
 #: What turns a state on its mesh into one that satisfies something, with a record of what it moved.
@@ -156,7 +156,6 @@ def _require_bounded(state: xr.Dataset, targets: Mapping[str, float]) -> None:
     for name in ("thetao", "so"):
         low, high = VARIABLES[name].bounds
         lowest, highest = float(state[name].min()), float(state[name].max())
-        # what was clipped may move by what clipping took away
         slight = CLIPPED * (high - low)
         if lowest < low - slight or highest > high + slight:
             raise UserError(
@@ -172,9 +171,8 @@ def contents_of(state: xr.Dataset, grid: Grid) -> dict[str, float]:
 
 def bound(state: xr.Dataset, grid: Grid) -> tuple[xr.Dataset, dict[str, float]]:
     """Keep temperature and salinity within the physical range of the variables table."""
-    names = ("thetao", "so")
-    new = {n: state[n].clip(*VARIABLES[n].bounds, keep_attrs=True) for n in names}
-    cells = sum(int((new[n] != state[n]).where(state[n].notnull(), False).sum()) for n in names)
+    new = {n: state[n].clip(*VARIABLES[n].bounds, keep_attrs=True) for n in ("thetao", "so")}
+    cells = sum(int((new[n] != state[n]).where(state[n].notnull(), False).sum()) for n in new)
     return state.assign(new), {"constraint_clipped_cells": float(cells)}
 
 
