@@ -290,7 +290,10 @@ def verify(
         Path | None, typer.Option(help="States of the true equilibrium: what to compare with.")
     ] = None,
     reference: Annotated[
-        Path | None, typer.Option(help="Store or generator that gives the ensemble's standard deviation.")
+        Path | None,
+        typer.Option(
+            help="Store or generator whose ensemble's standard deviation is the unit of the distance to the control."
+        ),
     ] = None,
     years: Annotated[int, typer.Option(min=1, help="Model years to run.")] = 20,
     rest: Annotated[bool, typer.Option(help="Also start from rest.")] = True,

@@ -103,6 +103,10 @@ def verify(
     --------
     >>> ds, table = verify("restarts", "verify.nc", control="control.nc")  # doctest: +SKIP
     """
+    if control is None and reference is not None:
+        raise UserError(
+            "reference gives the unit of the distance to a control; give a control too, or leave it out"
+        )
     if engine == "nemo":
         from warmstart.verify_nemo import verify_nemo
 
@@ -127,10 +131,6 @@ def verify(
         raise UserError(f"{restarts} holds restarts of {manifest.engine}; add --engine {manifest.engine}")
     values = _common_parameters(manifest, str(restarts))
     grid = dino.grid(manifest.configuration.resolution, manifest.configuration.levels)
-    if control is None and reference is not None:
-        raise UserError(
-            "reference gives the unit of the distance to a control; give a control too, or leave it out"
-        )
     target = _target(control, reference, values, grid) if control is not None else None
     folder = Path(folder) if folder is not None else output.with_name(f"{output.stem}_runs")
     _claim(folder, _request(manifest, values, years, control), overwrite)
