@@ -26,6 +26,7 @@ from warmstart.generator.denoiser import FLAGS, STATE_FLAGS, Denoiser
 from warmstart.generator.mixed_layer import MixedLayer
 from warmstart.generator.residual import Coordinates, Law
 from warmstart.generator.spinup import SpinupModel
+from warmstart.generator.thermal_wind import Ageostrophic
 from warmstart.generator.transports import Transports
 from warmstart.grid import Grid
 from warmstart.physics.theory import Theory, theory_of
@@ -50,6 +51,7 @@ class Generator:
     denoiser : the network in its preconditioning; None where the residual needs none.
     mixed_layer : depth of the mixed layer as a function of the parameters; None where columns are left as they are drawn.
     transports : of heat and salt as a function of the parameters; None where states carry what they are drawn with.
+    currents : ageostrophic flow as a function of the parameters; None where balance is asked for by no more than the mean, or not at all.
     name, hash : where it came from, and a hash of weights, configuration and normaliser.
     """
 
@@ -63,6 +65,7 @@ class Generator:
     denoiser: Denoiser | None
     mixed_layer: MixedLayer | None = None
     transports: Transports | None = None
+    currents: Ageostrophic | None = None
     name: str = ""
     hash: str = ""
 
@@ -182,6 +185,9 @@ def save(generator: Generator, folder: Path) -> None:
         arrays |= stored.flatten(generator.transports.model, "transports")
         arrays["transports.scale"] = generator.transports.scale
         arrays["transports.residuals"] = generator.transports.residuals
+    if generator.currents is not None:
+        arrays |= stored.flatten(generator.currents.model, "currents")
+        arrays["currents.scale"] = np.array([generator.currents.scale])
     if generator.spinup is not None:
         arrays |= stored.flatten_spinup(generator.spinup)
     if generator.denoiser is not None:
@@ -324,6 +330,13 @@ def _assemble(config: SavedConfig, layout: Layout, arrays: dict[str, np.ndarray]
         if "transports.offset" in wide
         else None
     )
+    currents = (
+        Ageostrophic(
+            stored.read_mean(wide, "currents"), float(wide["currents.scale"][0]), layout.grid
+        )
+        if "currents.offset" in wide
+        else None
+    )
     denoiser = None
     if config.config.residual.has_network:
         denoiser = build_denoiser(config, laws["parameters"].coordinates)
@@ -335,7 +348,7 @@ def _assemble(config: SavedConfig, layout: Layout, arrays: dict[str, np.ndarray]
     digest.update(normalizer.mean.tobytes() + normalizer.std.tobytes())
     generator = Generator(
         config, layout, normalizer, stored.read_mean(wide, "mean"), spinup, laws, wide["forcing"],
-        denoiser, mixed_layer, transports, folder.resolve().name, digest.hexdigest()[:16],
+        denoiser, mixed_layer, transports, currents, folder.resolve().name, digest.hexdigest()[:16],
     )  # fmt: skip
     known = generator.mean.inputs
     own = generator.known(known[:, : len(generator.ranges)])

@@ -21,7 +21,7 @@ from warmstart.generator.examples import scaled_age
 from warmstart.generator.mixed_layer import mixed
 from warmstart.generator.objective import expected, one_pass
 from warmstart.generator.sampler import Source, guided, single_thread, solve, stream
-from warmstart.generator.thermal_wind import NEEDED, balancing
+from warmstart.generator.thermal_wind import NEEDED, ageostrophic, balancing
 from warmstart.generator.transports import carrying
 
 
@@ -109,11 +109,13 @@ def predicted(
 
 def balanced(generator: Generator, asked: Request) -> tuple[constraints.Constraint, ...]:
     """Constraint that the currents depart less from thermal wind, where the configuration asks for it."""
-    share = generator.config.config.residual.balance
+    share, inputs = generator.config.config.residual.balance, asked.inputs(generator)
     if not share or not set(NEEDED) <= set(generator.layout.variables):
         return ()
-    expected = _physical(generator, generator.predict(asked.inputs(generator), asked.initial)[0])
-    return (balancing(expected, generator.grid, share),)
+    if generator.currents is not None and inputs is not None:
+        return (balancing(generator.currents.flow(generator.known(inputs)), share),)
+    expected = _physical(generator, generator.predict(inputs, asked.initial)[0])
+    return (balancing(ageostrophic(expected, generator.grid), share),)
 
 
 def wet_fields(generator: Generator, asked: Request, seeds: range, model: str) -> Iterator[np.ndarray]:

@@ -14,7 +14,7 @@ from warmstart.data import batches, normalize
 from warmstart.data.batches import Snapshots, scaled
 from warmstart.data.layout import Layout
 from warmstart.errors import UserError
-from warmstart.generator import mixed_layer, residual, transients, transports
+from warmstart.generator import mixed_layer, residual, thermal_wind, transients, transports
 from warmstart.generator.checkpoint import Generator
 from warmstart.generator.config import ConditionConfig, GeneratorConfig, ParameterRange, SavedConfig
 from warmstart.generator.examples import Examples
@@ -129,13 +129,15 @@ def _fit(
     laws = _laws(examples, layout, references, config)
     saved = _saved(store, config, layout, seen, training, tuple(training.forcing), ages, laws)
     profiles = _forcing(training, inputs)
-    columns = carried = None
+    columns = carried = currents = None
     if config.mean.mixed_layer:
         columns = mixed_layer.fit(states, index, known, normalizer, weigh, config.mean.model)
     if config.mean.transports:
         carried = transports.fit(states, index, known, normalizer, weigh, config.mean.model)
+    if config.residual.balance:
+        currents = thermal_wind.fit(states, index, known, normalizer, weigh, config.mean.model)
     return Generator(
-        saved, layout, normalizer, model, spinup, laws, profiles, None, columns, carried
+        saved, layout, normalizer, model, spinup, laws, profiles, None, columns, carried, currents
     ), examples
 
 

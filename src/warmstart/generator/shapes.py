@@ -60,6 +60,8 @@ def _expected(config: SavedConfig, layout: Layout) -> Iterator[tuple[str, tuple[
     yield from _mean("mean", wet, "input")
     yield from _mean("mixed_layer", int((layout.grid.tmask > 0).any("z").sum()), "input")
     yield from _mean("transports", len(CARRIED) * (rows - 1), "input")
+    yield from _mean("currents", "face", "input")
+    yield "currents.scale", (1,)
     yield "transports.scale", (len(CARRIED),)
     yield "transports.residuals", ("snapshot", len(CARRIED) * (rows - 1))
     whole = config.config.residual.coordinates == "eof"
