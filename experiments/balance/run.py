@@ -2,8 +2,9 @@
 
 python experiments/balance/run.py states.zarr
 
-Draws the same states with several shares (`residual.balance`). Writes scores.csv beside this file: share, what was scored, its mean over
-the members, and that relative to share 0; of residuals of balance also the truth's.
+Draws the same states with several shares (`residual.balance`), towards the ageostrophic flow of the regression on the parameters, and of the
+expected state. Writes scores.csv beside this file: share, towards what, what was scored, its mean over the members, and that relative to
+share 0; of residuals of balance also the truth's.
 """
 
 import argparse
@@ -22,7 +23,11 @@ from warmstart.generator.checkpoint import Generator, load
 from warmstart.generator.generate import generate
 
 HERE = Path(__file__).parent
-SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
+REGRESSION, EXPECTED = "regression", "expected state"
+CASES = (
+    *((share, REGRESSION) for share in (0.0, 0.25, 0.5, 0.75, 1.0)),
+    *((share, EXPECTED) for share in (0.5, 0.75, 1.0)),
+)
 METRICS = (
     "thermal_wind_residual", "geostrophic_residual", "heat_transport_north", "heat_transport_south", "salt_transport",
     "overturning_north", "overturning_density_north", "overturning_density_abyssal", "channel_transport", "kinetic_energy",
@@ -43,28 +48,31 @@ def main() -> None:
     grid, generator, tables = mesh(options.store), load(options.generator), []
     for member in members(options.store, ("validation",)):
         known = {n: v for n, v in member.values.items() if n in generator.config.parameters}
-        for share in SHARES:
-            states = generate(balanced(generator, share), known, n=options.states, extrapolate=True)
+        for share, towards in CASES:
+            states = generate(balanced(generator, share, towards), known, n=options.states, extrapolate=True)
             table = score(states, member.truth, grid, METRICS)
             chosen = table["metric"].isin(KEPT) & table["depth"].isin(["", "all"])
-            tables.append(table[chosen].assign(share=share, member=member.number))
-    means = pd.concat(tables).groupby(["share", "metric", "variable"], sort=False)["value"].mean()
-    without = means.xs(SHARES[0])
+            tables.append(table[chosen].assign(share=share, towards=towards, member=member.number))
+    means = pd.concat(tables).groupby(["share", "towards", "metric", "variable"], sort=False)["value"].mean()
+    without = means.xs(CASES[0])
     found = means.reset_index()
     found["relative"] = [
         row.value / without[row.metric, row.variable] if without[row.metric, row.variable] else float("nan")
         for row in found.itertuples()
     ]
-    found["members"], found["states"] = len(tables) // len(SHARES), options.states
+    found["members"], found["states"] = len(tables) // len(CASES), options.states
     write_table(found, options.output / "scores.csv", header(options.store))
 
 
-def balanced(generator: Generator, share: float) -> Generator:
-    """The generator with another share."""
+def balanced(generator: Generator, share: float, towards: str) -> Generator:
+    """The generator with another share, towards one or the other."""
     settings = generator.config.config
     residual = settings.residual.model_copy(update={"balance": share})
     config = settings.model_copy(update={"residual": residual})
-    return replace(generator, config=generator.config.model_copy(update={"config": config}))
+    currents = generator.currents if towards == REGRESSION else None
+    return replace(
+        generator, config=generator.config.model_copy(update={"config": config}), currents=currents
+    )
 
 
 if __name__ == "__main__":

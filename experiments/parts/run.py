@@ -29,7 +29,7 @@ from warmstart.generator import mixed_layer, prepare, transports
 from warmstart.generator.config import resolve
 from warmstart.generator.constraints import close_barotropic, stabilise
 from warmstart.generator.parts import parts
-from warmstart.generator.thermal_wind import balancing
+from warmstart.generator.thermal_wind import ageostrophic, balancing
 from warmstart.metrics import METRICS
 from warmstart.physics.theory import theory_of
 from warmstart.regression import mean
@@ -123,7 +123,7 @@ def stable(
             state = mixed_layer.mixed(depths[i])(state, grid)[0]
         if flows is not None:
             state = transports.carrying(flows[i])(state, grid)[0]
-        out.append(balancing(expected, grid, share)(stabilise(state, grid)[0], grid)[0])
+        out.append(balancing(ageostrophic(expected, grid), share)(stabilise(state, grid)[0], grid)[0])
     return xr.concat(out, "sample")
 
 

@@ -7,7 +7,7 @@ import xarray as xr
 from warmstart.errors import UserError
 from warmstart.generator import constraints
 from warmstart.generator.mixed_layer import mixed
-from warmstart.generator.thermal_wind import balancing
+from warmstart.generator.thermal_wind import ageostrophic, balancing
 from warmstart.generator.transports import carried, carrying
 from warmstart.testing import basin
 
@@ -180,7 +180,9 @@ def test_every_number_of_a_record_is_documented(case):
     state, grid = case
     targets, depth = constraints.contents_of(state, grid), np.zeros(grid.shape[1:])
     predicted = [mixed(depth), carrying(carried(state, grid))]
-    all_of_them = constraints.standard(targets, predicted=predicted, currents=[balancing(state, grid, 0.5)])
+    all_of_them = constraints.standard(
+        targets, predicted=predicted, currents=[balancing(ageostrophic(state, grid), 0.5)]
+    )
     assert set(constraints.apply(state, grid, all_of_them)[1]) == set(constraints.RECORDS)
 
 

@@ -14,6 +14,7 @@ from warmstart.errors import UserError
 from warmstart.generator.conserve import means
 from warmstart.generator.constraints import inversions
 from warmstart.generator.generate import generate
+from warmstart.generator.train import train
 from warmstart.physics.geostrophy import thermal_wind_residual
 from warmstart.testing import basin
 
@@ -75,6 +76,23 @@ def test_a_share_of_balance_changes_the_currents_and_says_by_how_much(generator)
     grid = generator.grid
     residuals = [float(thermal_wind_residual(s, grid)[0]) for s in (drawn, balanced)]
     assert residuals[1] < residuals[0]
+
+
+def test_currents_are_balanced_towards_a_regression_where_parameters_are_given(ensemble_store, tmp_path):
+    """Which is stored with the generator; with a state alone it is the expected state that says what is ageostrophic."""
+    settings = {"residual": {"model": "gaussian", "balance": 0.5}}
+    trained = train(ensemble_store, settings, tmp_path / "generator")
+    plain = replace(trained, currents=None)
+    state, _ = basin(nx=9, ny=14, nz=5)
+    young = state + 0.7 * (truth(state, trained.grid, parameters.resolve(ASKED)) - state)
+    for asked, same in (
+        ({"parameters": ASKED}, False),
+        ({"parameters": ASKED, "initial": young, "age": 50}, False),
+        ({"initial": young, "age": 50}, True),
+    ):
+        found, other = generate(trained, **asked), generate(plain, **asked)
+        assert found.uo.equals(other.uo) == same
+        assert found.thetao.equals(other.thetao)
 
 
 def test_the_file_says_where_it_came_from(generator, tmp_path):

@@ -331,9 +331,7 @@ def _assemble(config: SavedConfig, layout: Layout, arrays: dict[str, np.ndarray]
         else None
     )
     currents = (
-        Ageostrophic(
-            stored.read_mean(wide, "currents"), float(wide["currents.scale"][0]), layout.grid
-        )
+        Ageostrophic(stored.read_mean(wide, "currents"), float(wide["currents.scale"][0]), layout.grid)
         if "currents.offset" in wide
         else None
     )

@@ -78,8 +78,8 @@ class ResidualConfig(_Finite):
     variance : share of the residual's variance that the joint modes keep.
     modes : at most so many joint modes.
     amplitude : factor on the residual; ``calibrated`` finds it on left-out members.
-    balance : share of what the currents' shear departs from thermal wind, beyond the expected state's departure, that is taken
-        away (:mod:`warmstart.generator.thermal_wind`); 0 leaves the currents as they are drawn.
+    balance : share of what the currents' shear departs from thermal wind, beyond the departure that the parameters let one
+        expect, that is taken away (:mod:`warmstart.generator.thermal_wind`); 0 leaves the currents as they are drawn.
     """
 
     model: Literal["diffusion", "gaussian", "none", "one-pass", "deterministic"] = "diffusion"
