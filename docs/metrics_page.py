@@ -11,7 +11,7 @@ from typing import Any
 import xarray as xr
 
 from warmstart import thresholds
-from warmstart.physics import published
+from warmstart.physics import density, published
 from warmstart.variables import STATE_VARIABLES
 
 #: Runs of DINO in Veros that the pictures show.
@@ -46,10 +46,9 @@ FURTHER = {
     "geostrophy": ["pressure", "geostrophic_flow", "steric_height"],
     "spectra": ["power_spectrum", "kinetic_energy_spectrum"],
     "census": ["census"],
-    "density": ["potential_density", "in_situ_density", "teos10_anomaly"],
+    "density": ["potential_density", "in_situ_density", "teos10_anomaly", "polynomial_density"],
     "ensemble": ["crps", "energy_score", "spread_skill", "rank_histogram", "score_metrics"],
     "distributions": ["distances", "diversity", "memorisation", "sliced_wasserstein", "spectral_wasserstein"],
-    "published": ["polynomial_density"],
 }
 #: What the picture of a family shows: the last state of member 000 of the shipped runs, unless said.
 CAPTIONS = {
@@ -109,7 +108,7 @@ def pictures(folder: Path) -> dict[str, str]:
     except ModuleNotFoundError:
         return {}
     import warmstart as ws
-    from warmstart.physics import census, density, distributions, ensemble, overturning, spectra, transport
+    from warmstart.physics import census, distributions, ensemble, overturning, spectra, transport
 
     files = {f"{i}": DATA / f"member_{i:03d}.nc" for i in (0, 1, 2, 4, 5, 6, 8, 9, 10)}
     grid = ws.open_grid(files["0"])
@@ -152,7 +151,7 @@ def units_of(metrics: Mapping[str, Any]) -> dict[str, str]:
     from warmstart.testing import basin
 
     state, grid = basin(nx=10, ny=24, nz=5)
-    rhop = published.polynomial_density(state.thetao, state.so)
+    rhop = density.polynomial_density(state.thetao, state.so)
     state = state.assign(wo=balance.vertical_velocity(state, grid), vo_bolus=-0.2 * state.vo, rhop=rhop)
     return {name: metric.function(state, grid).attrs["units"] for name, metric in metrics.items()}
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import typer
 
+from warmstart.console import print_table, say
 from warmstart.errors import UserError
 
 app = typer.Typer(
@@ -62,7 +63,7 @@ def simulate(
         until=until,
         progress=True,
     )
-    _print_table(table, f"{output}")
+    print_table(table, f"{output}")
     if (table["state"] == "failed").any():
         raise typer.Exit(1)
 
@@ -85,11 +86,11 @@ def dataset(
     engine = str(runs[0]) if str(runs[0]) in ("nemo", "veros") and len(runs) > 1 else None
     table = gather(runs[1:] if engine else runs, output, overwrite=overwrite, engine=engine)
     of_nemo = "skipped" in table
-    _print_table(table, f"{output}", parameters="varied" if of_nemo else "none")
+    print_table(table, f"{output}", parameters="varied" if of_nemo else "none")
     if not of_nemo:
-        _say(describe(table))
+        say(describe(table))
     if of_nemo:
-        _say(f"table written to {output.with_suffix('.csv')}")
+        say(f"table written to {output.with_suffix('.csv')}")
 
 
 @app.command()
@@ -104,7 +105,7 @@ def train(
     from warmstart.generator.train import train as fit
 
     fit(store, config, output, sets=sets or (), overwrite=overwrite, progress=True)
-    _say(f"generator written to {output}")
+    say(f"generator written to {output}")
 
 
 @app.command()
@@ -169,7 +170,7 @@ def generate(
     alone = initial is not None and not sets and parameters is None
     sample(
         generator,
-        None if alone else wanted(sets or (), parameters, _say),
+        None if alone else wanted(sets or (), parameters, say),
         sampling=pairs(sampling, "--sampling", "steps=17"),
         conserve=pairs(conserve, "--conserve", "so=34.7"),
         device=device,
@@ -182,7 +183,7 @@ def generate(
         initial=None if initial is None else initial_state(initial),
         age=age,
     )
-    _say(f"{n} state{'s' * (n > 1)} written to {output}")
+    say(f"{n} state{'s' * (n > 1)} written to {output}")
 
 
 @app.command()
@@ -230,7 +231,7 @@ def check(
         overwrite=overwrite,
         published=published,
     )
-    _print_table(summary(table), ", ".join(str(path) for path in states))
+    print_table(summary(table), ", ".join(str(path) for path in states))
     if violations(table):
         raise typer.Exit(1)
 
@@ -271,8 +272,8 @@ def restart(
         regrid=method if regrid else False, overwrite=overwrite,
     )  # fmt: skip
     for path in paths:
-        _say(f"{path}")
-    _say(fields_of(output))
+        say(f"{path}")
+    say(fields_of(output))
 
 
 @app.command()
@@ -317,7 +318,7 @@ def verify(
         restarts, output, years=years, control=control, reference=reference, rest=rest, workers=workers,
         overwrite=overwrite, progress=True, engine=engine, run=command, template=template, mesh=grid,
     )  # fmt: skip
-    _print_table(table, f"{output}")
+    print_table(table, f"{output}")
 
 
 @app.command()
@@ -336,7 +337,7 @@ def report(
     """Make one HTML page, readable offline, of what the other verbs wrote."""
     from warmstart.report.html import report as write
 
-    _say(f"{write(inputs, output, control=control, title=title, overwrite=overwrite)}")
+    say(f"{write(inputs, output, control=control, title=title, overwrite=overwrite)}")
 
 
 @app.command()
@@ -381,7 +382,7 @@ def demo(
     """Do all of it: generate a state nobody simulated, check it, restart the ocean model from it, report."""
     from warmstart.demo import demo as run
 
-    run(output, generator=generator, years=years, overwrite=overwrite, say=_say)
+    run(output, generator=generator, years=years, overwrite=overwrite, say=say)
 
 
 def main() -> None:
@@ -410,38 +411,6 @@ _EXTRAS = {
     "veros": "veros", "jax": "veros", "dask": "veros", "distributed": "veros",
     "gsw": "teos10", "matplotlib": "report", "cmocean": "report", "jinja2": "report",
 }  # fmt: skip
-
-
-def _say(message: str) -> None:
-    typer.echo(message)
-
-
-def _print_table(table: Any, title: str, parameters: str = "none") -> None:
-    """Print a table with rich: numbers to four digits, right-aligned; of the parameters none or the varied ones."""
-    from rich.console import Console
-    from rich.table import Table
-
-    from warmstart.parameters import PARAMETERS
-
-    view = Table(title=title, title_justify="left", header_style="bold", box=None, pad_edge=False)
-    frame = table.reset_index() if table.index.name else table
-    varied = [n for n in PARAMETERS if parameters == "varied" and n in frame and frame[n].nunique() > 1]
-    frame = frame.drop(columns=[n for n in frame if n in PARAMETERS and n not in varied])
-    for column in frame.columns:
-        numeric = frame[column].dtype.kind in "if"
-        view.add_column(str(column), justify="right" if numeric else "left", overflow="fold")
-    for row in frame.itertuples(index=False):
-        view.add_row(*(_cell(value) for value in row))
-    console = Console()
-    if not console.is_terminal:
-        console = Console(width=200)
-    console.print(view)
-
-
-def _cell(value: Any) -> str:
-    if isinstance(value, float):
-        return "" if value != value else f"{value:.4g}"
-    return str(value)
 
 
 if __name__ == "__main__":

@@ -14,7 +14,17 @@ from typing import NamedTuple
 import xarray as xr
 
 from warmstart.grid import Grid
-from warmstart.physics import balance, budgets, column, geostrophy, overturning, published, spectra, transport
+from warmstart.physics import (
+    balance,
+    budgets,
+    census,
+    column,
+    geostrophy,
+    overturning,
+    published,
+    spectra,
+    transport,
+)
 from warmstart.variables import DIAGNOSTICS
 
 __all__ = ["ALL", "METRICS", "PUBLISHED", "SELDOM", "Metric"]
@@ -56,11 +66,11 @@ METRICS: dict[str, Metric] = {
     "thetao_deep": Metric(partial(budgets.volume_mean, variable="thetao", depth=budgets.DEEP), T),
     "so_deep": Metric(partial(budgets.volume_mean, variable="so", depth=budgets.DEEP), S),
     "surface_temperature": Metric(budgets.surface_temperature, T),
-    "temperature_500m_30NS": Metric(budgets.temperature_500m, T),
-    "temperature_bottom_water": Metric(partial(budgets.bottom_water_mean, variable="thetao"), T),
-    "temperature_deep_water": Metric(partial(budgets.deep_water_mean, variable="thetao"), T),
-    "salinity_bottom_water": Metric(partial(budgets.bottom_water_mean, variable="so"), S),
-    "salinity_deep_water": Metric(partial(budgets.deep_water_mean, variable="so"), S),
+    "temperature_500m_30NS": Metric(census.temperature_500m, T),
+    "temperature_bottom_water": Metric(partial(census.bottom_water_mean, variable="thetao"), T),
+    "temperature_deep_water": Metric(partial(census.deep_water_mean, variable="thetao"), T),
+    "salinity_bottom_water": Metric(partial(census.bottom_water_mean, variable="so"), S),
+    "salinity_deep_water": Metric(partial(census.deep_water_mean, variable="so"), S),
     "channel_transport": Metric(transport.channel_transport, U),
     "throughflow": Metric(transport.throughflow, U),
     "throughflow_free_surface": Metric(partial(transport.throughflow, free_surface=True), U + SSH),

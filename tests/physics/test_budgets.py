@@ -8,7 +8,7 @@ import xarray as xr
 
 from warmstart import eos
 from warmstart.errors import UserError
-from warmstart.physics import budgets
+from warmstart.physics import budgets, census
 from warmstart.testing import finish
 
 
@@ -57,18 +57,18 @@ def test_boxes_are_degrees_and_metres_not_indices(ocean_grid):
     deep = tropics & (ocean_grid.gdept_0 > 500) & (ocean_grid.gdept_0 < 3000)
     bottom = ~(tropics & (ocean_grid.gdept_0 < 3000))
     inside = with_temperature(xr.where(deep, 7.0, 100.0), ocean_grid)
-    assert float(budgets.deep_water_mean(inside, ocean_grid, "thetao")) == pytest.approx(7.0)
+    assert float(census.deep_water_mean(inside, ocean_grid, "thetao")) == pytest.approx(7.0)
     inside = with_temperature(xr.where(bottom, 2.0, 100.0), ocean_grid)
-    assert float(budgets.bottom_water_mean(inside, ocean_grid, "thetao")) == pytest.approx(2.0)
+    assert float(census.bottom_water_mean(inside, ocean_grid, "thetao")) == pytest.approx(2.0)
     level = with_temperature(xr.where(tropics, 11.0, 100.0), ocean_grid)
-    assert float(budgets.temperature_500m(level, ocean_grid)) == pytest.approx(11.0)
+    assert float(census.temperature_500m(level, ocean_grid)) == pytest.approx(11.0)
 
 
 def test_bottom_water_and_the_upper_tropics_are_the_whole_ocean(ocean_grid):
     upper = ocean_grid.integrate(
         xr.ones_like(ocean_grid.gdept_0), (abs(ocean_grid.gphit) < 30) & (ocean_grid.gdept_0 < 3000)
     )
-    lower = ocean_grid.integrate(xr.ones_like(ocean_grid.gdept_0), budgets.bottom_water(ocean_grid))
+    lower = ocean_grid.integrate(xr.ones_like(ocean_grid.gdept_0), census.bottom_water(ocean_grid))
     assert float(upper + lower) == pytest.approx(float(ocean_grid.volume.sum()))
 
 
@@ -77,7 +77,7 @@ def test_the_mean_at_500_m_weighs_areas_and_not_the_thickness_of_columns(ocean_g
     zonal = xr.DataArray(np.arange(ocean_grid.shape[2]) % 2, dims="x") * 10.0
     wet = (ocean_grid.gdept_0 > 500) & (ocean_grid.tmask > 0) & (abs(ocean_grid.gphit) < 30)
     area = ocean_grid.area.where(wet.any("z"), 0.0)
-    found = budgets.temperature_500m(with_temperature(zonal, ocean_grid), ocean_grid)
+    found = census.temperature_500m(with_temperature(zonal, ocean_grid), ocean_grid)
     assert float(found) == pytest.approx(float((area * zonal).sum() / area.sum()), rel=1e-12)
 
 

@@ -17,7 +17,7 @@ import xarray as xr
 from nemo_plain import NEMO, needs_nemo, read
 from warmstart.check import check
 from warmstart.errors import UserError
-from warmstart.physics import column, published, transport
+from warmstart.physics import column, density, published, transport
 from warmstart.testing import basin
 
 EXPECTED = json.loads(Path(__file__).with_name("published_expected.json").read_text())
@@ -169,11 +169,11 @@ def test_whole_column_weights_favour_deep_columns_when_their_thickness_differs()
     ds["e3t_0"] = ds.e3t_0.transpose("z", "y", "x")
     thetao = (xr.where(west, 10.0, 20.0) + 0 * grid.gdept_0).transpose("z", "y", "x")
     warm = state.assign(thetao=thetao.where(grid.tmask > 0))
-    from warmstart.physics import budgets
+    from warmstart.physics import census
 
     stretched = type(grid)(ds)
     weighted = float(published.nemo_spinup_evaluation_temperature_500m_30NS(warm, stretched))
-    fair = float(budgets.temperature_500m(warm, stretched))
+    fair = float(census.temperature_500m(warm, stretched))
     assert weighted == pytest.approx((3 * 3 * 10 + 4 * 20) / (3 * 3 + 4))  # column 0 is land
     assert fair == pytest.approx((3 * 10 + 4 * 20) / 7)
 
@@ -192,5 +192,5 @@ def test_states_without_density_say_so(ocean, ocean_grid):
 def test_the_polynomial_is_teos10_at_the_surface():
     gsw = pytest.importorskip("gsw", reason="gsw is not installed")
     t, s = np.meshgrid(np.linspace(-1, 30, 20), np.linspace(33, 38, 11))
-    found = published.polynomial_density(xr.DataArray(t), xr.DataArray(s))
+    found = density.polynomial_density(xr.DataArray(t), xr.DataArray(s))
     np.testing.assert_allclose(found, gsw.rho(s, t, 0.0), atol=5e-3)

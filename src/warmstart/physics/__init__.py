@@ -1,6 +1,6 @@
 """Physical metrics: pure functions of a state and its grid, ``(Dataset, Grid) -> DataArray`` with units.
 
-``density`` (equations of state) · ``column`` (stability, mixed layer) · ``census`` (T-S volumes) · ``budgets`` (heat, salt, volume,
+``density`` (equations of state) · ``column`` (stability, mixed layer) · ``census`` (T-S volumes, deep and bottom water) · ``budgets`` (heat, salt, volume,
 drift) · ``transport`` and ``overturning`` (channel, gyres, overturning in depth and density, heat, salt) · ``balance``
 (divergence, walls, masks, bounds) · ``geostrophy`` (thermal wind, steric height) · ``spectra`` · ``ensemble`` (scores)
 · ``distributions`` (distances, diversity, memorisation) · ``published`` (the definitions of others). Every function works on one state, a

@@ -1,6 +1,6 @@
 """Contents and means: heat, salt, temperature and salinity of the ocean and of parts of it.
 
-Regions are boolean masks in degrees and metres (``grid.box`` and the two water-mass boxes here), never index ranges.
+Regions are boolean masks in degrees and metres (``grid.box``; water masses are in :mod:`warmstart.physics.census`), never index ranges.
 Cells are weighted with their volume ``e1t e2t e3t_0``; land has none.
 """
 
@@ -23,7 +23,6 @@ EVERYWHERE: Range = (-90.0, 90.0)  #: all latitudes [degrees_north]
 WHOLE_DEPTH: Range = (0.0, np.inf)  #: all depths [m]
 ALL_ROUND: Range = (-180.0, 180.0)  #: all longitudes [degrees_east]
 DEEP: Range = (2000.0, np.inf)  #: the deep ocean, whose drift defines equilibrium [m]
-TROPICS = 30.0  #: latitude that bounds the boxes of nemo-spinup-evaluation [degrees]
 
 
 def heat_content(
@@ -226,7 +225,7 @@ def volume_mean(
     >>> bool(volume_mean(state, grid, "thetao", depth=DEEP) < volume_mean(state, grid, "thetao"))
     True
     """
-    return _mean(state, grid, variable, grid.box(lat, depth, lon), _where(lat, depth, lon))
+    return mean_where(state, grid, variable, grid.box(lat, depth, lon), _where(lat, depth, lon))
 
 
 def surface_temperature(state: xr.Dataset, grid: Grid) -> xr.DataArray:
@@ -248,7 +247,7 @@ def surface_temperature(state: xr.Dataset, grid: Grid) -> xr.DataArray:
     >>> bool(surface_temperature(state, grid) > 10)
     True
     """
-    mean = _area_mean(take(state, grid, "thetao").isel(z=0), grid.area)
+    mean = area_mean(take(state, grid, "thetao").isel(z=0), grid.area)
     return labelled(mean, "surface_temperature", "degC", "area-mean temperature of the uppermost level")
 
 
@@ -280,132 +279,8 @@ def at_depth(field: xr.DataArray, grid: Grid, depth: float) -> xr.DataArray:
     return result.transpose(*(d for d in field.dims if d != "z"))
 
 
-def temperature_500m(state: xr.Dataset, grid: Grid) -> xr.DataArray:
-    """Area mean of the temperature at 500 m between 30S and 30N.
-
-    Parameters
-    ----------
-    state : ``thetao(..., z, y, x)`` [degC].
-    grid : its mesh.
-
-    Returns
-    -------
-    ``(...)`` [degC].
-
-    Notes
-    -----
-    After ``temperature_500m_30NS`` of nemo-spinup-evaluation 0.3.0, with two corrections: interpolated to 500 m instead
-    of the nearest level, so that grids compare, and weighted with the cells' area, not with their area times the
-    thickness of the whole column.
-
-    Examples
-    --------
-    >>> from warmstart.testing import basin
-    >>> state, grid = basin(nx=6, ny=8, nz=4)
-    >>> bool(temperature_500m(state, grid) < surface_temperature(state, grid))
-    True
-    """
-    inside = (abs(grid.gphit) < TROPICS) & at_depth(grid.gdept_0, grid, 500.0).notnull()
-    mean = _area_mean(at_depth(take(state, grid, "thetao"), grid, 500.0), grid.area.where(inside, 0.0))
-    return labelled(mean, "temperature_500m_30NS", "degC", "area-mean temperature at 500 m, 30S-30N")
-
-
-def deep_water(grid: Grid) -> xr.DataArray:
-    """Deep-water box: 500 to 3000 m, 30S to 30N.
-
-    Parameters
-    ----------
-    grid : the mesh.
-
-    Returns
-    -------
-    Boolean ``(z, y, x)``, bounds excluded.
-
-    Notes
-    -----
-    The box of ``temperature_DWbox`` of nemo-spinup-evaluation 0.3.0.
-
-    Examples
-    --------
-    >>> from warmstart.testing import basin
-    >>> state, grid = basin(nx=6, ny=8, nz=4)
-    >>> bool((deep_water(grid) & bottom_water(grid)).any())
-    False
-    """
-    box = (abs(grid.gdept_0 - 1750.0) < 1250.0) & (abs(grid.gphit) < TROPICS)
-    return box.transpose("z", "y", "x")
-
-
-def bottom_water(grid: Grid) -> xr.DataArray:
-    """Bottom-water box: everything but the water above 3000 m between 30S and 30N.
-
-    Parameters
-    ----------
-    grid : the mesh.
-
-    Returns
-    -------
-    Boolean ``(z, y, x)``.
-
-    Notes
-    -----
-    The box of ``temperature_BWbox`` of nemo-spinup-evaluation 0.3.0: the water that fills the abyss, with the high
-    latitudes where it forms, at all depths.
-
-    Examples
-    --------
-    >>> from warmstart.testing import basin
-    >>> state, grid = basin(nx=6, ny=8, nz=4)
-    >>> bool(bottom_water(grid).isel(y=1).all())
-    True
-    """
-    box = ~((grid.gdept_0 < 3000.0) & (abs(grid.gphit) < TROPICS))
-    return box.transpose("z", "y", "x")
-
-
-def deep_water_mean(state: xr.Dataset, grid: Grid, variable: str) -> xr.DataArray:
-    """Volume mean of a variable in the :func:`deep_water` box; arguments as :func:`volume_mean`.
-
-    Returns
-    -------
-    ``(...)``, units of the variable.
-
-    Notes
-    -----
-    As :func:`deep_water`.
-
-    Examples
-    --------
-    >>> from warmstart.testing import basin
-    >>> state, grid = basin(nx=6, ny=8, nz=4)
-    >>> deep_water_mean(state, grid, "so").attrs["units"]
-    '1e-3'
-    """
-    return _mean(state, grid, variable, deep_water(grid), " of deep water, 500-3000 m, 30S-30N")
-
-
-def bottom_water_mean(state: xr.Dataset, grid: Grid, variable: str) -> xr.DataArray:
-    """Volume mean of a variable in the :func:`bottom_water` box; arguments as :func:`volume_mean`.
-
-    Returns
-    -------
-    ``(...)``, units of the variable.
-
-    Notes
-    -----
-    As :func:`bottom_water`.
-
-    Examples
-    --------
-    >>> from warmstart.testing import basin
-    >>> state, grid = basin(nx=6, ny=8, nz=4)
-    >>> bottom_water_mean(state, grid, "so").attrs["units"]
-    '1e-3'
-    """
-    return _mean(state, grid, variable, bottom_water(grid), " of bottom water, all but < 3000 m in 30S-30N")
-
-
-def _mean(state: xr.Dataset, grid: Grid, variable: str, where: xr.DataArray, text: str) -> xr.DataArray:
+def mean_where(state: xr.Dataset, grid: Grid, variable: str, where: xr.DataArray, text: str) -> xr.DataArray:
+    """Volume mean of a variable where the mask ``(z, y, x)`` is true; `text` says where in the long name."""
     table = VARIABLES.get(variable)
     if table is None or table.point != "T" or not table.three_d:
         names = ", ".join(v.name for v in VARIABLES.values() if v.point == "T" and v.three_d)
@@ -415,7 +290,7 @@ def _mean(state: xr.Dataset, grid: Grid, variable: str, where: xr.DataArray, tex
     return labelled(mean, variable, table.units, f"volume-mean {table.long_name}" + text)
 
 
-def _area_mean(field: xr.DataArray, area: xr.DataArray) -> xr.DataArray:
+def area_mean(field: xr.DataArray, area: xr.DataArray) -> xr.DataArray:
     """Mean over the cells whose area is not 0."""
     whole = area.sum()
     return total(field.where(area > 0, 0.0) * area, ("y", "x")) / whole.where(whole > 0)

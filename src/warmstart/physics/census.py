@@ -1,4 +1,4 @@
-"""Water masses: how much water of each temperature and salinity there is."""
+"""Water masses: how much water of each temperature and salinity there is, and the means of deep and bottom water."""
 
 from __future__ import annotations
 
@@ -9,11 +9,13 @@ import xarray as xr
 
 from warmstart.errors import UserError
 from warmstart.grid import Grid
+from warmstart.physics.budgets import area_mean, at_depth, mean_where
 from warmstart.physics.cgrid import labelled, take
 
 #: Edges of the classes of the census.
 THETAO_EDGES = np.arange(-2.0, 32.01, 0.5)  #: [degC]
 SO_EDGES = np.arange(33.0, 39.01, 0.05)  #: [1e-3]
+TROPICS = 30.0  #: latitude that bounds the boxes of nemo-spinup-evaluation [degrees]
 
 
 def census(
@@ -67,6 +69,133 @@ def census(
         for (name, e), units in zip(zip(sizes, edges, strict=True), ("degC", "1e-3"), strict=True)
     }
     return labelled(result.assign_coords(middles), "census", "m3", "volume of water in T-S classes")
+
+
+def temperature_500m(state: xr.Dataset, grid: Grid) -> xr.DataArray:
+    """Area mean of the temperature at 500 m between 30S and 30N.
+
+    Parameters
+    ----------
+    state : ``thetao(..., z, y, x)`` [degC].
+    grid : its mesh.
+
+    Returns
+    -------
+    ``(...)`` [degC].
+
+    Notes
+    -----
+    After ``temperature_500m_30NS`` of nemo-spinup-evaluation 0.3.0, with two corrections: interpolated to 500 m instead
+    of the nearest level, so that grids compare, and weighted with the cells' area, not with their area times the
+    thickness of the whole column.
+
+    Examples
+    --------
+    >>> from warmstart.testing import basin
+    >>> state, grid = basin(nx=6, ny=8, nz=4)
+    >>> bool(temperature_500m(state, grid) < state.thetao.max())
+    True
+    """
+    inside = (abs(grid.gphit) < TROPICS) & at_depth(grid.gdept_0, grid, 500.0).notnull()
+    mean = area_mean(at_depth(take(state, grid, "thetao"), grid, 500.0), grid.area.where(inside, 0.0))
+    return labelled(mean, "temperature_500m_30NS", "degC", "area-mean temperature at 500 m, 30S-30N")
+
+
+def deep_water(grid: Grid) -> xr.DataArray:
+    """Deep-water box: 500 to 3000 m, 30S to 30N.
+
+    Parameters
+    ----------
+    grid : the mesh.
+
+    Returns
+    -------
+    Boolean ``(z, y, x)``, bounds excluded.
+
+    Notes
+    -----
+    The box of ``temperature_DWbox`` of nemo-spinup-evaluation 0.3.0.
+
+    Examples
+    --------
+    >>> from warmstart.testing import basin
+    >>> state, grid = basin(nx=6, ny=8, nz=4)
+    >>> bool((deep_water(grid) & bottom_water(grid)).any())
+    False
+    """
+    box = (abs(grid.gdept_0 - 1750.0) < 1250.0) & (abs(grid.gphit) < TROPICS)
+    return box.transpose("z", "y", "x")
+
+
+def bottom_water(grid: Grid) -> xr.DataArray:
+    """Bottom-water box: everything but the water above 3000 m between 30S and 30N.
+
+    Parameters
+    ----------
+    grid : the mesh.
+
+    Returns
+    -------
+    Boolean ``(z, y, x)``.
+
+    Notes
+    -----
+    The box of ``temperature_BWbox`` of nemo-spinup-evaluation 0.3.0: the water that fills the abyss, with the high
+    latitudes where it forms, at all depths.
+
+    Examples
+    --------
+    >>> from warmstart.testing import basin
+    >>> state, grid = basin(nx=6, ny=8, nz=4)
+    >>> bool(bottom_water(grid).isel(y=1).all())
+    True
+    """
+    box = ~((grid.gdept_0 < 3000.0) & (abs(grid.gphit) < TROPICS))
+    return box.transpose("z", "y", "x")
+
+
+def deep_water_mean(state: xr.Dataset, grid: Grid, variable: str) -> xr.DataArray:
+    """Volume mean of a variable in the :func:`deep_water` box; arguments as :func:`warmstart.physics.budgets.volume_mean`.
+
+    Returns
+    -------
+    ``(...)``, units of the variable.
+
+    Notes
+    -----
+    As :func:`deep_water`.
+
+    Examples
+    --------
+    >>> from warmstart.testing import basin
+    >>> state, grid = basin(nx=6, ny=8, nz=4)
+    >>> deep_water_mean(state, grid, "so").attrs["units"]
+    '1e-3'
+    """
+    return mean_where(state, grid, variable, deep_water(grid), " of deep water, 500-3000 m, 30S-30N")
+
+
+def bottom_water_mean(state: xr.Dataset, grid: Grid, variable: str) -> xr.DataArray:
+    """Volume mean of a variable in the :func:`bottom_water` box; arguments as :func:`warmstart.physics.budgets.volume_mean`.
+
+    Returns
+    -------
+    ``(...)``, units of the variable.
+
+    Notes
+    -----
+    As :func:`bottom_water`.
+
+    Examples
+    --------
+    >>> from warmstart.testing import basin
+    >>> state, grid = basin(nx=6, ny=8, nz=4)
+    >>> bottom_water_mean(state, grid, "so").attrs["units"]
+    '1e-3'
+    """
+    return mean_where(
+        state, grid, variable, bottom_water(grid), " of bottom water, all but < 3000 m in 30S-30N"
+    )
 
 
 def _histogram(thetao: np.ndarray, so: np.ndarray, volume: np.ndarray, edges: list[np.ndarray]) -> np.ndarray:

@@ -11,7 +11,6 @@ skip what is missing.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -19,52 +18,7 @@ import xarray as xr
 from warmstart.errors import UserError
 from warmstart.grid import Grid
 from warmstart.physics.cgrid import SVERDRUP, labelled, take
-
-#: Coefficients of the surface part of the 55-term polynomial for Boussinesq density: ``(power of s, power of t) -> value``.
-COEFFICIENTS = {
-    (0, 0): 8.0189615746e02, (1, 0): 8.6672408165e02, (2, 0): -1.7864682637e03, (3, 0): 2.0375295546e03,
-    (4, 0): -1.2849161071e03, (5, 0): 4.3227585684e02, (6, 0): -6.0579916612e01, (0, 1): 2.6010145068e01,
-    (1, 1): -6.5281885265e01, (2, 1): 8.1770425108e01, (3, 1): -5.6888046321e01, (4, 1): 1.7681814114e01,
-    (5, 1): -1.9193502195, (0, 2): -3.7074170417e01, (1, 2): 6.1548258127e01, (2, 2): -6.0362551501e01,
-    (3, 2): 2.9130021253e01, (4, 2): -5.4723692739, (0, 3): 2.1661789529e01, (1, 3): -3.3449108469e01,
-    (2, 3): 1.9717078466e01, (3, 3): -3.1742946532, (0, 4): -8.3627885467, (1, 4): 1.1311538584e01,
-    (2, 4): -5.3563304045, (0, 5): 5.4048723791e-01, (1, 5): 4.8169980163e-01, (0, 6): -1.9083568888e-01,
-}  # fmt: skip
-
-
-def polynomial_density(thetao: xr.DataArray, so: xr.DataArray) -> xr.DataArray:
-    """Potential density at the surface by the 55-term polynomial that both peers use.
-
-    Parameters
-    ----------
-    thetao : temperature [degC].
-    so : salinity [1e-3].
-
-    Returns
-    -------
-    Density [kg m-3], dims of the inputs.
-
-    Notes
-    -----
-    Roquet et al. (2015, doi:10.1016/j.ocemod.2015.04.002), as NEMO's ``ln_teos10``; DINO itself runs with the simplified
-    equation of state.
-
-    Examples
-    --------
-    >>> round(float(polynomial_density(xr.DataArray(10.0), xr.DataArray(35.0))), 2)
-    1026.82
-    """
-    # the order of NEMO's code, operation by operation: without a threshold the rounding of mixed water counts
-    t = thetao.astype("float64") * (1.0 / 40.0)
-    s = abs(so.astype("float64") + 32.0) * (0.875 / 35.16504)
-    s = s**0.5
-    result: Any = COEFFICIENTS[0, 6]
-    for j in range(5, -1, -1):
-        inner: Any = COEFFICIENTS[6 - j, j]
-        for i in range(5 - j, 0, -1):
-            inner = inner * s + COEFFICIENTS[i, j]
-        result = result * t + inner * s + COEFFICIENTS[0, j]
-    return result
+from warmstart.physics.density import polynomial_density
 
 
 def nemo_spinup_evaluation_check_density_from_file(state: xr.Dataset, grid: Grid) -> xr.DataArray:
