@@ -120,7 +120,7 @@ def test_copies_are_nearer_to_training_members_than_the_truth(ocean):
 
 
 def test_tables_say_what_they_were_made_with(tmp_path):
-    path = tmp_path / "t.csv"
+    path = tmp_path / "new" / "t.csv"
     evaluate.write_table(pd.DataFrame({"a": [1.0]}), path, {"command": "x", "commit": "abc"})
     assert path.read_text().splitlines()[:2] == ["# command: x", "# commit: abc"]
     assert pd.read_csv(path, comment="#").a.item() == 1

@@ -321,9 +321,10 @@ def write_table(table: pd.DataFrame, path: Path, header: Mapping[str, object]) -
     Parameters
     ----------
     table : any.
-    path : the file; replaced when it exists.
+    path : the file; replaced when it exists, its folder made when it does not.
     header : command, commit, machine.
     """
+    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.tmp")
     with temporary.open("w", encoding="utf-8", newline="") as file:
         for key, value in header.items():
