@@ -37,6 +37,11 @@ class Member:
     transients: xr.Dataset
     values: dict[str, float]
 
+    @property
+    def seed(self) -> int:
+        """Of its first state. With the same seeds for all, a mean over members would keep the error of so many draws of noise."""
+        return 1000 * self.number
+
 
 def members(store: Path, splits: tuple[str, ...]) -> Iterator[Member]:
     """The members of the splits, one after the other."""

@@ -49,7 +49,13 @@ def main() -> None:
     for member in members(options.store, ("validation",)):
         known = {n: v for n, v in member.values.items() if n in generator.config.parameters}
         for share, towards in CASES:
-            states = generate(balanced(generator, share, towards), known, n=options.states, extrapolate=True)
+            states = generate(
+                balanced(generator, share, towards),
+                known,
+                n=options.states,
+                seed=member.seed,
+                extrapolate=True,
+            )
             table = score(states, member.truth, grid, METRICS)
             chosen = table["metric"].isin(KEPT) & table["depth"].isin(["", "all"])
             tables.append(table[chosen].assign(share=share, towards=towards, member=member.number))

@@ -106,9 +106,9 @@ def drawn(generator: Generator, member: Member, count: int) -> tuple[xr.Dataset,
     known = {n: v for n, v in member.values.items() if n in generator.config.parameters}
     count = 1 if generator.config.config.residual.model == "none" else count
     try:
-        return generate(generator, known, n=count), 0.0
+        return generate(generator, known, n=count, seed=member.seed), 0.0
     except UserError:
-        return generate(generator, known, n=count, extrapolate=True), 1.0
+        return generate(generator, known, n=count, seed=member.seed, extrapolate=True), 1.0
 
 
 if __name__ == "__main__":

@@ -47,7 +47,7 @@ def main() -> None:
             score(base, member.truth, grid).assign(rival="climatology", given="parameters", **labels)
         )
         for given, arguments in forecasts.items():
-            states = generate(generator, n=options.states, extrapolate=True, **arguments)
+            states = generate(generator, n=options.states, seed=member.seed, extrapolate=True, **arguments)
             tables.append(score(states, member.truth, grid).assign(rival="default", given=given, **labels))
             log.info("member %d: %s", member.number, given)
     scores = pd.concat(tables, ignore_index=True)

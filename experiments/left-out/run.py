@@ -68,7 +68,7 @@ def group(source: Path, work: Path, index: int, groups: int, states: int) -> pd.
         known = {n: v for n, v in member.values.items() if n in generator.config.parameters}
         for rival, drawn in (
             ("climatology", climatology(store, member.values, n=states)),
-            ("default", generate(generator, known, n=states, extrapolate=True)),
+            ("default", generate(generator, known, n=states, seed=member.seed, extrapolate=True)),
         ):
             scores = score(drawn, member.truth, grid)
             tables.append(

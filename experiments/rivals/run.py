@@ -124,7 +124,9 @@ def rivals_draw(rival: str, options: argparse.Namespace) -> Draw:
             known = {n: v for n, v in member.values.items() if n in model.config.ranges}
             if not known and (shared := options.work / rival / "shared.nc").exists():
                 return open_dataset(shared).load()
-            states = dino_fusion.generate(model, known, n=options.slow_states)
+            states = dino_fusion.generate(
+                model, known, n=options.slow_states, seed=member.seed if known else 0
+            )
             if not known:
                 (options.work / rival).mkdir(exist_ok=True)
                 write_dataset(shared, states, model.layout.grid)
@@ -142,7 +144,7 @@ def rivals_draw(rival: str, options: argparse.Namespace) -> Draw:
             known = {n: v for n, v in member.values.items() if n in generator.config.parameters}
             return generate(
                 generator, None if given == "state" else known, n=1 if model in ("none", "deterministic") else options.states,
-                initial=start, age=None if start is None else options.age, extrapolate=True,
+                initial=start, age=None if start is None else options.age, extrapolate=True, seed=member.seed,
             )  # fmt: skip
 
     return draw
