@@ -392,3 +392,14 @@ def test_the_normaliser_is_part_of_what_names_a_generator(copied, trained):
     files.write_dataset(path, ds.assign(so_std=ds.so_std * 0), grid, overwrite=True)
     with pytest.raises(UserError, match=r"normalizer\.nc: expected \d+ finite means and positive"):
         load(copied)
+
+
+@pytest.mark.parametrize("world", [1, 2])
+def test_each_process_holds_the_noise_of_its_own_examples_and_draws_what_one_would(world):
+    whole = np.random.default_rng(3)
+    expected = whole.standard_normal((2, 4, 5, 3))
+    for rank in range(world):
+        draw = np.random.default_rng(3)
+        found = loop._noise(draw, 4, (5, 3), slice(rank, None, world))
+        np.testing.assert_array_equal(found, expected[:, rank::world].astype("float32"))
+        assert draw.bit_generator.state == whole.bit_generator.state

@@ -85,11 +85,6 @@ class Batch:
     told: np.ndarray
     given: np.ndarray
 
-    def part(self, rank: int, world: int) -> Batch:
-        """Every `world`-th example, from the `rank`-th on: what one process of several works on."""
-        sliced = {n: v[rank::world] for n, v in vars(self).items() if n != "noise"}
-        return Batch(noise=self.noise[:, rank::world], **sliced)
-
 
 @dataclass(frozen=True)
 class Row:

@@ -237,12 +237,13 @@ def _advance(state: State, objective: torch.nn.Module, prepared: Prepared, team:
     chosen = rows(examples, draw, settings.batch, settings.mixing)
     sigma = np.exp(settings.noise_mean + settings.noise_std * draw.standard_normal(settings.batch))
     told = (draw.random((settings.batch, len(TOLD))) >= config.condition.dropout).astype("float64")
-    noise = draw.standard_normal((2, settings.batch, *prepared.generator.coordinates.shape))
+    own = slice(team.rank, None, team.world)
+    noise = _noise(draw, settings.batch, prepared.generator.coordinates.shape, own)
     jitter = config.condition.parameter_noise * draw.standard_normal(
         (settings.batch, examples.inputs.shape[1])
     )
-    batch = collate(examples, chosen, prepared.generator.all_coordinates, sigma, noise, told)
-    batch = dataclasses.replace(batch, inputs=batch.inputs + jitter).part(team.rank, team.world)
+    batch = collate(examples, chosen[own], prepared.generator.all_coordinates, sigma[own], noise, told[own])
+    batch = dataclasses.replace(batch, inputs=batch.inputs + jitter[own])
     for group in state.optimiser.param_groups:
         group["lr"] = _rate(state.step, settings)
     loss = objective(*_tensors(batch, state.denoiser)).mean()
@@ -260,6 +261,21 @@ def _advance(state: State, objective: torch.nn.Module, prepared: Prepared, team:
         state.average[name].lerp_(value, 1 - decay)
     state.step += 1
     state.last_loss = team.mean(loss.detach())
+
+
+def _noise(draw: np.random.Generator, batch: int, shape: tuple[int, ...], own: slice) -> np.ndarray:
+    """Two draws of standard normal noise of the examples that are `own`, ``(2, example, *shape)``, in single precision.
+
+    The noise of the others is drawn and dropped, one field at a time: every process draws the same, and none holds the whole batch.
+    """
+    rows = range(batch)[own]
+    noise = np.empty((2, len(rows), *shape), "float32")
+    for which in range(2):
+        for row in range(batch):
+            one = draw.standard_normal(shape)
+            if row in rows:
+                noise[which, rows.index(row)] = one
+    return noise
 
 
 def _tensors(batch: Batch, denoiser: Denoiser) -> tuple[Tensor, Tensor, Tensor, Tensor, Condition]:
