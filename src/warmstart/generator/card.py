@@ -116,7 +116,7 @@ def _forecasts(
         "nearest": states[training.member == nearest].mean(0)[None],
     }
     for each in dict.fromkeys(("none", "gaussian", model)):
-        forecasts[OWN[each]] = _ensemble(generator, asked, each)
+        forecasts[OWN[each]] = _ensemble(generator, asked, each, position)
     ages = prepared.held_out.ages
     if "both" in prepared.held_out.means:
         index = int(np.abs(np.log(ages / YOUNG)).argmin())
@@ -124,15 +124,18 @@ def _forecasts(
             (prepared.held_out.initial[index, position], float(ages[index])),
             f"state of year {ages[index]:g}",
         )
-        forecasts[f"{OWN[model]}, {name} alone"] = _ensemble(generator, Request(None, start), model)
-        forecasts[f"{OWN[model]}, {name} too"] = _ensemble(generator, Request(values, start), model)
+        forecasts[f"{OWN[model]}, {name} alone"] = _ensemble(generator, Request(None, start), model, position)
+        forecasts[f"{OWN[model]}, {name} too"] = _ensemble(generator, Request(values, start), model, position)
     return forecasts
 
 
-def _ensemble(generator: Generator, asked: Request, model: str) -> np.ndarray:
-    """Samples ``(sample, wet)``; one where they would all be the same."""
-    count = 1 if model in ("none", "deterministic") else SAMPLES
-    return np.stack(list(wet_fields(generator, asked, range(count), model)))
+def _ensemble(generator: Generator, asked: Request, model: str, position: int) -> np.ndarray:
+    """Samples ``(sample, wet)``, one where they would all be the same; with seeds of its own for each member.
+
+    With the same seeds a mean over members would keep the error of so few draws.
+    """
+    count, first = (1 if model in ("none", "deterministic") else SAMPLES), SAMPLES * position
+    return np.stack(list(wet_fields(generator, asked, range(first, first + count), model)))
 
 
 def _unstable(generator: Generator, fields: np.ndarray) -> float:
