@@ -51,7 +51,8 @@ class Generator:
     denoiser : the network in its preconditioning; None where the residual needs none.
     mixed_layer : depth of the mixed layer as a function of the parameters; None where columns are left as they are drawn.
     transports : of heat and salt as a function of the parameters; None where states carry what they are drawn with.
-    currents : ageostrophic flow as a function of the parameters; None where balance is asked for by no more than the mean, or not at all.
+    currents : ageostrophic flow as a function of the parameters; None where no balance is asked for, and in
+        generators of earlier versions.
     name, hash : where it came from, and a hash of weights, configuration and normaliser.
     """
 

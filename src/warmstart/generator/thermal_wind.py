@@ -27,7 +27,7 @@ from warmstart.regression import mean
 from warmstart.regression.mean import MeanModel
 
 NEEDED = ("thetao", "so", "uo", "vo")
-POINTS = {"uo": "u", "vo": "v"}
+POINTS = {"uo": "u", "vo": "v"}  #: where each velocity lies
 FULL = 15.0  #: latitude from which the flow is adjusted wholly [degrees]; not at all within EQUATOR
 #: Of the projection: largest flow left, share of the largest change [1], and passes.
 TOLERANCE, MOST = 1e-13, 200
@@ -177,7 +177,7 @@ def ageostrophic(state: xr.Dataset, grid: Grid) -> dict[str, np.ndarray]:
     if missing := [n for n in NEEDED if n not in state]:
         raise UserError(f"the state lacks {', '.join(missing)}, which thermal wind needs")
     balanced, found = geostrophic_flow(state[list(NEEDED)], grid), {}
-    for name, point in (("uo", "u"), ("vo", "v")):
+    for name, point in POINTS.items():
         north = np.clip((abs(grid.ds[f"gphi{point}"]) - EQUATOR) / (FULL - EQUATOR), 0.0, 1.0)
         taper = north**2 * (3 - 2 * north)
         apart = ((state[name] - balanced[name]) * taper).transpose("z", "y", "x").values

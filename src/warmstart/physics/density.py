@@ -22,7 +22,7 @@ from warmstart.physics.sharing import shared
 Density = Callable[[Any, Any, Any], Any]
 
 #: Coefficients of the surface part of the 55-term polynomial for Boussinesq density: ``(power of s, power of t) -> value``.
-COEFFICIENTS = {
+POLYNOMIAL = {
     (0, 0): 8.0189615746e02, (1, 0): 8.6672408165e02, (2, 0): -1.7864682637e03, (3, 0): 2.0375295546e03,
     (4, 0): -1.2849161071e03, (5, 0): 4.3227585684e02, (6, 0): -6.0579916612e01, (0, 1): 2.6010145068e01,
     (1, 1): -6.5281885265e01, (2, 1): 8.1770425108e01, (3, 1): -5.6888046321e01, (4, 1): 1.7681814114e01,
@@ -190,10 +190,10 @@ def polynomial_density(thetao: xr.DataArray, so: xr.DataArray) -> xr.DataArray:
     t = thetao.astype("float64") * (1.0 / 40.0)
     s = abs(so.astype("float64") + 32.0) * (0.875 / 35.16504)
     s = s**0.5
-    result: Any = COEFFICIENTS[0, 6]
+    result: Any = POLYNOMIAL[0, 6]
     for j in range(5, -1, -1):
-        inner: Any = COEFFICIENTS[6 - j, j]
+        inner: Any = POLYNOMIAL[6 - j, j]
         for i in range(5 - j, 0, -1):
-            inner = inner * s + COEFFICIENTS[i, j]
-        result = result * t + inner * s + COEFFICIENTS[0, j]
+            inner = inner * s + POLYNOMIAL[i, j]
+        result = result * t + inner * s + POLYNOMIAL[0, j]
     return result
