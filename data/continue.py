@@ -23,7 +23,12 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import pandas as pd
 import xarray as xr
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "experiments"))
+
+from records import made_with
 
 from warmstart.engine.acceleration import Acceleration
 from warmstart.engine.base import YEAR, Configuration, Job, Phase, save_job, spinup_phases, time_steps
@@ -31,6 +36,7 @@ from warmstart.engine.verdict import judge
 from warmstart.engine.veros.continued import join_series
 from warmstart.engine.veros.member_file import write_member_file
 from warmstart.errors import UserError
+from warmstart.evaluate import write_table
 from warmstart.files import open_dataset, open_grid, refuse_existing
 from warmstart.parameters import extract
 
@@ -103,6 +109,7 @@ def main() -> int:
     parser.add_argument("--output", type=Path, help="folder for the longer member files")
     parser.add_argument("--runs", type=Path, help="folder in which the runs are kept")
     parser.add_argument("--relaxation", type=float, help="time scale of the deep ocean, for shifts [years]")
+    parser.add_argument("--table", type=Path, help="result table to write as well (CSV)")
     options = parser.parse_args()
     if options.relaxation is not None and (options.output is None or options.relaxation <= 0):
         raise UserError("--relaxation expects a time of more than 0 years, and --output")
@@ -110,7 +117,7 @@ def main() -> int:
         raise UserError(f"--years {options.years} is no spin-up; expected more than {SETTLE_YEARS}")
     if options.output is not None and not options.output.is_dir():
         raise UserError(f"{options.output} is no folder; make the folder of the longer member files first")
-    lost = 0
+    lost, rows = 0, []
     for member in options.members:
         if options.output is not None:
             refuse_existing(options.output / member.name, overwrite=False)
@@ -132,6 +139,15 @@ def main() -> int:
             f"{'kept' if kept else 'LOST'}",
             flush=True,
         )
+        rows.append({
+            "member": int(member.stem.removeprefix("member_")),
+            "verdict": before.verdict, "drift_K_per_century": round(before.drift, 4),
+            "verdict_after": after.verdict, "drift_after_K_per_century": round(after.drift, 4),
+            "years": round(float(new.year[-1])), "first_year_K": round(jump, 5),
+            "trends": " ".join(after.moving), "file": "published",
+        })  # fmt: skip
+    if options.table is not None:
+        write_table(pd.DataFrame(rows), options.table, made_with())
     return lost
 
 

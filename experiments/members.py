@@ -1,16 +1,13 @@
 """Held-out members for the experiments: their truth, what a forecast is given of them, and the header of a result table."""
 
 import importlib.metadata
-import os
-import platform
-import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import xarray as xr
+from records import made_with
 
 from warmstart.files import open_dataset, open_grid, replacing
 from warmstart.generator.checkpoint import Generator, load
@@ -101,33 +98,13 @@ def trained(store: Path, config: Path, folder: Path) -> Generator:
 
 
 def header(store: Path) -> dict[str, object]:
-    """What a result table was made with."""
-    commit = subprocess.run(
-        ["git", "describe", "--always", "--dirty"],
-        cwd=Path(__file__).parent,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    """What a table of scores was made with, the members of the store among it."""
     ds = open_dataset(store)
     counts = {
         s: len(np.unique(ds["member"].values[ds["split"].values == s]))
         for s in ("train", "validation", "test")
     }
-    return {
-        "command": " ".join(
-            ["python", str(Path(sys.argv[0]).resolve().relative_to(Path(__file__).parents[1])), *sys.argv[1:]]
-        ),
-        "commit": commit.stdout.strip(),
-        "machine": f"{_processor()}, {os.cpu_count()} cores, {platform.system()} {platform.machine()}",
+    return made_with() | {
         "torch": importlib.metadata.version("torch"),
         "members": ", ".join(f"{n} {s}" for s, n in counts.items()),
     }
-
-
-def _processor() -> str:
-    path = Path("/proc/cpuinfo")
-    lines = path.read_text().splitlines() if path.exists() else []
-    return next(
-        (line.split(":")[1].strip() for line in lines if line.startswith("model name")), platform.processor()
-    )

@@ -6,9 +6,14 @@ Means of the last 20 years of either, at settling time steps. Writes compare.csv
 and the drift of the deep ocean over the 200 years at 2 degrees with its verdict.
 """
 
+import sys
 from pathlib import Path
 
 import pandas as pd
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from records import made_with
 
 from warmstart.engine.verdict import judge
 from warmstart.evaluate import write_table
@@ -39,7 +44,7 @@ def main() -> None:
                 "drift_K_per_century": round(found.drift, 4), "verdict": found.verdict,
             })  # fmt: skip
     table = pd.DataFrame(rows).round({"at_4_degrees": 6, "at_2_degrees": 6})
-    write_table(table, HERE / "compare.csv", {"command": "python experiments/companion/compare.py"})
+    write_table(table, HERE / "compare.csv", made_with())
 
 
 if __name__ == "__main__":

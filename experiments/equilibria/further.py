@@ -3,9 +3,11 @@
 python experiments/equilibria/further.py run data/dino-4deg/member_003.nc runs/ensemble/member_003 --years 500
 python experiments/equilibria/further.py run data/dino-4deg/member_003.nc runs/rest/further --start runs/rest/member_003/restart.h5 --years 500
 python experiments/equilibria/further.py table 'from rest=runs/rest/member_003,runs/rest/further' ensemble=runs/ensemble/member_003
+python experiments/equilibria/further.py snapshots runs/rest/member_004 experiments/equilibria/member_4_from_rest.csv
 
 `run` takes parameters, and unless --start is given the state, of a member file. `table` writes undisturbed.csv beside this file: means of the
-ten years that end each century of each run, given as its label and folders, one after the other, and its verdict at the end.
+ten years that end each century of each run, given as its label and folders, one after the other, and its verdict at the end. `snapshots`
+writes the deep temperature and the transports of every state that a run kept.
 """
 
 import argparse
@@ -17,12 +19,18 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from records import made_with
+
 from warmstart.engine.base import YEAR, Configuration, Job, Phase, save_job, spinup_phases
 from warmstart.engine.verdict import judge, years_until
 from warmstart.engine.veros.continued import join_series
 from warmstart.evaluate import write_table
 from warmstart.files import open_dataset, open_grid
 from warmstart.parameters import extract
+from warmstart.physics.budgets import DEEP, volume_mean
+from warmstart.physics.transport import channel_transport, overturning
 
 HERE = Path(__file__).parent
 KNOWN = ("thetao_deep", "so_deep", "channel_transport", "overturning_north", "overturning_abyssal")
@@ -68,9 +76,23 @@ def table(runs: dict[str, list[Path]]) -> None:
             "years_to_equilibrium": years_until(series, "equilibrium"),
         }  # fmt: skip
     found = pd.DataFrame(rows).drop_duplicates(["run", "year"], keep="last").round(4)
-    write_table(
-        found, HERE / "undisturbed.csv", {"command": "python experiments/equilibria/further.py table"}
+    write_table(found, HERE / "undisturbed.csv", made_with())
+
+
+def snapshots(folder: Path, output: Path) -> None:
+    """A row a state of the run."""
+    grid = open_grid(folder / "states.nc")
+    with open_dataset(folder / "states.nc") as opened:
+        states = opened.load()
+    table = pd.DataFrame(
+        {
+            "year": states.year.values,
+            "thetao_deep": volume_mean(states, grid, "thetao", depth=DEEP).values,
+            "channel_transport": channel_transport(states, grid).values,
+            "overturning_largest": overturning(states, grid).max(("z", "y")).values,
+        }
     )
+    write_table(table, output, made_with() | {"units": "degC below 2000 m, Sv, Sv"})
 
 
 def read(folder: Path) -> xr.Dataset:
@@ -91,9 +113,15 @@ def main() -> int:
     one.add_argument("--start", type=Path, help="a restart.h5 instead of the member's own")
     one.add_argument("--years", type=int, required=True)
     verbs.add_parser("table").add_argument("runs", nargs="+", help="LABEL=FOLDER[,FOLDER...]")
+    kept = verbs.add_parser("snapshots")
+    kept.add_argument("folder", type=Path)
+    kept.add_argument("output", type=Path)
     options = parser.parse_args()
     if options.verb == "run":
         return run(options.member, options.folder, options.start or options.member, options.years)
+    if options.verb == "snapshots":
+        snapshots(options.folder, options.output)
+        return 0
     pairs = (text.partition("=") for text in options.runs)
     table({label: [Path(f) for f in folders.split(",")] for label, _, folders in pairs})
     return 0

@@ -7,6 +7,7 @@ the levels below 2000 m [K]. Training members only.
 """
 
 import argparse
+import sys
 from functools import partial
 from pathlib import Path
 
@@ -14,8 +15,12 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from records import made_with
+
 from warmstart.engine import dino, starts
-from warmstart.files import replacing
+from warmstart.evaluate import write_table
 from warmstart.grid import Grid
 from warmstart.parameters import split_of
 
@@ -55,8 +60,7 @@ def main() -> None:
             "start": name, "members": len(finished), "rmse_K": np.sqrt((square * weight).sum() / weight.sum()),
             "rmse_below_2000m_K": np.sqrt(square[deep].mean()),
         })  # fmt: skip
-    with replacing(options.output, overwrite=True) as temporary:
-        pd.DataFrame(rows).to_csv(temporary, index=False, float_format="%.4g")
+    write_table(pd.DataFrame(rows), options.output, made_with())
 
 
 def profile(state: xr.Dataset, grid: Grid) -> np.ndarray:

@@ -7,17 +7,23 @@ A row a stretch of 60 years: model year, rate of change over its last 30 years b
 """
 
 import argparse
+import sys
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import xarray as xr
 
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from records import made_with
+
 from warmstart.config import read_yaml
 from warmstart.engine import acceleration
 from warmstart.engine.veros.diagnose import PROFILES
 from warmstart.engine.veros.member_file import finished_status, start_of
-from warmstart.files import open_dataset, open_grid, replacing
+from warmstart.evaluate import write_table
+from warmstart.files import open_dataset, open_grid
 
 
 def main() -> None:
@@ -29,8 +35,7 @@ def main() -> None:
     parser.add_argument("-o", "--output", type=Path, required=True, help="the table")
     options = parser.parse_args()
     table = pd.concat([stretches(run) for run in options.runs], ignore_index=True)
-    with replacing(options.output, overwrite=True) as temporary:
-        table.to_csv(temporary, index=False, float_format="%.4g")
+    write_table(table, options.output, made_with())
 
 
 def stretches(run: Path) -> pd.DataFrame:

@@ -13,6 +13,10 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from records import made_with
+
 from warmstart.engine.verdict import judge, years_until
 from warmstart.evaluate import write_table
 from warmstart.files import open_dataset
@@ -35,7 +39,7 @@ def main(runs: dict[str, Path]) -> None:
             row = {"start": start, "member": int(run.name.removeprefix("member_"))} | end(own)
             rows.append(row | {f"{name}_rest": value for name, value in end(rest).items()})
     table = pd.DataFrame(rows)
-    write_table(table, HERE / "starts.csv", {"command": "python experiments/equilibria/starts.py"})
+    write_table(table, HERE / "starts.csv", made_with())
 
 
 def end(series: xr.Dataset) -> dict[str, object]:
