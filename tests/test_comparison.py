@@ -57,6 +57,16 @@ def test_distances_and_arrivals_are_those_of_the_states(four):
     assert four["spinup_years_passed"].sel(start=["control", "rest"]).values.tolist() == [100.0, 10.0]
 
 
+def test_the_adjustment_in_the_first_year_of_the_control_is_no_width_of_its_equilibrium(tmp_path):
+    """Far off until day 359, near from day 360 on: only what is then counts, whatever the equilibrium's own snapshots say."""
+    years = np.array([0.0, 0.5, 359 / 360, 1.0, *range(2, 11)])
+    control = run(tmp_path / "control", np.where(years < 1, 5.0, 0.3), years=years)
+    ds = compare(["control"], [control], [FINISHED], TARGET, GRID)
+    assert ds.attrs["distance_threshold"] == pytest.approx(0.3)
+    assert ds.attrs["distance_threshold_snapshots"] == len(TARGET.own) + 10
+    assert float(ds["years_to_equilibrium"].sel(start="control")) == 1.0
+
+
 def test_years_saved_against_a_rest_that_never_arrived_are_a_lower_bound_and_say_so(four):
     saved = row(summarise(four), "generated 0", "years_saved")
     assert saved["value"] == 7.0

@@ -56,19 +56,70 @@ def test_a_constant_stays_that_constant_and_the_sea_is_full(method, target):
     assert np.nanmax(np.abs(moved.uo)) < 1e-18 and np.nanmax(np.abs(moved.zos)) == 0
 
 
-@pytest.mark.parametrize(
-    "target", [FINE, basin(nx=6, ny=9, nz=4)[1], dino.grid(10.0, 6)], ids=["fine", "coarse", "dino"]
-)
+def edges(grid):
+    """Edges of the cells: longitude [degrees], sine of latitude, depth [m]; from the coordinates of the mesh alone."""
+    lon, lat, depth = grid.glamt.values[0], grid.gphit.values[:, 0], grid.gdepw_1d.values
+    x, y = (
+        np.concatenate([[1.5 * a[0] - a[1] / 2], (a[1:] + a[:-1]) / 2, [1.5 * a[-1] - a[-2] / 2]])
+        for a in (lon, lat)
+    )
+    return x, np.sin(np.deg2rad(y)), np.append(depth, depth[-1] + grid.e3t_1d.values[-1])
+
+
+def pieces(source, target):
+    """All pieces into which the edges of both meshes cut the sphere: cells of each, flat, and volumes, of those in both seas."""
+    both = [np.union1d(a, b) for a, b in zip(edges(source), edges(target), strict=True)]
+    sizes = [np.diff(edge) for edge in both]
+    volume = 6.371e6**2 * np.einsum("k,j,i->kji", sizes[2], sizes[1], np.deg2rad(sizes[0]))
+    cells, common = [], np.ones(volume.shape, bool)
+    for grid in (source, target):
+        nz, ny, nx = grid.shape
+        x, y, z = (
+            np.searchsorted(own, (edge[1:] + edge[:-1]) / 2) - 1
+            for own, edge in zip(edges(grid), both, strict=True)
+        )
+        inside = np.ix_((z >= 0) & (z < nz), (y >= 0) & (y < ny), (x >= 0) & (x < nx))
+        index = np.full(volume.shape, -1)
+        index[inside] = np.ravel_multi_index(
+            np.ix_(z[(z >= 0) & (z < nz)], y[(y >= 0) & (y < ny)], x[(x >= 0) & (x < nx)]), grid.shape
+        )
+        common &= (index >= 0) & (grid.tmask.values.ravel()[index] > 0)
+        cells.append(index)
+    return cells[0][common], cells[1][common], volume[common]
+
+
+@pytest.mark.parametrize("target", [FINE, basin(nx=6, ny=9, nz=4)[1]], ids=["fine", "coarse"])
 def test_the_conservative_way_keeps_the_heat_of_the_common_volume(target):
+    """The volume cut into pieces by hand, on the sphere: a piece at 65N is narrower than one at the equator."""
     state = noisy(COARSE)
     moved = regrid(state, COARSE, target, "conservative", stable=False)
-    before, after = common_volume(COARSE, target)
+    of_source, of_target, volume = pieces(COARSE, target)
     for name in ("thetao", "so"):
-        heat, kept = (
-            (state[name].fillna(0).values * before).sum(),
-            (moved[name].fillna(0).values * after).sum(),
-        )
+        heat = (state[name].values.ravel()[of_source] * volume).sum()
+        kept = (moved[name].values.ravel()[of_target] * volume).sum()
         assert abs(kept / heat - 1) < 1e-12
+    for found, index, grid in zip(
+        common_volume(COARSE, target), (of_source, of_target), (COARSE, target), strict=True
+    ):
+        np.testing.assert_allclose(
+            found.ravel(), np.bincount(index, volume, found.size), rtol=1e-9, atol=1e-9 * volume.max()
+        )
+        assert found.shape == grid.shape
+
+
+def test_a_cell_that_holds_whole_cells_has_their_mean_over_areas_on_the_sphere():
+    fine, coarse = (
+        mesh(np.arange(step / 2, 360, step), np.arange(-75 + step / 2, 75, step), np.array([0.0, 100.0]),
+             np.ones((int(150 / step), int(360 / step)), int), True)
+        for step in (5.0, 15.0)
+    )  # fmt: skip
+    state = noisy(fine)
+    moved = regrid(state, fine, coarse, "conservative", stable=False)
+    area = np.diff(np.sin(np.deg2rad(np.arange(-75, 80, 5))))[:, None] * np.ones(72)
+    blocks = lambda values: values.reshape(10, 3, 24, 3).sum((1, 3))  # noqa: E731
+    for name in ("thetao", "so"):
+        expected = blocks(state[name].values[0] * area) / blocks(area)
+        np.testing.assert_allclose(moved[name].values[0], expected, rtol=1e-12)
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -119,6 +170,22 @@ def test_a_field_linear_in_latitude_and_longitude_is_exact_away_from_land():
     inside = ((lon > 8) & (lon < 42))[None, :] & (np.abs(lat) < 45)[:, None]
     assert np.isfinite(off.values[0][inside]).all()
     assert np.nanmax(off.values[:, inside]) < 1e-12
+
+
+def test_a_shear_linear_in_the_position_of_its_points_is_exact_away_from_land():
+    """U and V at their own points: half a cell east of T, or north of it."""
+    target = basin(nx=21, ny=31, nz=6)[1]
+    h = COARSE.e3t_1d.values
+    profile = np.linspace(1.0, -1.0, 6)
+    profile = xr.DataArray(profile - (profile * h).sum() / h.sum(), dims="z")
+    shear = lambda g, p: (0.01 * profile * (g.ds[f"glam{p}"] + 2 * g.ds[f"gphi{p}"])).transpose("z", "y", "x")  # noqa: E731
+    state = finish(STATE[["thetao", "so"]].assign(uo=shear(COARSE, "u"), vo=shear(COARSE, "v")), COARSE)
+    moved = regrid(state, COARSE, target)
+    lon, lat = target.glamt.values[0], target.gphit.values[:, 0]
+    inside = ((lon > 8) & (lon < 42))[None, :] & (np.abs(lat) < 40)[:, None]
+    for name, point in (("uo", "u"), ("vo", "v")):
+        off = np.abs((moved[name] - shear(target, point)).diff("z")).values[:, inside]
+        assert off.max() < 1e-11 * float(abs(state[name]).max()), name
 
 
 def test_there_and_back_loses_less_on_a_finer_grid():

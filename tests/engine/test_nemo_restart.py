@@ -4,6 +4,7 @@ import filecmp
 import subprocess
 from pathlib import Path
 
+import f90nml
 import netCDF4
 import numpy as np
 import pytest
@@ -129,6 +130,42 @@ def test_a_version_s_restart_is_kept_bit_for_bit_where_nothing_is_asked(template
     written = write_restart(state_of(template, GRID), tmp_path / "same.nc", template=template, grid=GRID)
     assert filecmp.cmp(template, written.paths[0], shallow=False)
     assert written.kept == tuple(read(template))
+
+
+def test_the_first_step_is_an_euler_step_unless_the_restart_is_unchanged(template, tmp_path):
+    """Its before-fields are those of the step before; a new state's are its now-fields."""
+    namelist = tmp_path / "namelist_cfg"
+    namelist.write_text("&namrun\n   ln_1st_euler = .true.\n   nn_it000 = 7\n/\n")
+    same = state_of(template, GRID)
+    for state, source, euler in (
+        (same, template, False), (same.assign(uo=1.1 * same.uo), template, True), (STATE, template, True),
+        (STATE, None, True),
+    ):  # fmt: skip
+        written = write_restart(
+            state, tmp_path / "new.nc", template=source, grid=GRID, namelist=namelist, overwrite=True
+        )
+        assert f"ln_1st_euler    = .{str(euler).lower()}." in written.namelist
+        assert f"nn_euler = {0 if euler else 1})" in written.namelist
+        assert (tmp_path / "new.namelist").read_text() == written.namelist
+        assert f90nml.read(tmp_path / "new.namelist_cfg")["namrun"]["ln_1st_euler"] is euler
+
+
+def test_a_file_that_repeats_the_columns_at_its_seam_gets_each_from_the_other_end(template, tmp_path):
+    wide = ws.Grid(GRID.ds.pad(x=1, mode="wrap"))
+    old = write_template(tmp_path / "wide.nc", wide, "4.2 MLF" if "rhop" in read(template) else "5.0 MLF")
+    state = STATE * (1 + 0.01 * xr.DataArray(np.arange(8), dims="x"))
+    narrow = read(write_restart(state, tmp_path / "narrow.nc", template=template, grid=GRID).paths[0])
+    written = write_restart(state, tmp_path / "new.nc", template=old, grid=GRID)
+    assert structure(old) == structure(written.paths[0])
+    found = read(written.paths[0])
+    for name in ("tn", "sn", "un", "vn", "sshn", "tb", "ub"):
+        first, last = found[name][..., 1], found[name][..., -2]
+        assert not np.array_equal(first, last), name
+        assert np.array_equal(found[name][..., 0], last) and np.array_equal(found[name][..., -1], first), name
+        if name in narrow:
+            assert np.array_equal(found[name][..., 1:-1], narrow[name]), name
+    back = state_of(written.paths[0], GRID)
+    assert np.array_equal(back.uo, state.uo, equal_nan=True)
 
 
 def test_a_new_state_obeys_every_rule_and_keeps_the_structure(template, tmp_path):

@@ -1,3 +1,5 @@
+import json
+
 import pytest
 import yaml
 
@@ -71,11 +73,19 @@ def test_a_plan_may_leave_the_tested_ranges_if_it_says_so(tiny_plan):
     assert max(values["wind_stress_south"] for values in member_parameters(plan)) > 0.4
 
 
-def test_the_job_of_a_member_is_a_valid_job_of_the_engine(tiny_plan, tmp_path):
+def test_the_job_of_a_member_is_what_the_plan_says_of_it(tiny_plan, tmp_path):
     plan = load_plan(tiny_plan)
-    job = Job.model_validate(member_job(plan, member_parameters(plan)[0], tmp_path))
-    assert job.years == plan.years + plan.settle_years
-    assert job.model_dump(mode="json") == member_job(plan, member_parameters(plan)[0], tmp_path)
+    values = member_parameters(plan)[2]
+    content = member_job(plan, values, tmp_path / "member_002")
+    job = Job.model_validate(json.loads(json.dumps(content)))
+    assert (job.engine, job.start, job.folder) == ("veros", "rest", tmp_path / "member_002")
+    assert (job.configuration.resolution, job.configuration.levels) == (10.0, 6)
+    assert job.parameters == values and values != member_parameters(plan)[1]
+    assert job.checkpoint_seconds == 0.1
+    assert job.years == 14.0
+    settle = job.phases[-1]
+    assert [phase.until_day / 360 for phase in job.phases[-2:]] == [10.0, 14.0]
+    assert settle.label == "equilibrium" and all(p.label != "equilibrium" for p in job.phases[:-1])
 
 
 def test_the_folder_of_another_plan_is_refused_with_the_keys_that_differ(tiny_plan, tmp_path):

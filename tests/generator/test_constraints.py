@@ -6,6 +6,7 @@ import xarray as xr
 
 from warmstart.errors import UserError
 from warmstart.generator import constraints
+from warmstart.generator.conserve import means
 from warmstart.generator.mixed_layer import mixed
 from warmstart.generator.thermal_wind import ageostrophic, balancing
 from warmstart.generator.transports import carried, carrying
@@ -184,6 +185,31 @@ def test_every_number_of_a_record_is_documented(case):
         targets, predicted=predicted, currents=[balancing(ageostrophic(state, grid), 0.5)]
     )
     assert set(constraints.apply(state, grid, all_of_them)[1]) == set(constraints.RECORDS)
+
+
+def test_each_constraint_keeps_what_those_before_it_have_made(case):
+    """On a rough state with transports far from its own: what all of them are for holds at the end."""
+    state, grid = case
+    rng = np.random.default_rng(2)
+    push = {n: state[n] + 0.01 * rng.standard_normal(grid.shape) for n in ("uo", "vo")}
+    rough = noisy(state, size=0.7).assign(push).assign(zos=state.zos + 0.3)
+    wanted = 2 * carried(constraints.close_barotropic(rough, grid)[0], grid)
+    predicted = [mixed(np.full(grid.shape[1:], 500.0)), carrying(wanted)]
+    first = constraints.apply(rough, grid, [constraints.close_barotropic, constraints.stabilise, *predicted])[
+        0
+    ]
+    assert count(first, grid) > 50, "transports make columns unstable: they have to come first"
+    targets = {"thetao": 5.0, "so": 35.0, "zos": 0.0}
+    following = [balancing(ageostrophic(state, grid), 0.5)]
+    plain = constraints.apply(rough, grid, constraints.standard(targets))[0]
+    whole = constraints.apply(rough, grid, constraints.standard(targets, None, predicted, following))[0]
+    assert count(whole, grid) == 0
+    assert means(whole, grid) == pytest.approx(targets, abs=1e-12)
+    assert np.abs(transports(whole, grid)[2]).max() < 1e-10 * np.abs(transports(whole, grid)[0]).max()
+    # what convection then takes away is not all that was carried
+    errors = [np.linalg.norm(carried(s, grid) - wanted, axis=1) for s in (plain, whole)]
+    assert (errors[1] < 0.85 * errors[0]).all()
+    assert not whole.uo.equals(plain.uo)
 
 
 @pytest.mark.parametrize("name", ["thetao", "uo", "zos"])

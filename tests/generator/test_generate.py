@@ -42,7 +42,10 @@ def test_the_number_of_threads_changes_no_bit(generator):
 
 
 def test_states_have_no_violation_of_masks_and_no_inversion(generator):
-    states, grid = generate(generator, ASKED, n=3), generator.grid
+    """Of a law so wide that columns are drawn unstable, which those of this ensemble are not."""
+    wide = {given: replace(law, amplitude=60 * law.amplitude) for given, law in generator.laws.items()}
+    states, grid = generate(replace(generator, laws=wide), ASKED, n=3), generator.grid
+    assert (states.constraint_mixed_share > 0.1).any(), "no state had an inversion to be taken away"
     for name, point in (("thetao", "T"), ("so", "T"), ("uo", "U"), ("vo", "V")):
         wet = grid.mask(point).values
         assert (states[name].notnull().values == wet).all()

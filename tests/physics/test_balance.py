@@ -72,6 +72,22 @@ def test_the_kinetic_energy_of_a_uniform_current_is_half_its_square():
     ) == pytest.approx(0.08)
 
 
+def test_the_energy_of_one_face_is_that_of_the_water_around_it(ocean_grid):
+    """Each component with its own thickness, which on partial bottom cells is not the other's."""
+    k, j, i = np.argwhere(
+        (ocean_grid.e3u_0 != ocean_grid.e3v_0).values & (ocean_grid.umask * ocean_grid.vmask > 0).values
+    )[7]
+    for name, sizes in (("uo", ("e1u", "e2u", "e3u_0")), ("vo", ("e1v", "e2v", "e3v_0"))):
+        state = finish(xr.Dataset({n: xr.zeros_like(ocean_grid.gdept_0) for n in ("uo", "vo")}), ocean_grid)
+        state[name][k, j, i] = 0.3
+        across, along, height = (ocean_grid.ds[n].values for n in sizes)
+        energy = 0.045 * across[j, i] * along[j, i] * height[k, j, i]
+        whole = float(balance.kinetic_energy(state, ocean_grid)) * float(ocean_grid.volume.sum())
+        assert whole == pytest.approx(energy, rel=1e-12)
+        levels = balance.kinetic_energy_by_level(state, ocean_grid) * ocean_grid.volume.sum(("y", "x"))
+        np.testing.assert_allclose(levels, np.where(np.arange(5) == k, energy, 0.0), rtol=1e-12)
+
+
 def test_violations_of_the_mask_are_counted_one_by_one(ocean, ocean_grid):
     assert int(balance.mask_violations(ocean, ocean_grid)) == 0
     wet = tuple(np.argwhere(ocean_grid.tmask.values > 0)[0])

@@ -7,7 +7,7 @@ import xarray as xr
 from warmstart import eos
 from warmstart.grid import Grid
 from warmstart.physics import balance, geostrophy, overturning, transport
-from warmstart.testing import basin, finish
+from warmstart.testing import _masks, basin, finish
 
 
 def still(grid, profile):
@@ -22,17 +22,43 @@ def still(grid, profile):
     )
 
 
+def coriolis(i, j):
+    """Coriolis parameter of the plane at a position in cells; it differs from each point to its neighbours [s-1]."""
+    return 1e-4 * (1.0 + 0.01 * i + 0.02 * j)
+
+
 @pytest.fixture(scope="module")
 def planes():
-    """A mesh of even spacing whose Coriolis parameter is the same everywhere, 45N to 55N."""
+    """A mesh of even spacing on a plane whose Coriolis parameter grows along both axes."""
     _, grid = basin(nx=10, ny=24, nz=5)
     ds = grid.ds.copy(deep=True)
     for name in ("e1t", "e1u", "e1v", "e1f", "e2t", "e2u", "e2v", "e2f"):
         ds[name] = 0 * ds[name] + 1e5
     for name in ("gphit", "gphiu", "gphiv", "gphif"):
         ds[name] = 0 * ds[name] + 45.0
-    ds["ff_t"] = 0 * ds.ff_t + 1e-4
+    x, y = (xr.DataArray(np.arange(ds.sizes[d]), dims=d) for d in "xy")
+    ds["ff_t"] = (coriolis(x, y) + 0 * ds.ff_t).transpose("y", "x")
     return Grid(ds)
+
+
+#: Cells of the plane that no wall and no seam touches.
+INNER = {"x": slice(3, 8), "y": slice(5, 20), "z": slice(0, 4)}
+
+
+def sloping(planes, axis, slope):
+    """Water whose density grows along an axis by `slope` [kg m-4], the same at all depths."""
+    along = xr.DataArray(np.arange(planes.ds.sizes[axis]) * 1e5, dims=axis)
+    so = 35.0 + slope / eos.B0 * along + 0 * planes.gdept_0
+    return finish(xr.Dataset({"thetao": 0 * so + 10.0, "so": so.transpose("z", "y", "x")}), planes)
+
+
+def textbook(planes, axis, slope):
+    """The flow that balances :func:`sloping` under a flat sea level: f v = g z slope / RHO0, or f u = -that."""
+    x, y = (xr.DataArray(np.arange(planes.ds.sizes[d]), dims=d) for d in "xy")
+    push = eos.G * planes.gdept_0 * slope / eos.RHO0
+    u, v = -push / coriolis(x + 0.5, y), push / coriolis(x, y + 0.5)
+    flow = {"uo": 0 * push, "vo": v} if axis == "x" else {"uo": u, "vo": 0 * push}
+    return finish(xr.Dataset(flow), planes)
 
 
 def test_a_state_of_rest_has_no_transports_and_no_residuals(ocean_grid):
@@ -50,43 +76,69 @@ def test_a_state_of_rest_has_no_transports_and_no_residuals(ocean_grid):
     assert float(geostrophy.sea_level_residual(state, ocean_grid)) < 1e-9
 
 
-def test_a_geostrophic_state_built_from_a_density_field_has_no_residual(ocean, ocean_grid):
-    flow = geostrophy.geostrophic_flow(ocean, ocean_grid)
-    state = ocean.assign(flow)
-    size = float((abs(flow.uo)).max())
-    assert size > 1e-3
-    assert float(geostrophy.geostrophic_residual(state, ocean_grid)) == 0.0
-    assert float(geostrophy.thermal_wind_residual(state, ocean_grid)) < 1e-14 * size
-    barotropic = state.assign(uo=state.uo + 0.1, vo=state.vo - 0.2)
-    assert float(geostrophy.thermal_wind_residual(barotropic, ocean_grid)) < 1e-13
-    assert float(geostrophy.geostrophic_residual(barotropic, ocean_grid)) == pytest.approx(0.158, rel=0.05)
+@pytest.mark.parametrize("axis", ["x", "y"])
+def test_a_linear_density_gradient_has_the_flow_of_the_textbook(planes, axis):
+    """At every depth, not only its shear, and with f where the velocity is."""
+    found = geostrophy.geostrophic_flow(sloping(planes, axis, 1e-7), planes).isel(INNER)
+    expected = textbook(planes, axis, 1e-7).isel(INNER)
+    assert float(abs(expected["vo" if axis == "x" else "uo"]).min()) > 1e-4
+    for name in ("uo", "vo"):
+        np.testing.assert_allclose(found[name], expected[name], rtol=1e-9, atol=1e-12)
+
+
+def test_what_is_added_to_a_balanced_flow_is_the_residual(planes):
+    """The flow of the textbook has none of either kind; a uniform one has no shear; u and v count by their volumes."""
+    inner, inside = planes.ds.copy(deep=True), np.zeros(planes.shape, "int8")
+    inside[:, 4:20, 2:8] = 1
+    inner = inner.assign({n: (("z", "y", "x"), m) for n, m in _masks(inside, False).items()})
+    inner["e3v_0"] = 0.25 * inner.e3v_0
+    sea = Grid(inner)
+    share = 80 / (
+        80 + 0.25 * 90
+    )  # of the volume of a level that lies around its 80 U faces, not its 90 V faces
+    for axis, slope in (("x", 1e-7), ("y", -2e-7)):
+        state = sloping(planes, axis, slope).assign(textbook(planes, axis, slope))
+        state = state.assign(zos=0 * planes.gphit)
+        assert float(geostrophy.geostrophic_residual(state, sea)) < 1e-12
+        assert float(geostrophy.thermal_wind_residual(state, sea)) < 1e-15
+        pushed = state.assign(uo=state.uo + 0.1, vo=state.vo - 0.2)
+        assert float(geostrophy.thermal_wind_residual(pushed, sea)) < 1e-15
+        assert float(geostrophy.geostrophic_residual(pushed, sea)) == pytest.approx(
+            (share * 0.01 + (1 - share) * 0.04) ** 0.5
+        )
+        turned = state.assign(uo=state.uo + 1e-4 * planes.gdept_0, vo=state.vo - 2e-4 * planes.gdept_0)
+        assert float(geostrophy.thermal_wind_residual(turned, sea)) == pytest.approx(
+            (share * 1e-8 + (1 - share) * 4e-8) ** 0.5
+        )
+
+
+def test_the_pressure_is_the_weight_of_what_lies_above(ocean_grid):
+    """Density that grows with depth, linear between centres, and of the first centre's value above it; g RHO0 zos on top."""
+    state = still(ocean_grid, lambda z: 35.0 + 1e-3 * z)
+    state = state.assign(zos=state.zos + 0.5)
+    depth, b = ocean_grid.gdept_0, 1e-3 * eos.B0
+    expected = eos.G * (b * (depth**2 + depth.isel(z=0) ** 2) / 2 + eos.RHO0 * 0.5)
+    found = geostrophy.pressure(state, ocean_grid)
+    wet = ocean_grid.tmask.values > 0
+    np.testing.assert_allclose(found.values[wet], expected.transpose("z", "y", "x").values[wet], rtol=1e-12)
+    assert np.isnan(found.values[~wet]).all()
 
 
 @pytest.mark.parametrize("axis", ["x", "y"])
-def test_a_linear_density_gradient_has_the_shear_of_the_textbook(planes, axis):
-    """rho = a x: dv/dz = -g a / (f rho0); rho = a y: du/dz = g a / (f rho0), written down here from the formula."""
-    a = 1e-7  # kg m-4
-    along = xr.DataArray(np.arange(planes.ds.sizes[axis]) * 1e5, dims=axis)
-    so = 35.0 + a / eos.B0 * along + 0 * planes.gdept_0
-    state = finish(xr.Dataset({"thetao": 0 * so + 10.0, "so": so.transpose("z", "y", "x")}), planes)
-    flow = geostrophy.geostrophic_flow(state, planes)
-    shear = eos.G * a / (1e-4 * eos.RHO0)
-    name, sign = {"x": ("vo", -1.0), "y": ("uo", 1.0)}[axis]
-    found = flow[name].isel(x=slice(3, 8), y=slice(5, 20))
-    depth = planes.gdept_1d
-    # z up: the flow grows by sign * shear a metre towards the surface
-    expected = (found.isel(z=0) - sign * shear * (depth - depth[0])).transpose("z", "y", "x")
-    np.testing.assert_allclose(found.isel(z=slice(0, 4)), expected.isel(z=slice(0, 4)), rtol=1e-9, atol=1e-12)
-    other = flow["uo" if axis == "x" else "vo"].isel(x=slice(3, 8), y=slice(5, 20))
-    assert float(abs(other.isel(z=slice(0, 4))).max()) < 1e-12
-
-
-def test_the_slope_of_the_sea_level_drives_the_surface_flow(planes):
-    y = xr.DataArray(np.arange(24) * 1e5, dims="y")
+def test_the_slope_of_the_sea_level_drives_the_same_flow_at_all_depths(planes, axis):
+    x, y = (xr.DataArray(np.arange(planes.ds.sizes[d]), dims=d) for d in "xy")
+    slope = 1e-7 * 1e5 * {"x": x, "y": y}[axis] + 0 * planes.gphit
     state = still(planes, lambda z: 35.0 + 0 * z)
-    state = finish(state.assign(zos=(1e-7 * y + 0 * planes.gphit).transpose("y", "x")), planes)
-    flow = geostrophy.geostrophic_flow(state, planes).uo.isel(x=slice(3, 8), y=slice(5, 20), z=slice(0, 4))
-    np.testing.assert_allclose(flow, -eos.G * 1e-7 / 1e-4, rtol=1e-9)
+    state = finish(state.assign(zos=slope.transpose("y", "x")), planes)
+    flow, zero = geostrophy.geostrophic_flow(state, planes), 0 * planes.gdept_0
+    expected = {
+        "uo": -eos.G * 1e-7 / coriolis(x + 0.5, y) * (axis == "y") + zero,
+        "vo": eos.G * 1e-7 / coriolis(x, y + 0.5) * (axis == "x") + zero,
+    }
+    for name, field in expected.items():
+        np.testing.assert_allclose(
+            flow[name].isel(INNER), field.transpose("z", "y", "x").isel(INNER), rtol=1e-9, atol=1e-15
+        )
 
 
 def test_steric_height_of_light_water_over_the_reference_is_its_thickness_times_the_lightness(ocean_grid):

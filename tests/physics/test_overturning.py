@@ -40,6 +40,24 @@ def test_where_density_is_a_function_of_depth_both_overturnings_are_the_same(oce
     assert float(peak) == pytest.approx(10.0)
 
 
+def test_water_crosses_a_row_at_the_mean_density_of_the_cells_on_both_sides(ocean_grid):
+    """One open face between light and dense water: all of its transport lies in the class between them."""
+    k, j, i = 1, 12, 5
+    so = 34.0 + 0.1 * xr.DataArray(np.arange(ocean_grid.shape[1]), dims="y") + 0 * ocean_grid.gdept_0
+    state = finish(xr.Dataset({"thetao": 0 * so + 10.0, "so": so}), ocean_grid)
+    v = xr.zeros_like(ocean_grid.gdept_0)
+    v[k, j, i] = 0.1
+    state = finish(state.assign(vo=v), ocean_grid)
+    light, dense = (
+        eos.density_anomaly(10.0, 34.0 + 0.1 * row, 2000.0) + eos.RHO0 - 1000 for row in (j, j + 1)
+    )
+    edges = [light - 1, light + 0.49 * (dense - light), light + 0.51 * (dense - light), dense + 1]
+    sverdrup = 0.1 * float(ocean_grid.e1v[j, i] * ocean_grid.e3v_0[k, j, i]) / 1e6
+    found = overturning.overturning_density(state, ocean_grid, edges)
+    np.testing.assert_allclose(found[:, j], [-sverdrup, -sverdrup, 0.0], rtol=1e-12)
+    assert float(abs(found.drop_isel(y=j)).max()) == 0.0
+
+
 def test_the_abyssal_cell_is_that_of_water_denser_than_the_mean_at_a_depth_in_any_ocean(ocean_grid):
     """However light the abyss: the threshold follows it."""
     depth = float(ocean_grid.gdept_1d[1])
