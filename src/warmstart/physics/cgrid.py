@@ -100,6 +100,21 @@ def labelled(da: xr.DataArray, name: str, units: str, long_name: str) -> xr.Data
     return da
 
 
+def unknown(state: xr.Dataset, name: str, units: str, long_name: str, why: str) -> xr.DataArray:
+    """NaN for every state, and in the attribute ``comment`` why a metric has no value there.
+
+    Examples
+    --------
+    >>> from warmstart.testing import basin
+    >>> state, grid = basin(nx=6, ny=8, nz=4)
+    >>> unknown(state, "throughflow", "Sv", "transport round the channel", "no open channel").attrs["comment"]
+    'no open channel'
+    """
+    lead = [d for d in state.dims if d not in ("z", "y", "x")]
+    nothing = xr.DataArray(np.full([state.sizes[d] for d in lead], np.nan), dims=lead)
+    return labelled(nothing, name, units, long_name).assign_attrs(comment=why)
+
+
 def total(da: xr.DataArray, dims: Collection[Hashable] | str) -> xr.DataArray:
     """Sum that keeps NaN: land must have been set to 0 before."""
     return da.sum(dims, skipna=False)

@@ -18,7 +18,7 @@ import xarray as xr
 
 from warmstart.errors import UserError
 from warmstart.grid import Grid
-from warmstart.physics.cgrid import at_south, at_west, labelled, take, total
+from warmstart.physics.cgrid import at_south, at_west, labelled, take, total, unknown
 from warmstart.variables import VARIABLES
 
 Range: TypeAlias = tuple[float, float]
@@ -283,9 +283,8 @@ def small_scale_share(state: xr.Dataset, grid: Grid, variable: str, depth: float
     options: dict[str, Any] = {"direction": "meridional", "depth": depth, "per_cell": True}
     text = f"share of the variance of {variable} at wavelengths under {NOISE:g} cells, {depth:g} m"
     if not _sector(grid, lat=(-90.0, 90.0), **options)[2]:
-        lead = [d for d in state.dims if d not in ("z", "y", "x")]
-        nothing = xr.DataArray(np.full([state.sizes[d] for d in lead], np.nan), dims=lead)
-        return labelled(nothing, "small_scale_share", "1", text)
+        why = f"no column has {SHORTEST} wet cells in a row at this depth"
+        return unknown(state, "small_scale_share", "1", text, why)
     if variable == "kinetic_energy":
         power = kinetic_energy_spectrum(state, grid, **options)
     else:

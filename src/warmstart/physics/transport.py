@@ -12,6 +12,7 @@ from typing import TypeAlias
 import xarray as xr
 
 from warmstart import eos
+from warmstart.errors import UserError
 from warmstart.grid import Grid
 from warmstart.physics.cgrid import (
     SVERDRUP,
@@ -23,29 +24,26 @@ from warmstart.physics.cgrid import (
     span,
     take,
     total,
+    unknown,
 )
+from warmstart.physics.channel import find_channel
 
 Range: TypeAlias = tuple[float, float]
 
-CHANNEL: Range = (-65.0, -45.0)  #: latitudes of DINO's re-entrant channel [degrees_north]
 
-
-def channel_transport(
-    state: xr.Dataset, grid: Grid, lat: Range = CHANNEL, free_surface: bool = False
-) -> xr.DataArray:
-    """Zonal transport between the latitudes of the channel, mean over longitude.
+def channel_transport(state: xr.Dataset, grid: Grid, free_surface: bool = False) -> xr.DataArray:
+    """Transport round the channel, through its strait: the narrowest section from coast to coast.
 
     Parameters
     ----------
     state : ``uo(..., z, y, x)`` at U points [m s-1].
-    grid : its mesh.
-    lat : southern and northern bound of the rows [degrees_north].
+    grid : its mesh, from whose masks the channel is found (:mod:`warmstart.physics.channel`).
     free_surface : whether the thickness of the faces follows ``zos``, or is that of the mesh.
 
     Returns
     -------
-    ``(...)`` [Sv], positive eastward. Water that a gyre carries into these latitudes and out again counts where it is
-    inside: :func:`throughflow` is what goes round.
+    ``(...)`` [Sv], positive eastward; NaN on a mesh without an open channel, the reason in the attribute ``comment``. Of
+    several sections that are equally narrow the mean.
 
     Examples
     --------
@@ -54,14 +52,17 @@ def channel_transport(
     >>> bool(channel_transport(state, grid) > 0)
     True
     """
-    rows = (grid.gphiu > lat[0]) & (grid.gphiu < lat[1])
-    section = total(east_transport(state, grid, free_surface).where(rows, 0.0), ("z", "y")) / SVERDRUP
-    text = f"zonal transport, {span(lat)}, zonal mean" + _thickness(free_surface)
-    return labelled(section.mean("x", skipna=False), "channel_transport", "Sv", text)
+    text = "transport round the channel, through its narrowest section" + _thickness(free_surface)
+    try:
+        channel = find_channel(grid)
+    except UserError as error:
+        return unknown(state, "channel_transport", "Sv", text, str(error))
+    section = section_transport(state, grid, free_surface)
+    return labelled(_mean(section, channel.strait), "channel_transport", "Sv", text)
 
 
 def section_transport(state: xr.Dataset, grid: Grid, free_surface: bool = False) -> xr.DataArray:
-    """Zonal transport through every meridional section, from the southern to the northern wall.
+    """Zonal transport through every section of the channel, from coast to coast.
 
     Parameters
     ----------
@@ -71,7 +72,13 @@ def section_transport(state: xr.Dataset, grid: Grid, free_surface: bool = False)
 
     Returns
     -------
-    ``(..., x)`` at U points [Sv], positive eastward. Equal at all x if the depth-integrated flow has no divergence.
+    ``(..., x)`` at U points [Sv], positive eastward; NaN in columns that lead to another coast. Equal at all x if the
+    depth-integrated flow has no divergence.
+
+    Raises
+    ------
+    UserError
+        If the mesh has no open channel.
 
     Examples
     --------
@@ -80,12 +87,14 @@ def section_transport(state: xr.Dataset, grid: Grid, free_surface: bool = False)
     >>> section_transport(state, grid).dims
     ('x',)
     """
-    section = total(east_transport(state, grid, free_surface), ("z", "y")) / SVERDRUP
-    return labelled(section, "section_transport", "Sv", "zonal transport through a meridional section")
+    channel = find_channel(grid)
+    inside = east_transport(state, grid, free_surface).where(channel.faces, 0.0)
+    section = (total(inside, ("z", "y")) / SVERDRUP).where(channel.sections)
+    return labelled(section, "section_transport", "Sv", "zonal transport through a section of the channel")
 
 
 def throughflow(state: xr.Dataset, grid: Grid, free_surface: bool = False) -> xr.DataArray:
-    """Transport round the channel: zonal transport through whole meridional sections, mean over longitude.
+    """Transport round the channel, mean over all its sections from coast to coast.
 
     Parameters
     ----------
@@ -95,12 +104,13 @@ def throughflow(state: xr.Dataset, grid: Grid, free_surface: bool = False) -> xr
 
     Returns
     -------
-    ``(...)`` [Sv], positive eastward; 0 in a closed basin.
+    ``(...)`` [Sv], positive eastward; NaN on a mesh without an open channel, as :func:`channel_transport`, whose value it
+    has for a flow without depth-integrated divergence.
 
     Notes
     -----
-    For a flow without depth-integrated divergence equal to ``ACC_Drake`` of nemo-spinup-evaluation 0.3.0, the transport
-    through the walled section at the first column.
+    For such a flow also equal to ``ACC_Drake`` of nemo-spinup-evaluation 0.3.0 in DINO, the transport through the walled
+    section at the first column.
 
     Examples
     --------
@@ -109,13 +119,17 @@ def throughflow(state: xr.Dataset, grid: Grid, free_surface: bool = False) -> xr
     >>> throughflow(state, grid).attrs["units"]
     'Sv'
     """
-    mean = section_transport(state, grid, free_surface).mean("x", skipna=False)
-    text = "transport round the channel, mean over meridional sections" + _thickness(free_surface)
-    return labelled(mean, "throughflow", "Sv", text)
+    text = "transport round the channel, mean over sections from coast to coast" + _thickness(free_surface)
+    try:
+        channel = find_channel(grid)
+    except UserError as error:
+        return unknown(state, "throughflow", "Sv", text, str(error))
+    section = section_transport(state, grid, free_surface)
+    return labelled(_mean(section, channel.sections), "throughflow", "Sv", text)
 
 
 def throughflow_spread(state: xr.Dataset, grid: Grid) -> xr.DataArray:
-    """Largest minus smallest transport among the meridional sections; 0 for a non-divergent flow.
+    """Largest minus smallest transport among the sections of the channel; 0 for a non-divergent flow.
 
     Parameters
     ----------
@@ -124,7 +138,7 @@ def throughflow_spread(state: xr.Dataset, grid: Grid) -> xr.DataArray:
 
     Returns
     -------
-    ``(...)`` [Sv].
+    ``(...)`` [Sv]; NaN without an open channel, as :func:`channel_transport`.
 
     Examples
     --------
@@ -133,9 +147,19 @@ def throughflow_spread(state: xr.Dataset, grid: Grid) -> xr.DataArray:
     >>> bool(throughflow_spread(state, grid) > 0)  # this analytic flow has divergence
     True
     """
+    text = "range of the throughflow among sections of the channel"
+    try:
+        channel = find_channel(grid)
+    except UserError as error:
+        return unknown(state, "throughflow_spread", "Sv", text, str(error))
     section = section_transport(state, grid)
-    spread = section.max("x", skipna=False) - section.min("x", skipna=False)
-    return labelled(spread, "throughflow_spread", "Sv", "range of the throughflow among meridional sections")
+    spread = extreme(section, channel.sections, "max") - extreme(section, channel.sections, "min")
+    return labelled(spread, "throughflow_spread", "Sv", text)
+
+
+def _mean(section: xr.DataArray, columns: xr.DataArray) -> xr.DataArray:
+    """Mean over some columns that keeps the NaN of a hole in the sea."""
+    return total(section.where(columns, 0.0), "x") / columns.sum()
 
 
 def barotropic_streamfunction(state: xr.Dataset, grid: Grid) -> xr.DataArray:

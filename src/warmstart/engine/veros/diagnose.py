@@ -12,6 +12,7 @@ from warmstart.engine import dino
 from warmstart.engine.veros.restart import from_veros
 from warmstart.engine.veros.sealevel import sea_level
 from warmstart.grid import Grid
+from warmstart.physics import transport
 from warmstart.variables import STATE_VARIABLES, VARIABLES
 
 DEEP = 2000.0  #: depth below which the ocean counts as deep [m]
@@ -23,7 +24,7 @@ SERIES: dict[str, tuple[str, str]] = {
     "so_mean": ("1e-3", "volume-mean salinity"),
     "thetao_deep": ("degC", "mean potential temperature below 2000 m"),
     "so_deep": ("1e-3", "mean salinity below 2000 m"),
-    "channel_transport": ("Sv", "zonal transport through the channel (65S-45S), zonal mean"),
+    "channel_transport": ("Sv", "transport round the channel, through its narrowest section"),
     "overturning_north": ("Sv", "maximum of the residual overturning, 10N-65N below 500 m"),
     "overturning_abyssal": ("Sv", "minimum of the residual overturning, north of 60S below 1500 m"),
     "kinetic_energy": ("m2 s-2", "volume-mean kinetic energy"),
@@ -140,11 +141,9 @@ def profiles(fields: Mapping[str, np.ndarray], grid: Grid) -> dict[str, list[flo
 
 
 def channel_transport(u: np.ndarray, grid: Grid) -> float:
-    """Zonal transport between the latitudes of the channel, mean over longitude [Sv]."""
-    latitude = grid.gphit.values[:, 0]
-    rows = (latitude > dino.CHANNEL[0]) & (latitude < dino.CHANNEL[1])
-    face = grid.e2u.values * grid.e3u_0.values * grid.umask.values
-    return float(((u * face)[:, rows].sum(axis=(0, 1))).mean() / SVERDRUP)
+    """Transport round the channel [Sv], as :func:`warmstart.physics.transport.channel_transport`."""
+    state = xr.Dataset({"uo": (("z", "y", "x"), u)})
+    return float(transport.channel_transport(state, grid))
 
 
 def residual_overturning(v: np.ndarray, eddy: np.ndarray, grid: Grid) -> np.ndarray:
