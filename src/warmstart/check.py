@@ -22,7 +22,7 @@ from warmstart.grid import Grid
 from warmstart.metric_files import COLUMNS, outputs, read_metrics, write_metrics, write_published
 from warmstart.metrics import ALL, METRICS, PUBLISHED, SELDOM, Metric
 from warmstart.physics.sharing import sharing
-from warmstart.subject import KNOWN, Source, Subject, name_of, normal, read, warn_holes, warn_turned
+from warmstart.subject import KNOWN, Mesh, Source, Subject, name_of, normal, read, warn_holes, warn_turned
 
 __all__ = [
     "ALL",
@@ -49,7 +49,7 @@ Values: TypeAlias = dict[str, xr.DataArray]
 
 def check(
     states: Source,
-    grid: str | Path | xr.Dataset | Grid | None = None,
+    grid: Mesh | None = None,
     reference: Source | pd.DataFrame | None = None,
     output: str | Path | None = None,
     thresholds: str | Path | Mapping[str, Any] | rulebook.Thresholds | None = None,
@@ -283,9 +283,7 @@ def _limits(reference: pd.DataFrame | None) -> dict[str, tuple[float, float]]:
     return {str(name): (float(low), float(high)) for name, low, high in ranges.itertuples()}
 
 
-def _header(
-    subject: Subject, grid: str | Path | xr.Dataset | Grid | None
-) -> tuple[dict[str, list[str]], bool]:
+def _header(subject: Subject, grid: Mesh | None) -> tuple[dict[str, list[str]], bool]:
     """Header of a published CSV, and whether it is that of a restart."""
     if not subject.files:
         return {"Restart File": [subject.name]}, True

@@ -197,7 +197,10 @@ def check(
         typer.Option("-o", "--output", help="File for the metrics: CSV, or NetCDF if it ends in .nc."),
     ] = None,
     grid: Annotated[
-        Path | None, typer.Option(help="Mesh, where the states carry none: mesh_mask.nc.")
+        list[Path] | None,
+        typer.Option(
+            help="Mesh, where the states carry none: mesh_mask.nc, the folder that holds it, or its files (repeat)."
+        ),
     ] = None,
     reference: Annotated[
         Path | None,
@@ -223,7 +226,7 @@ def check(
 
     table = look(
         states[0] if len(states) == 1 else states,
-        grid=grid,
+        grid=grid or None,
         reference=reference,
         output=output,
         thresholds=thresholds,
@@ -246,7 +249,12 @@ def restart(
     template: Annotated[
         Path | None, typer.Option(help="Restart of the same model whose other fields are kept.")
     ] = None,
-    grid: Annotated[Path | None, typer.Option(help="mesh_mask.nc of the NEMO run that shall start.")] = None,
+    grid: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="Mesh of the NEMO run that shall start: mesh_mask.nc, its folder, or its files (repeat)."
+        ),
+    ] = None,
     namelist: Annotated[
         Path | None,
         typer.Option(help="namelist_cfg of that run; a patched copy is written beside the restarts."),
@@ -268,7 +276,7 @@ def restart(
     from warmstart.restart import restart as write
 
     paths = write(
-        states, output, engine=engine, template=template, grid=grid, namelist=namelist, date=date,
+        states, output, engine=engine, template=template, grid=grid or None, namelist=namelist, date=date,
         regrid=method if regrid else False, overwrite=overwrite,
     )  # fmt: skip
     for path in paths:

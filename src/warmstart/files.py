@@ -294,15 +294,25 @@ def open_dataset(path: str | Path, group: str | None = None) -> xr.Dataset:
             return xr.open_zarr(path, group=group, consolidated=False, chunks=None)
         if _holds_text(path):
             return conventions.undress(xr.open_dataset(_in_memory(path, group), decode_timedelta=False))
-        return conventions.undress(
-            xr.open_dataset(path, group=group, engine="netcdf4", decode_timedelta=False)
-        )
+        return conventions.undress(_decoded(path, group))
     except (OSError, ValueError, LookupError, RuntimeError) as error:
         where = f"group '{group}' of {path}" if group else str(path)
         raise UserError(
             f"cannot read {where}: {error}. Expected a whole NetCDF file or zarr store; "
             "the file may be truncated, of another kind, or made by another program"
         ) from error
+
+
+def _decoded(path: Path, group: str | None) -> xr.Dataset:
+    """A file with its times as dates, or as numbers where xarray does not know their calendar or units."""
+    try:
+        return xr.open_dataset(path, group=group, engine="netcdf4", decode_timedelta=False)
+    except (ValueError, OverflowError) as error:
+        if "decode" not in str(error):
+            raise
+        return xr.open_dataset(
+            path, group=group, engine="netcdf4", decode_timedelta=False, decode_times=False
+        )
 
 
 def _holds_text(path: Path) -> bool:

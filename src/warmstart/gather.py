@@ -210,8 +210,7 @@ def _series(run: Run) -> xr.Dataset:
 
 def _require_finite(state: xr.Dataset, grid: Grid, when: str) -> None:
     for name in STATE_VARIABLES:
-        mask = grid.mask(VARIABLES[name].point)
-        sea = (mask if VARIABLES[name].three_d else mask.isel(z=0)).values
+        sea = grid.mask(VARIABLES[name].point, VARIABLES[name].three_d).values
         holes = int((~np.isfinite(state[name].values) & sea).sum())
         if holes:
             raise UserError(f"{name} is not finite at {holes} of {int(sea.sum())} points at sea in {when}")

@@ -11,6 +11,7 @@ import numpy as np
 import xarray as xr
 
 from warmstart.errors import UserError
+from warmstart.fold import Fold
 
 #: Horizontal mesh variables, dims ``(y, x)``.
 HORIZONTAL = (
@@ -32,7 +33,8 @@ class Grid:
     Attributes
     ----------
     ds : Dataset with the variables of :data:`HORIZONTAL`, :data:`THREE_D`, :data:`MASKS` and :data:`VERTICAL`,
-        dims ``(z, y, x)``; lengths in m, angles in degrees. Each is also an attribute: ``grid.e1t``.
+        dims ``(z, y, x)``; lengths in m, angles in degrees. Each is also an attribute: ``grid.e1t``. Where cells of a north
+        fold are there twice it also holds ``tmaskutil umaskutil vmaskutil``, 0 where a cell repeats another.
 
     Raises
     ------
@@ -79,17 +81,58 @@ class Grid:
         """Whether the last column is the western neighbour of the first."""
         return bool(self.ds.attrs.get("periodic_x", 0))
 
+    @property
+    def fold(self) -> Fold | None:
+        """How the northern edge is folded; None where it is not, or where the mesh only says which cells repeat others."""
+        pivot = self.ds.attrs.get("north_fold")
+        return Fold(pivot, bool(self.ds.attrs.get("row_beyond_fold", 0))) if pivot in ("T", "F") else None
+
     @cached_property
     def volume(self) -> xr.DataArray:
-        """Volume of each wet T cell, 0 on land [m3], dims ``(z, y, x)``."""
-        volume = (self.ds.e1t * self.ds.e2t * self.ds.e3t_0 * self.ds.tmask).transpose("z", "y", "x")
+        """Volume of each wet T cell, 0 on land and in cells that repeat others [m3], dims ``(z, y, x)``."""
+        volume = self._columns * self.ds.e3t_0 * self.ds.tmask
+        volume = volume.transpose("z", "y", "x")
         return volume.assign_attrs(units="m3", long_name="volume of the T cell").rename("volume")
 
     @cached_property
     def area(self) -> xr.DataArray:
-        """Area of each wet surface T cell, 0 on land [m2], dims ``(y, x)``."""
-        area = self.ds.e1t * self.ds.e2t * self.ds.tmask.isel(z=0)
+        """Area of each cell at the surface of the open sea [m2], dims ``(y, x)``.
+
+        0 on land, under ice shelves, and in cells that repeat others.
+        """
+        area = self._columns * self.ds.tmask.isel(z=0)
         return area.assign_attrs(units="m2", long_name="area of the T cell").rename("area")
+
+    @cached_property
+    def column_area(self) -> xr.DataArray:
+        """Area of each column of water, those under ice shelves too; 0 on land and where it repeats another [m2], ``(y, x)``."""
+        area = self._columns * self.mask("T", three_d=False)
+        return area.assign_attrs(units="m2", long_name="area of the water column").rename("column_area")
+
+    @property
+    def _columns(self) -> xr.DataArray:
+        area = self.ds.e1t * self.ds.e2t
+        return area * self.ds["tmaskutil"] if "tmaskutil" in self.ds else area
+
+    def unique(self, point: str) -> xr.DataArray:
+        """Where a cell of a C-grid point does not repeat another one, land included; boolean ``(y, x)``.
+
+        Sums take these only. Values at the others are kept: they are the neighbours of those on the fold.
+
+        Parameters
+        ----------
+        point : ``"T"``, ``"U"`` or ``"V"``.
+
+        Examples
+        --------
+        >>> from warmstart.testing import basin
+        >>> bool(basin(nx=6, ny=8, nz=4)[1].unique("T").all())
+        True
+        """
+        name = f"{point.lower()}maskutil"
+        if name in self.ds:
+            return self.ds[name] > 0
+        return xr.ones_like(self.ds.e1t, dtype=bool)
 
     @cached_property
     def fingerprint(self) -> str:
@@ -109,22 +152,35 @@ class Grid:
     def _land_free(self, name: str) -> np.ndarray:
         return self.ds.tmask.values > 0 if self.ds[name].ndim == 3 else np.ones(self.ds[name].shape, bool)
 
-    def mask(self, point: str) -> xr.DataArray:
-        """Boolean mask of a C-grid point, dims ``(z, y, x)``.
+    def mask(self, point: str, three_d: bool = True) -> xr.DataArray:
+        """Boolean mask of a C-grid point.
 
         Parameters
         ----------
         point : ``"T"``, ``"U"``, ``"V"`` or ``"F"``.
-        """
-        return self.ds[f"{point.lower()}mask"] > 0
+        three_d : whether of the cells, ``(z, y, x)``; else of the columns ``(y, x)``, where there is water at any depth: those
+            under ice shelves have no water at the surface (NEMO's ``ssmask``).
 
-    def integrate(self, field: xr.DataArray, where: xr.DataArray | None = None) -> xr.DataArray:
-        """Integrate a field at T points over the volume of the sea.
+        Examples
+        --------
+        >>> from warmstart.testing import basin
+        >>> basin(nx=6, ny=8, nz=4)[1].mask("T", three_d=False).dims
+        ('y', 'x')
+        """
+        wet = self.ds[f"{point.lower()}mask"] > 0
+        return wet if three_d else wet.any("z")
+
+    def integrate(
+        self, field: xr.DataArray, where: xr.DataArray | None = None, thickness: xr.DataArray | None = None
+    ) -> xr.DataArray:
+        """Integrate a field at T points over the volume of the sea; cells that repeat others are counted once.
 
         Parameters
         ----------
         field : ``(..., z, y, x)``, land ignored whatever it holds.
         where : boolean, broadcastable to ``(z, y, x)``; which cells to take. None takes all.
+        thickness : of the cells as the free surface stretches them, ``(..., z, y, x)`` [m], as the ``thkcello`` of a state; None takes
+            that of the mesh, ``e3t_0``.
 
         Returns
         -------
@@ -136,16 +192,25 @@ class Grid:
         >>> state, grid = basin(nx=6, ny=8, nz=4)
         >>> bool(grid.integrate(grid.tmask * 1.0) == grid.volume.sum())
         True
+        >>> grid.integrate(state.thetao).attrs["units"]
+        'degC m3'
         """
-        volume = self.volume if where is None else self.volume.where(where, 0.0)
-        return (field.where(volume > 0, 0.0) * volume).sum(("z", "y", "x"), skipna=False)
+        volume = self._volume(where, thickness)
+        result = (field.where(volume > 0, 0.0) * volume).sum(("z", "y", "x"), skipna=False).rename(field.name)
+        units = str(field.attrs.get("units", ""))
+        result.attrs = {"units": "m3" if units in ("", "1") else f"{units} m3"}
+        if "long_name" in field.attrs:
+            result.attrs["long_name"] = f"volume integral of {field.attrs['long_name']}"
+        return result
 
-    def mean(self, field: xr.DataArray, where: xr.DataArray | None = None) -> xr.DataArray:
+    def mean(
+        self, field: xr.DataArray, where: xr.DataArray | None = None, thickness: xr.DataArray | None = None
+    ) -> xr.DataArray:
         """Average a field at T points over the volume of the sea; arguments as :meth:`integrate`.
 
         Returns
         -------
-        ``(...)``, units of the field.
+        ``(...)``, units and long name of the field.
 
         Examples
         --------
@@ -154,8 +219,17 @@ class Grid:
         >>> round(float(grid.mean(grid.tmask * 3.0)), 12)
         3.0
         """
-        volume = self.volume if where is None else self.volume.where(where, 0.0)
-        return self.integrate(field, where) / volume.sum(("z", "y", "x"))
+        whole = self._volume(where, thickness).sum(("z", "y", "x"))
+        mean = self.integrate(field, where, thickness) / whole
+        mean.attrs = {n: field.attrs[n] for n in ("standard_name", "long_name", "units") if n in field.attrs}
+        return mean
+
+    def _volume(self, where: xr.DataArray | None, thickness: xr.DataArray | None) -> xr.DataArray:
+        """Volume of the cells to take, 0 in the others."""
+        volume = self.volume
+        if thickness is not None:
+            volume = (self._columns * thickness).where(self.mask("T"), 0.0)
+        return volume if where is None else volume.where(where, 0.0)
 
     def box(
         self,

@@ -12,6 +12,7 @@ import yaml
 from warmstart.engine.nemo import folders as nemo_folders
 from warmstart.engine.nemo import kind, namelist
 from warmstart.engine.nemo.pieces import open_file
+from warmstart.engine.nemo.times import AXES, Times, read_times, time_axis
 from warmstart.errors import UserError
 from warmstart.files import open_dataset
 from warmstart.grid import Grid
@@ -70,10 +71,12 @@ def _dataset(path: Path) -> str:
     # NEMO's calendars and coordinates are not those that xarray expects
     foreign = what.name in (*kind.NEMO, kind.CMIP)
     with open_file(path) if foreign else open_dataset(path) as ds:
+        dates = _dates(ds) if foreign else None
         lines = [f"{path}: {_said(what, path) if foreign else _kind(ds)}", "", "dimensions"]
         lines += [f"  {name:<12} {size}" for name, size in ds.sizes.items()]
         for title, names in _sections(ds):
-            lines += ["", title] + [_variable(ds[name]) for name in names]
+            lines += ["", title] + [_variable(ds[name], dates) for name in names]
+        lines += _time_lines(dates)
         if not foreign or what.name in (kind.MESH, kind.DOMAIN):
             lines += _grid_lines(path)
         if not foreign:
@@ -121,9 +124,15 @@ def _sections(ds: xr.Dataset) -> list[tuple[str, list[str]]]:
     ]
 
 
-def _variable(da: xr.DataArray) -> str:
-    """One line: name, dims, units, range, share of missing values."""
+def _variable(da: xr.DataArray, times: Times | UserError | None = None) -> str:
+    """One line: name, dims, units, range, share of missing values; of a time axis its dates."""
     text = f"  {da.name!s:<32} {'(' + ', '.join(map(str, da.dims)) + ')':<20} {da.attrs.get('units', ''):<10}"
+    dated = da.name in AXES and "since" in str(da.attrs.get("units", ""))
+    if dated and isinstance(times, Times) and times.dates is not None:
+        return text + " " + _span(times.dates)
+    if da.dtype.kind == "M" and da.size:
+        found = np.sort(da.values.ravel()).astype("datetime64[s]").astype(str)
+        return text + " " + (found[0] if found[0] == found[-1] else f"{found[0]} … {found[-1]}")
     if da.dtype.kind not in "fiu" or da.size == 0:
         values: Any = np.unique(da.values.astype(object).astype(str)) if da.size <= 10**6 else []
         return text + " " + ", ".join(values[:6]) + (" …" if len(values) > 6 else "")
@@ -139,6 +148,34 @@ def _variable(da: xr.DataArray) -> str:
     return text + f" {spread}" + (f"  ({missing:.0%} missing)" if missing else "")
 
 
+def _dates(ds: xr.Dataset) -> Times | UserError | None:
+    """When the records of a file are; the reason where its time axis cannot be read, None where it has none."""
+    axis = time_axis(ds)
+    if axis is None and "ndastp" not in ds.variables:
+        return None
+    try:
+        times = read_times(ds, 1 if axis is None else max(ds[axis].size, 1))
+    except UserError as error:
+        return error
+    return times if times.dates is not None and times.dates.size else None
+
+
+def _span(dates: np.ndarray) -> str:
+    return f"{dates[0]}" if dates.size == 1 else f"{dates[0]} … {dates[-1]}"
+
+
+def _time_lines(times: Times | UserError | None) -> list[str]:
+    """From when to when the records are, in the calendar of the file."""
+    if isinstance(times, UserError):
+        return ["", "times", f"  {times}"]
+    if times is None or times.dates is None:
+        return []
+    words = {True: "means over time", False: "instants", None: "means or instants, the file does not say"}
+    count = f"{times.dates.size} record{'s' * (times.dates.size > 1)}"
+    calendar = f"calendar {times.dates[0].calendar}"
+    return ["", "times", f"  {count}, {_span(times.dates)}, {calendar}, {words[times.mean]}"]
+
+
 def _grid_lines(path: Path) -> list[str]:
     try:
         grid: Grid = open_grid(path)
@@ -146,12 +183,19 @@ def _grid_lines(path: Path) -> list[str]:
         return []
     # in numpy: xarray's arithmetic would import dask, a third of this command's time
     e1t, e2t, e3t, tmask = (grid.ds[n].values for n in ("e1t", "e2t", "e3t_0", "tmask"))
-    wet, volume = float(tmask.mean()), float((e1t * e2t * e3t * tmask).sum())
+    once = grid.ds["tmaskutil"].values if "tmaskutil" in grid.ds else 1
+    wet, volume = float(tmask.mean()), float((e1t * e2t * once * e3t * tmask).sum())
+    folded = []
+    if "tmaskutil" in grid.ds:
+        pivot = grid.ds.attrs.get("north_fold")
+        said = f"folded at the north about {pivot} points" if pivot else "its own count of unique cells"
+        folded = [f"  {said}: {int(((once == 0) & (tmask > 0).any(axis=0)).sum())} columns repeat others"]
     return [
         "",
         "grid",
         f"  {grid!r}",
         f"  wet fraction {wet:.3f}, volume {volume:.5g} m3, periodic in x: {grid.periodic_x}",
+        *folded,
     ]
 
 

@@ -20,7 +20,8 @@ def open_grid(path: str | Path | Iterable[str | Path]) -> Grid:
     Parameters
     ----------
     path : states file, store, ``mesh_mask.nc`` or ``domain_cfg.nc`` (whole, a per-process piece, or a list of files), a
-        NEMO run's folder, or a NEMO restart or output with the mesh in the same folder.
+        NEMO run's folder, or a NEMO restart or output with the mesh in the same folder. A mesh in three files (``mesh_hgr
+        mesh_zgr mask``) is found by its folder or by one of them.
 
     Returns
     -------
@@ -39,14 +40,17 @@ def open_grid(path: str | Path | Iterable[str | Path]) -> Grid:
     warmstart.errors.UserError: no-such-file.nc does not exist; give an existing NetCDF file or zarr store
     """
     if not isinstance(path, str | Path):
-        return mesh.open_grid(path)
+        paths = [Path(p) for p in path]
+        if len(paths) != 1:
+            return mesh.open_grid(paths)
+        path = paths[0]
     path = Path(path)
     if path.is_dir() and not is_zarr(path):
         return mesh.open_grid(mesh.find(path))
     if not path.is_file() or kind.recognise(path).name in (kind.OWN, kind.OTHER):
         return files.open_grid(path)
-    if kind.recognise(path).name in (kind.MESH, kind.DOMAIN):
-        return mesh.open_grid(path)
+    if (what := kind.recognise(path)).name in (kind.MESH, kind.DOMAIN):
+        return mesh.open_grid((what.partial and mesh.split(path.parent)) or path)
     return mesh.open_grid(mesh.find(path.parent, f"{path} carries no mesh"))
 
 

@@ -119,9 +119,9 @@ def _one(
         values["zos"] = _sea_level(state["zos"].transpose("y", "x").values, source, target)
     out: dict[str, xr.Variable] = {}
     for name, array in values.items():
-        mask = target.ds[VARIABLES[name].mask].values > 0
+        mask = target.mask(VARIABLES[name].point, VARIABLES[name].three_d).values
         attrs = VARIABLES[name].attrs | dict(state[name].attrs)
-        sea = np.where(mask if array.ndim == 3 else mask[0], array, np.nan)
+        sea = np.where(mask, array, np.nan)
         out[name] = xr.Variable(VARIABLES[name].dims, sea, attrs)
     others = {n: v for n, v in state.variables.items() if n not in VARIABLES and not {"z", "x"} & set(v.dims)}
     for other, var in others.items():
@@ -151,8 +151,7 @@ def _refuse_unusable(state: xr.Dataset, source: Grid) -> None:
             raise UserError(
                 f"{name} has sizes {dict(state[name].sizes)}, its mesh {source.shape}; expected the same"
             )
-        mask = source.ds[table.mask] > 0
-        holes = int((state[name].isnull() & (mask if table.three_d else mask.isel(z=0))).sum())
+        holes = int((state[name].isnull() & source.mask(table.point, table.three_d)).sum())
         if holes:
             raise UserError(
                 f"{name} is not a number at {holes} wet points of its own grid; nothing was moved"
@@ -301,14 +300,14 @@ def common_volume(source: Grid, target: Grid) -> tuple[np.ndarray, np.ndarray]:
 
 def _sea_level(zos: np.ndarray, source: Grid, target: Grid) -> np.ndarray:
     """Sea level on the target, of mean zero."""
-    known = (source.tmask.values[0] > 0).ravel()
+    known = source.mask("T", three_d=False).values.ravel()
     weights = _bilinear(source, target)
     total, weight = (
         weights @ np.where(known, np.nan_to_num(zos.astype("float64")).ravel(), 0.0),
         weights @ known,
     )
     moved = np.where(weight > SLIGHT, total / np.where(weight > SLIGHT, weight, 1.0), np.nan)
-    wet = target.tmask.values[:1] > 0
+    wet = target.mask("T", three_d=False).values[None]
     level = fill(moved.reshape(1, *target.shape[1:]), wet, target.periodic_x)[0]
     area = target.area.values
     return level - (np.where(area > 0, level, 0.0) * area).sum() / area.sum()

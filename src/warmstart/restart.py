@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -35,7 +36,7 @@ def restart(
     output: str | Path,
     engine: str = "veros",
     template: str | Path | None = None,
-    grid: str | Path | None = None,
+    grid: str | Path | Sequence[str | Path] | None = None,
     namelist: str | Path | None = None,
     regrid: bool | Method = False,
     date: int | None = None,
@@ -127,7 +128,7 @@ def _restart_nemo(
     states: Path,
     output: Path,
     template: str | Path | None,
-    grid: str | Path | None,
+    grid: str | Path | Sequence[str | Path] | None,
     namelist: str | Path | None,
     regrid: bool | Method,
     date: int | None,

@@ -25,6 +25,8 @@ logger = logging.getLogger(__name__)
 
 #: Whatever holds states.
 Source: TypeAlias = str | Path | Sequence[str | Path] | xr.Dataset
+#: Whatever holds a mesh; several files where it is split.
+Mesh: TypeAlias = str | Path | Sequence[str | Path] | xr.Dataset | Grid
 #: Every variable that a metric may ask for.
 KNOWN = VARIABLES | DIAGNOSTICS
 #: What the median over the sea can be, above what its coldest or freshest hundredth cannot lie, and what it is in if it
@@ -58,7 +60,7 @@ class Subject(NamedTuple):
             self.opened.close()
 
 
-def read(source: Source, grid: str | Path | xr.Dataset | Grid | None = None) -> Subject:
+def read(source: Source, grid: Mesh | None = None) -> Subject:
     """Open states and their mesh, and refuse what does not fit together.
 
     Parameters
@@ -107,9 +109,7 @@ def read(source: Source, grid: str | Path | xr.Dataset | Grid | None = None) -> 
     return Subject(flat, mesh, times, name_of(source), files, ds if files else None)
 
 
-def _opened(
-    source: Source, grid: str | Path | xr.Dataset | Grid | None
-) -> tuple[xr.Dataset, Grid, list[Path]]:
+def _opened(source: Source, grid: Mesh | None) -> tuple[xr.Dataset, Grid, list[Path]]:
     if isinstance(source, xr.Dataset):
         if grid is None:
             raise UserError("a Dataset carries no mesh; hand over grid as well")
@@ -121,13 +121,13 @@ def _opened(
     return open_state(paths if len(paths) > 1 else paths[0], mesh, diagnostics=True), mesh, paths
 
 
-def _grid(grid: str | Path | xr.Dataset | Grid) -> Grid:
+def _grid(grid: Mesh) -> Grid:
     if isinstance(grid, Grid):
         return grid
     return Grid(grid) if isinstance(grid, xr.Dataset) else open_grid(grid)
 
 
-def _mesh(path: Path, grid: str | Path | xr.Dataset | Grid | None) -> Grid:
+def _mesh(path: Path, grid: Mesh | None) -> Grid:
     """The mesh handed over, else the file's own; refuses to choose between two that differ."""
     if grid is None:
         return open_grid(path)
@@ -232,7 +232,7 @@ def warn_holes(states: xr.Dataset, grid: Grid, first: int = 0) -> None:
     """
     for name in (n for n in VARIABLES if n in states):
         table = VARIABLES[name]
-        wet = grid.mask(table.point) if table.three_d else grid.mask(table.point).isel(z=0)
+        wet = grid.mask(table.point, table.three_d)
         values = states[name].transpose("sample", *table.dims).values
         holes = ~np.isfinite(values) & wet.transpose(*table.dims).values
         if holes.any():

@@ -163,8 +163,7 @@ def finish(state: xr.Dataset, grid: Grid) -> xr.Dataset:
     new = {}
     for name in (n for n in VARIABLES if n in state):
         table = VARIABLES[name]
-        mask = grid.mask(table.point)
-        da = state[name].where(mask if table.three_d else mask.isel(z=0))
+        da = state[name].where(grid.mask(table.point, table.three_d))
         lead = [d for d in da.dims if d not in table.dims]
         new[name] = da.transpose(*lead, *table.dims).assign_attrs(table.attrs)
     return state.assign(new)

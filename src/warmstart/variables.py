@@ -116,7 +116,7 @@ VARIABLES: dict[str, Variable] = {
     for v in (
         Variable(
             "thetao", "sea_water_potential_temperature", "potential temperature", "degC", "T", True,
-            (-3.0, 40.0), ("toce", "toce_inst", "tn", "votemper", "thetao"), "temp", "thermal",
+            (-3.0, 40.0), ("toce_pot", "toce", "toce_inst", "tn", "votemper", "thetao"), "temp", "thermal",
         ),
         Variable(
             "so", "sea_water_salinity", "salinity", "1e-3", "T", True,
@@ -144,6 +144,18 @@ STATE_VARIABLES: tuple[str, ...] = tuple(VARIABLES)
 DIAGNOSTICS: dict[str, Variable] = {
     v.name: v
     for v in (
+        Variable(
+            "thkcello", "cell_thickness", "thickness of the T cells", "m", "T", True,
+            (0.0, 12000.0), ("e3t", "vovvle3t", "thkcello", "e3t_n"), None, "deep",
+        ),
+        Variable(
+            "thkcelluo", "cell_thickness", "thickness of the U cells", "m", "U", True,
+            (0.0, 12000.0), ("e3u", "thkcelluo", "e3u_n"), None, "deep",
+        ),
+        Variable(
+            "thkcellvo", "cell_thickness", "thickness of the V cells", "m", "V", True,
+            (0.0, 12000.0), ("e3v", "thkcellvo", "e3v_n"), None, "deep",
+        ),
         Variable(
             "rhop", "sea_water_potential_density", "potential density", "kg m-3", "T", True,
             (900.0, 1100.0), ("rhop",), None, "dense",

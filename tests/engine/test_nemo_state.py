@@ -1,6 +1,7 @@
 """Restarts and output of all versions are the same state: laws on synthetic files, numbers on real ones."""
 
 import logging
+import sys
 
 import numpy as np
 import pytest
@@ -18,10 +19,14 @@ from nemo_layouts import (
 )
 from warmstart.engine.nemo.kind import recognise
 from warmstart.engine.nemo.mesh import open_grid
-from warmstart.engine.nemo.state import open_state
+from warmstart.engine.nemo.state import THICKNESS, open_state
+from warmstart.engine.nemo.times import read_times
 from warmstart.errors import UserError
+from warmstart.grid import Grid
+from warmstart.physics.budgets import volume_mean
+from warmstart.physics.cgrid import east_transport
 from warmstart.physics.transport import throughflow
-from warmstart.variables import VARIABLES
+from warmstart.variables import DIAGNOSTICS, VARIABLES
 
 STATE, GRID = ocean()
 DINO = REAL / "nemo_dino"
@@ -147,17 +152,25 @@ def test_years_in_several_files_become_one_axis_in_order(tmp_path):
     assert found.thetao.isel(time=[2, 0]).max(("z", "y", "x")).values.tolist() == [3.0, 1.0]
 
 
-def test_axes_that_differ_keep_the_common_records_and_say_so(tmp_path, caplog):
+def test_axes_that_differ_are_refused_and_not_cut_to_what_they_have_in_common(tmp_path):
     files = [
         years("thetao", tmp_path / "T.nc", [360.0, 720.0, 1080.0], 360.0, [1.0, 2.0, 3.0]),
         years("uo", tmp_path / "U.nc", [720.0, 1080.0, 1440.0], 360.0, [2.0, 3.0, 4.0]),
     ]
-    with caplog.at_level(logging.WARNING):
-        found = open_state(files, GRID)
-    assert "time axes differ (thetao 3, uo 3 records): the 2 common ones are kept" in caplog.text
-    assert found.year.values.tolist() == [1.5, 2.5]
-    for name in ("thetao", "uo"):
-        assert found[name].max(("z", "y", "x")).values.tolist() == [2.0, 3.0]
+    with pytest.raises(
+        UserError, match=r"time axes of the files differ \(T.nc: 3 records, 0001-07-01 .*U.nc: 3 records"
+    ):
+        open_state(files, GRID)
+
+
+def test_a_variable_that_two_files_hold_at_one_time_shows_two_runs_and_is_refused(tmp_path):
+    files = [
+        years("thetao", tmp_path / f"{run}_T.nc", [360.0, 720.0], 360.0, [1.0, 2.0]) for run in ("a", "b")
+    ]
+    with pytest.raises(
+        UserError, match=r"a_T.nc and .*b_T.nc both hold thetao at 0001-07-01 .* several runs"
+    ):
+        open_state(files, GRID)
 
 
 def test_finer_records_are_averaged_over_the_intervals_of_the_coarser(tmp_path, caplog):
@@ -177,7 +190,10 @@ def test_files_without_a_common_time_are_refused(tmp_path):
         years("thetao", tmp_path / "T.nc", [360.0], 360.0, [1.0]),
         years("uo", tmp_path / "U.nc", [3600.0], 360.0, [2.0]),
     ]
-    with pytest.raises(UserError, match=r"no time in common \(T.nc: 0001-07-01 .*; U.nc: 0010-07-01"):
+    with pytest.raises(
+        UserError,
+        match=r"time axes of the files differ \(T.nc: 1 records, 0001-07-01 .*; U.nc: 1 records, 0010-07-01",
+    ):
         open_state(files, GRID)
 
 
@@ -269,10 +285,162 @@ def test_the_gyre_of_every_version_opens_from_xios_output(version):
     folder = REAL / "nemo_gyre" / version
     grid = open_grid(folder / "mesh_mask.nc")
     state = open_state([folder / f"GYRE_1y_00010101_00011230_grid_{p}.nc" for p in "TUV"], grid)
-    assert set(state.data_vars) == {"thetao", "so", "uo", "vo"} and state.year.item() == 0.5
+    assert (
+        set(state.data_vars) == {"thetao", "so", "uo", "vo", *THICKNESS.values()} and state.year.item() == 0.5
+    )
     for name, da in state.data_vars.items():
-        assert (np.isfinite(da.values[0]) == grid.mask(VARIABLES[name].point).values).all()
+        point = (VARIABLES | DIAGNOSTICS)[name].point
+        assert (np.isfinite(da.values[0]) == grid.mask(point).values).all()
     mean = float(grid.mean(state.thetao)[0])
     assert mean == pytest.approx(
         20.85 if version == "3.6" else 19.404, abs=5e-3
     )  # 4.0 to 5.0: the same basin
+
+
+def conservative(folder, name="bigthetao", said="", salt="so", **options):
+    """Two files as CMIP6 lays them out, temperature 25 everywhere and salinity 36 in the upper half and 5 below."""
+    so = np.where(np.arange(GRID.shape[0])[:, None, None] < 2, 36.0, 5.0) * np.ones(GRID.shape)
+    files = []
+    for variable, values in ((name, np.full(GRID.shape, 25.0)), (salt, so)):
+        path = folder / f"{variable}.nc"
+        field = np.where(GRID.tmask.values > 0, values, np.nan)[None]
+        ds = xr.Dataset(
+            {variable: (("time", "lev", "y", "x"), field, {"units": "degC" if variable == name else "0.001"})}
+        )
+        if variable == name and said:
+            ds[variable].attrs["standard_name"] = said
+        ds.assign_coords(time=("time", [15.0], {"units": "days since 1850-01-01"})).to_netcdf(path)
+        files.append(path)
+    return files
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [("bigthetao", ""), ("thetao", "sea_water_conservative_temperature"), ("CT", ""), ("toce", "sea_water_conservative_temperature")],
+)  # fmt: skip
+def test_conservative_temperature_becomes_potential_with_the_salinity_beside_it(tmp_path, name, said):
+    pytest.importorskip("gsw")
+    state = open_state(conservative(tmp_path, name, said), GRID)
+    column = state.thetao.values[0][GRID.tmask.values > 0].round(3)
+    assert set(column) == {25.031, 23.943}
+    assert state.attrs["equation_of_state"] == "teos10" and "conservative" in state.thetao.attrs["comment"]
+    assert state.so.attrs["standard_name"] == "sea_water_absolute_salinity"
+    j, i = np.argwhere(GRID.tmask.values[0] > 0)[0]
+    assert float(state.thetao.isel(time=0, z=3, y=j, x=i)) == pytest.approx(23.943, abs=1e-3)
+
+
+def test_conservative_temperature_alone_or_without_gsw_is_refused_by_name(tmp_path, monkeypatch):
+    files = conservative(tmp_path)
+    with pytest.raises(
+        UserError, match=r"bigthetao is conservative temperature; .* give the file of the salinity"
+    ):
+        open_state(files[0], GRID)
+    monkeypatch.setitem(sys.modules, "gsw", None)
+    with pytest.raises(UserError, match=r"needs the package gsw; install warmstart\[teos10\]"):
+        open_state(files, GRID)
+
+
+def test_the_namelist_beside_nemo_s_own_files_says_whether_their_temperature_is_conservative(tmp_path):
+    pytest.importorskip("gsw")
+    path = write(tmp_path / "X_00005760_restart.nc", restart_variables(STATE))
+    (tmp_path / "namelist_cfg").write_text("&nameos\n ln_teos10 = .true.\n/\n")
+    state = open_state(path, GRID)
+    wet = GRID.tmask.values > 0
+    moved = state.thetao.values[0][wet] - STATE.thetao.values[wet]
+    assert state.attrs["equation_of_state"] == "teos10" and 1e-3 < abs(moved).max() < 0.2
+    (tmp_path / "namelist_cfg").write_text("&nameos\n ln_seos = .true.\n ln_teos10 = .false.\n/\n")
+    state = open_state(path, GRID)
+    assert state.attrs["equation_of_state"] == "seos"
+    np.testing.assert_array_equal(state.thetao.values[0][wet], STATE.thetao.values[wet])
+
+
+def test_where_both_temperatures_are_written_the_potential_one_is_taken(tmp_path):
+    files = conservative(tmp_path)
+    other = tmp_path / "thetao.nc"
+    with xr.open_dataset(files[0], decode_times=False) as ds:
+        ds.rename(bigthetao="thetao").assign(
+            thetao=lambda d: d.bigthetao * 0 + 7.0 if "bigthetao" in d else d.thetao * 0 + 7.0
+        ).to_netcdf(other)
+    state = open_state([*files, other], GRID)
+    assert float(state.thetao.max()) == 7.0 and "equation_of_state" not in state.attrs
+
+
+@pytest.mark.parametrize(
+    ("units", "calendar", "first", "last"),
+    [
+        ("months since 1955-01-01", "standard", "1955-02-15 00:00:00", "1956-01-01 00:00:00"),
+        ("hours since 0000-01-01 00:00:00", "standard", "0000-01-01 01:30:00", "0000-01-01 12:00:00"),
+        ("days since 3000-01-01", "", "3000-01-02 12:00:00", "3000-01-13 00:00:00"),
+        ("days since 0001-01-01", "360d", "0001-01-02 12:00:00", "0001-01-13 00:00:00"),
+        ("days since 1850-02-28", "noleap", "1850-03-01 12:00:00", "1850-03-12 00:00:00"),
+        ("years since 0010-01-01", "julian", "0011-07-01 00:00:00", "0022-01-01 00:00:00"),
+    ],
+)  # fmt: skip
+def test_dates_are_right_in_every_calendar(units, calendar, first, last):
+    ds = xr.Dataset({"time": ("time", [1.5, 12.0], {"units": units, "calendar": calendar})})
+    times = read_times(ds, 2)
+    assert [str(d)[:17] + "00" for d in times.dates] == [first, last]
+    assert np.isfinite(times.years).all() and times.seconds[1] > times.seconds[0]
+
+
+def test_one_state_with_a_scalar_time_and_one_without_any_open_alike(tmp_path):
+    values = np.where(GRID.tmask.values > 0, 4.0, np.nan)
+    ds = xr.Dataset({"thetao": (("lev", "j", "i"), values, {"units": "degC"})})
+    ds.to_netcdf(tmp_path / "none.nc")
+    ds.assign_coords(time=((), 15.0, {"units": "days since 1850-01-01"})).to_netcdf(tmp_path / "scalar.nc")
+    assert open_state(tmp_path / "none.nc", GRID).thetao.shape == (1, *GRID.shape)
+    state = open_state(tmp_path / "scalar.nc", GRID)
+    assert str(state.time.values[0]) == "1850-01-16 00:00:00" and float(state.thetao.max()) == 4.0
+
+
+@pytest.mark.parametrize(
+    "units", ["fortnights since 1850-01-01", "days since yesterday", "months since 1850-13-01"]
+)
+def test_a_time_axis_that_cannot_be_read_is_named_in_one_line(tmp_path, units):
+    ds = xr.Dataset({"time": ("time", [1.5], {"units": units})})
+    with pytest.raises(UserError, match=r"the time axis time .*expected for example 'days since"):
+        read_times(ds, 1)
+
+
+@pytest.mark.parametrize("missing", ["north", "south", "both", "columns"])
+def test_rows_and_columns_of_land_that_a_file_leaves_out_are_put_in_their_place(tmp_path, missing):
+    mesh = Grid(closed(GRID))
+    cut = {"north": (slice(0, -1), slice(None)), "south": (slice(1, None), slice(None)), "both": (slice(1, -1), slice(None)),
+           "columns": (slice(None), slice(1, -1))}[missing]  # fmt: skip
+    field = np.where(mesh.tmask.values > 0, STATE.thetao.values, np.nan)
+    ds = xr.Dataset(
+        {"thetao": (("time", "lev", "y", "x"), field[:, cut[0], cut[1]][None], {"units": "degC"})}
+    )
+    ds = ds.assign_coords(nav_lat=(("y", "x"), mesh.gphit.values[cut]))
+    ds.to_netcdf(tmp_path / "cut.nc")
+    np.testing.assert_array_equal(open_state(tmp_path / "cut.nc", mesh).thetao.values[0], field)
+
+
+def closed(grid):
+    """The same mesh with land all round."""
+    ds = grid.ds.copy(deep=True)
+    for name in ("tmask", "umask", "vmask", "fmask"):
+        ds[name][:, [0, -1]] = 0
+        ds[name][:, :, [0, -1]] = 0
+    return ds.assign_attrs(periodic_x=0)
+
+
+def test_the_file_s_own_thickness_goes_into_means_and_transports(tmp_path):
+    thick = np.where(GRID.tmask.values > 0, GRID.e3t_0.values * np.linspace(1.0, 1.4, GRID.shape[2]), 0.0)
+    fields = {"toce": STATE.thetao.values[None], "e3t": thick[None]}
+    path = write_output(
+        tmp_path / "T.nc", fields, np.array([360.0]), 360.0, units={"toce": "degC", "e3t": "m"}
+    )
+    state = open_state(path, GRID).isel(time=0)
+    cells = (GRID.e1t * GRID.e2t).values * thick
+    wet = GRID.tmask.values > 0
+    expected = (STATE.thetao.values * cells)[wet].sum() / cells[wet].sum()
+    assert float(volume_mean(state, GRID, "thetao")) == pytest.approx(expected, rel=1e-6)
+    assert abs(float(volume_mean(state[["thetao"]], GRID, "thetao")) - expected) > 1e-3
+    assert float(GRID.mean(state.thetao, thickness=state.thkcello)) == pytest.approx(expected, rel=1e-6)
+    u = {"uoce": STATE.uo.values[None], "e3u": (2.0 * GRID.e3u_0.values)[None]}
+    path = write_output(
+        tmp_path / "U.nc", u, np.array([360.0]), 360.0, "u", units={"uoce": "m/s", "e3u": "m"}
+    )
+    twice = east_transport(open_state(path, GRID).isel(time=0), GRID)
+    np.testing.assert_allclose(twice, 2.0 * east_transport(STATE, GRID), rtol=1e-6)

@@ -49,8 +49,9 @@ class Layout:
     @cached_property
     def mask(self) -> np.ndarray:
         """True where a channel is defined, at its own C-grid point, shape ``(channel, y, x)``."""
-        masks = {p: self.grid.mask(p).values for p in "TUV"}
-        return np.stack([masks[VARIABLES[name].point][level] for name, level in self.channels])
+        tables = [VARIABLES[name] for name in self.variables]
+        masks = [self.grid.mask(t.point, t.three_d).values.reshape(-1, *self.grid.shape[1:]) for t in tables]
+        return np.concatenate(masks)
 
     @cached_property
     def weights(self) -> np.ndarray:

@@ -377,7 +377,6 @@ def load_states(member: Member, forcing: tuple[str, ...] = (), names: tuple[str,
 
 def _require_finite(ds: xr.Dataset, member: Member) -> None:
     for name in STATE_VARIABLES:
-        mask = member.grid.mask(VARIABLES[name].point)
-        wet = ds[name].where(mask if VARIABLES[name].three_d else mask.isel(z=0), 0.0)
+        wet = ds[name].where(member.grid.mask(VARIABLES[name].point, VARIABLES[name].three_d), 0.0)
         if not bool(np.isfinite(wet).all()):
             raise UserError(f"{member.path}: {name} is not finite at sea; run this member anew")

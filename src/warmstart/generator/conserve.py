@@ -246,6 +246,5 @@ def _weights(grid: Grid) -> dict[str, xr.DataArray]:
 
 def _uniform(grid: Grid, name: str) -> xr.Dataset:
     """One everywhere at sea."""
-    mask = grid.mask(VARIABLES[name].point)
-    ones = (mask if VARIABLES[name].three_d else mask.isel(z=0)) * 1.0
+    ones = grid.mask(VARIABLES[name].point, VARIABLES[name].three_d) * 1.0
     return xr.Dataset({name: ones})

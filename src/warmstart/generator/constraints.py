@@ -106,8 +106,7 @@ def apply(
 def _require_finite(state: xr.Dataset, grid: Grid) -> None:
     """Refuse what no correction can mend."""
     for name in (n for n in STATE_VARIABLES if n in state):
-        mask = grid.mask(VARIABLES[name].point)
-        wet = mask if VARIABLES[name].three_d else mask.isel(z=0)
+        wet = grid.mask(VARIABLES[name].point, VARIABLES[name].three_d)
         if state[name].dims != wet.dims or state[name].shape != wet.shape:
             raise UserError(
                 f"{name} has shape {dict(state[name].sizes)}; expected one state on the mesh, {dict(wet.sizes)}"

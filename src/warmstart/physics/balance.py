@@ -15,7 +15,9 @@ from warmstart.physics.cgrid import (
     labelled,
     north_transport,
     take,
+    thickness,
     total,
+    volume,
 )
 from warmstart.variables import VARIABLES
 
@@ -42,7 +44,8 @@ def divergence(state: xr.Dataset, grid: Grid) -> xr.DataArray:
     """
     east, north = total(east_transport(state, grid), "z"), total(north_transport(state, grid), "z")
     outflow = east - at_west(east, grid) + north - at_south(north)
-    result = (outflow / grid.area.where(grid.area > 0)).transpose(*east.dims)
+    area = (grid.e1t * grid.e2t).where(grid.mask("T", three_d=False))
+    result = (outflow / area).transpose(*east.dims)
     return labelled(result, "divergence", "m s-1", "divergence of the depth-integrated flow")
 
 
@@ -60,7 +63,7 @@ def largest_divergence(state: xr.Dataset, grid: Grid) -> xr.DataArray:
     >>> largest_divergence(state, grid).attrs["units"]
     'm s-1'
     """
-    value = extreme(abs(divergence(state, grid)), grid.area > 0, "max")
+    value = extreme(abs(divergence(state, grid)), grid.column_area > 0, "max")
     return labelled(value, "divergence", "m s-1", "largest divergence of the depth-integrated flow")
 
 
@@ -114,7 +117,7 @@ def largest_continuity_residual(state: xr.Dataset, grid: Grid) -> xr.DataArray:
     >>> float(largest_continuity_residual(still, grid))
     0.0
     """
-    value = extreme(abs(continuity_residual(state, grid)), grid.mask("T"), "max")
+    value = extreme(abs(continuity_residual(state, grid)), grid.volume > 0, "max")
     return labelled(value, "continuity_residual", "m s-1", "largest residual of the continuity equation")
 
 
@@ -202,7 +205,12 @@ def kinetic_energy(state: xr.Dataset, grid: Grid) -> xr.DataArray:
     True
     """
     twice = _twice_energy(state, grid, ("z", "y", "x"))
-    return labelled(0.5 * twice / grid.volume.sum(), "kinetic_energy", "m2 s-2", "volume-mean kinetic energy")
+    return labelled(
+        0.5 * twice / volume(state, grid).sum(("z", "y", "x")),
+        "kinetic_energy",
+        "m2 s-2",
+        "volume-mean kinetic energy",
+    )
 
 
 def kinetic_energy_by_level(state: xr.Dataset, grid: Grid) -> xr.DataArray:
@@ -229,16 +237,17 @@ def kinetic_energy_by_level(state: xr.Dataset, grid: Grid) -> xr.DataArray:
     >>> kinetic_energy_by_level(state, grid).dims
     ('z',)
     """
-    volume = grid.volume.sum(("y", "x"))
-    value = 0.5 * _twice_energy(state, grid, ("y", "x")) / volume.where(volume > 0)
+    level = volume(state, grid).sum(("y", "x"))
+    value = 0.5 * _twice_energy(state, grid, ("y", "x")) / level.where(level > 0)
     return labelled(value, "kinetic_energy", "m2 s-2", "kinetic energy of each level")
 
 
 def _twice_energy(state: xr.Dataset, grid: Grid, dims: tuple[str, ...]) -> xr.DataArray:
     """Sum of the squares of both components times the volume around each."""
-    east = take(state, grid, "uo") ** 2 * grid.e1u * grid.e2u * grid.e3u_0
-    north = take(state, grid, "vo") ** 2 * grid.e1v * grid.e2v * grid.e3v_0
-    return total(east.where(grid.mask("U"), 0.0), dims) + total(north.where(grid.mask("V"), 0.0), dims)
+    east = take(state, grid, "uo") ** 2 * grid.e1u * grid.e2u * thickness(state, grid, "U")
+    north = take(state, grid, "vo") ** 2 * grid.e1v * grid.e2v * thickness(state, grid, "V")
+    east = east.where(grid.mask("U") & grid.unique("U"), 0.0)
+    return total(east, dims) + total(north.where(grid.mask("V") & grid.unique("V"), 0.0), dims)
 
 
 def missing_values(state: xr.Dataset, grid: Grid) -> xr.DataArray:
@@ -365,14 +374,8 @@ def _at_points(state: xr.Dataset, grid: Grid) -> list[tuple[xr.DataArray, xr.Dat
         raise UserError(f"the state holds none of {', '.join(VARIABLES)}; expected at least one of them")
     points = []
     for name in names:
-        mask = grid.mask(VARIABLES[name].point)
-        points.append(
-            (
-                take(state, grid, name),
-                mask if VARIABLES[name].three_d else mask.isel(z=0),
-                VARIABLES[name].dims,
-            )
-        )
+        table = VARIABLES[name]
+        points.append((take(state, grid, name), grid.mask(table.point, table.three_d), table.dims))
     return points
 
 

@@ -1,7 +1,8 @@
 """Contents and means: heat, salt, temperature and salinity of the ocean and of parts of it.
 
 Regions are boolean masks in degrees and metres (``grid.box``; water masses are in :mod:`warmstart.physics.census`), never index ranges.
-Cells are weighted with their volume ``e1t e2t e3t_0``; land has none.
+Cells are weighted with their volume ``e1t e2t e3t``, the state's own thickness where it holds one (``thkcello``) and that of the mesh where
+not; land has none, and a cell that a folded mesh holds twice counts once.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import xarray as xr
 from warmstart import eos
 from warmstart.errors import UserError
 from warmstart.grid import Grid
-from warmstart.physics.cgrid import labelled, span, take, total
+from warmstart.physics.cgrid import THICKNESS, labelled, span, take, thickness, total, volume
 from warmstart.variables import VARIABLES
 
 Range: TypeAlias = tuple[float, float]
@@ -56,7 +57,10 @@ def heat_content(
     >>> heat_content(state, grid).attrs["units"]
     'J'
     """
-    heat = eos.RHO0 * eos.CP * grid.integrate(take(state, grid, "thetao"), grid.box(lat, depth, lon))
+    integral = grid.integrate(
+        take(state, grid, "thetao"), grid.box(lat, depth, lon), _own_thickness(state, grid)
+    )
+    heat = eos.RHO0 * eos.CP * integral
     return labelled(heat, "heat_content", "J", "heat content relative to 0 degC" + _where(lat, depth, lon))
 
 
@@ -86,7 +90,8 @@ def salt_content(
     >>> salt_content(state, grid).attrs["units"]
     'kg'
     """
-    salt = 1e-3 * eos.RHO0 * grid.integrate(take(state, grid, "so"), grid.box(lat, depth, lon))
+    integral = grid.integrate(take(state, grid, "so"), grid.box(lat, depth, lon), _own_thickness(state, grid))
+    salt = 1e-3 * eos.RHO0 * integral
     return labelled(salt, "salt_content", "kg", "mass of salt" + _where(lat, depth, lon))
 
 
@@ -107,7 +112,8 @@ def sea_volume(
 
     Returns
     -------
-    ``(...)`` [m3]: the volume of the mesh plus the integral of the sea level, which belongs to the uppermost cells.
+    ``(...)`` [m3]: that of its own cells where the state holds their thickness, else the volume of the mesh plus the integral of the sea
+    level, which belongs to the uppermost cells.
 
     Notes
     -----
@@ -121,9 +127,14 @@ def sea_volume(
     True
     """
     box = grid.box(lat, depth, lon)
-    area = grid.area.where(box.isel(z=0), 0.0)
-    above = total(take(state, grid, "zos").where(area > 0, 0.0) * area, ("y", "x"))
     text = "volume of the sea" + _where(lat, depth, lon)
+    if THICKNESS["T"] in state:
+        own = total(volume(state, grid).where(box, 0.0), ("z", "y", "x"))
+        return labelled(own, "sea_volume", "m3", text)
+    # the sea level lifts the uppermost water of each column, under an ice shelf too
+    uppermost = (grid.mask("T") & ~grid.mask("T").shift(z=1, fill_value=False) & box).any("z")
+    area = grid.column_area.where(uppermost, 0.0)
+    above = total(take(state, grid, "zos").where(area > 0, 0.0) * area, ("y", "x"))
     return labelled(above + grid.volume.where(box, 0.0).sum(), "sea_volume", "m3", text)
 
 
@@ -285,9 +296,16 @@ def mean_where(state: xr.Dataset, grid: Grid, variable: str, where: xr.DataArray
     if table is None or table.point != "T" or not table.three_d:
         names = ", ".join(v.name for v in VARIABLES.values() if v.point == "T" and v.three_d)
         raise UserError(f"no volume mean of {variable}: expected a 3-D variable at T points, one of {names}")
-    volume = grid.volume.where(where, 0.0).sum()
-    mean = grid.integrate(take(state, grid, variable), where) / volume.where(volume > 0)
+    cells = volume(state, grid).where(where, 0.0)
+    whole = total(cells, ("z", "y", "x"))
+    integral = grid.integrate(take(state, grid, variable), where, _own_thickness(state, grid))
+    mean = integral / whole.where(whole > 0)
     return labelled(mean, variable, table.units, f"volume-mean {table.long_name}" + text)
+
+
+def _own_thickness(state: xr.Dataset, grid: Grid) -> xr.DataArray | None:
+    """The thickness that the state holds; None where it holds none."""
+    return thickness(state, grid, "T") if THICKNESS["T"] in state else None
 
 
 def area_mean(field: xr.DataArray, area: xr.DataArray) -> xr.DataArray:

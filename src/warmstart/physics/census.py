@@ -97,7 +97,7 @@ def temperature_500m(state: xr.Dataset, grid: Grid) -> xr.DataArray:
     True
     """
     inside = (abs(grid.gphit) < TROPICS) & at_depth(grid.gdept_0, grid, 500.0).notnull()
-    mean = area_mean(at_depth(take(state, grid, "thetao"), grid, 500.0), grid.area.where(inside, 0.0))
+    mean = area_mean(at_depth(take(state, grid, "thetao"), grid, 500.0), grid.column_area.where(inside, 0.0))
     return labelled(mean, "temperature_500m_30NS", "degC", "area-mean temperature at 500 m, 30S-30N")
 
 

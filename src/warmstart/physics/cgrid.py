@@ -16,6 +16,8 @@ from warmstart.grid import Grid
 from warmstart.variables import DIAGNOSTICS, VARIABLES, require_units, same_units
 
 SVERDRUP = 1e6  #: [m3 s-1]
+#: Thickness of the cells that a state may hold, at each C-grid point.
+THICKNESS = {"T": "thkcello", "U": "thkcelluo", "V": "thkcellvo"}
 
 
 def take(state: xr.Dataset, grid: Grid, name: str) -> xr.DataArray:
@@ -30,7 +32,7 @@ def take(state: xr.Dataset, grid: Grid, name: str) -> xr.DataArray:
     Returns
     -------
     The variable in double precision, without coordinates along z, y and x, so that fields at different C-grid points
-    are never aligned by their positions.
+    are never aligned by their positions. The sea level of columns under ice shelves, which NEMO's output leaves out, is 0 there.
 
     Raises
     ------
@@ -48,7 +50,37 @@ def take(state: xr.Dataset, grid: Grid, name: str) -> xr.DataArray:
     require_fit(state, grid, name, strict=False)
     da = state[name]
     along = [c for c in da.coords if set(da[c].dims) & {"z", "y", "x"}]
-    return da.drop_vars(along).astype("float64", copy=False)
+    da = da.drop_vars(along).astype("float64", copy=False)
+    if name == "zos" and (covered := covered_columns(grid)).any():
+        da = da.where(da.notnull() | ~covered, 0.0)
+    return da
+
+
+def covered_columns(grid: Grid) -> xr.DataArray:
+    """Columns with water, but none at the surface: those under ice shelves; boolean ``(y, x)``.
+
+    Examples
+    --------
+    >>> from warmstart.testing import basin
+    >>> bool(covered_columns(basin(nx=6, ny=8, nz=4)[1]).any())
+    False
+    """
+    return grid.mask("T", three_d=False) & ~grid.mask("T").isel(z=0, drop=True)
+
+
+def volume(state: xr.Dataset, grid: Grid) -> xr.DataArray:
+    """Volume of the T cells by their :func:`thickness`, 0 on land and in cells that repeat others [m3].
+
+    Examples
+    --------
+    >>> from warmstart.testing import basin
+    >>> volume(*basin(nx=6, ny=8, nz=4)).dims
+    ('z', 'y', 'x')
+    """
+    if THICKNESS["T"] not in state:
+        return grid.volume
+    cells = (grid.column_area * thickness(state, grid, "T")).where(grid.mask("T"), 0.0)
+    return labelled(cells, "volume", "m3", "volume of the T cell")
 
 
 def require_fit(state: xr.Dataset, grid: Grid, name: str, strict: bool = True) -> None:
@@ -150,9 +182,34 @@ def at_south(field: xr.DataArray) -> xr.DataArray:
     return field.shift(y=1, fill_value=0.0)
 
 
-def at_north_face(field: xr.DataArray) -> xr.DataArray:
-    """Mean of a T cell and its northern neighbour; only faces between two wet cells are meaningful."""
-    return 0.5 * (field + field.shift(y=-1))
+def at_north_face(field: xr.DataArray, grid: Grid) -> xr.DataArray:
+    """Mean of a T cell and its northern neighbour, across a north fold too; only faces between two wet cells are meaningful."""
+    north = field.shift(y=-1)
+    if grid.fold is not None:
+        row, columns = grid.fold.neighbours(grid.shape[1:])
+        beyond = field.isel(y=row, x=columns)
+        north = north.where(xr.DataArray(np.arange(grid.shape[1]) < grid.shape[1] - 1, dims="y"), beyond)
+    return 0.5 * (field + north)
+
+
+def thickness(state: xr.Dataset, grid: Grid, point: str) -> xr.DataArray:
+    """Thickness of the cells of a C-grid point: the state's own where it holds one, else that of the mesh [m].
+
+    Parameters
+    ----------
+    state : may hold ``thkcello``, ``thkcelluo`` or ``thkcellvo``, ``(..., z, y, x)``, as output under a free surface does.
+    grid : its mesh.
+    point : ``"T"``, ``"U"`` or ``"V"``.
+
+    Examples
+    --------
+    >>> from warmstart.testing import basin
+    >>> state, grid = basin(nx=6, ny=8, nz=4)
+    >>> thickness(state, grid, "U").name
+    'e3u_0'
+    """
+    name = THICKNESS[point]
+    return take(state, grid, name) if name in state else grid.ds[f"e3{point.lower()}_0"]
 
 
 def stretching(state: xr.Dataset, grid: Grid, point: str) -> xr.DataArray:
@@ -200,11 +257,12 @@ def east_transport(state: xr.Dataset, grid: Grid, free_surface: bool = False) ->
     ----------
     state : with ``uo(..., z, y, x)`` at U points [m s-1].
     grid : its mesh.
-    free_surface : whether the thickness follows ``zos`` (:func:`stretching`) or is that of the mesh, ``e3u_0``.
+    free_surface : whether the thickness follows ``zos`` (:func:`stretching`) or is that of the mesh, ``e3u_0``, where the state does not hold
+        its own (:func:`thickness`).
 
     Returns
     -------
-    ``(..., z, y, x)`` [m3 s-1].
+    ``(..., z, y, x)`` [m3 s-1]. On a folded mesh also at faces that repeat others: a sum takes those of ``grid.unique("U")``.
 
     Examples
     --------
@@ -213,8 +271,8 @@ def east_transport(state: xr.Dataset, grid: Grid, free_surface: bool = False) ->
     >>> east_transport(state, grid).attrs["units"]
     'm3 s-1'
     """
-    transport = (take(state, grid, "uo") * grid.e2u * grid.e3u_0).where(grid.mask("U"), 0.0)
-    if free_surface:
+    transport = (take(state, grid, "uo") * grid.e2u * thickness(state, grid, "U")).where(grid.mask("U"), 0.0)
+    if free_surface and THICKNESS["U"] not in state:
         transport = (transport * stretching(state, grid, "U")).transpose(*state.uo.dims)
     return labelled(transport, "east_transport", "m3 s-1", "volume transport through the east face")
 
@@ -229,7 +287,7 @@ def north_transport(state: xr.Dataset, grid: Grid, free_surface: bool = False) -
     >>> float(north_transport(state, grid).isel(y=-1).sum())
     0.0
     """
-    transport = (take(state, grid, "vo") * grid.e1v * grid.e3v_0).where(grid.mask("V"), 0.0)
-    if free_surface:
+    transport = (take(state, grid, "vo") * grid.e1v * thickness(state, grid, "V")).where(grid.mask("V"), 0.0)
+    if free_surface and THICKNESS["V"] not in state:
         transport = (transport * stretching(state, grid, "V")).transpose(*state.vo.dims)
     return labelled(transport, "north_transport", "m3 s-1", "volume transport through the north face")

@@ -245,7 +245,8 @@ def convective_energy(state: xr.Dataset, grid: Grid) -> xr.DataArray:
     0.0
     """
     step = density_step(state, grid, "local", "seos")
-    known = (step.notnull() | ~wet_pairs(grid)).all("z") & take(state, grid, "thetao").isel(z=0).notnull()
+    unknown = (step.isnull() & wet_pairs(grid)) | (take(state, grid, "thetao").isnull() & grid.mask("T"))
+    known = ~unknown.any("z")
     density = step.fillna(0.0).cumsum("z")
     thickness = grid.e3t_0.where(grid.mask("T"), 0.0)
     if density.chunks is not None:
@@ -254,7 +255,9 @@ def convective_energy(state: xr.Dataset, grid: Grid) -> xr.DataArray:
         _sorting_energy, density, thickness, input_core_dims=[["z"], ["z"]], dask="parallelized",
         output_dtypes=["float64"],
     )  # fmt: skip
-    energy = energy.where(known & (grid.area > 0)).transpose(*(d for d in state.thetao.dims if d != "z"))
+    energy = energy.where(known & grid.mask("T", three_d=False)).transpose(
+        *(d for d in state.thetao.dims if d != "z")
+    )
     return labelled(
         energy, "convective_energy", "J m-2", "potential energy released by sorting the column by density"
     )
@@ -292,8 +295,8 @@ def convective_energy_mean(state: xr.Dataset, grid: Grid) -> xr.DataArray:
     >>> float(convective_energy_mean(state, grid))
     0.0
     """
-    energy = convective_energy(state, grid).where(grid.area > 0, 0.0)
-    mean = total(energy * grid.area, ("y", "x")) / grid.area.sum()
+    energy, area = convective_energy(state, grid), grid.column_area
+    mean = total(energy.where(area > 0, 0.0) * area, ("y", "x")) / area.sum()
     return labelled(mean, "convective_energy", "J m-2", "potential energy that convection would release")
 
 

@@ -310,7 +310,7 @@ def vectors(ds: xr.Dataset, grid: Grid, scale: xr.Dataset, names: Iterable[str],
 
 def level_mean(field: xr.DataArray, grid: Grid) -> xr.DataArray:
     """Area mean over the wet cells of each level; a NaN in the sea stays NaN."""
-    wet = grid.mask("T") if "z" in field.dims else grid.mask("T").isel(z=0)
+    wet = grid.mask("T", three_d="z" in field.dims)
     area = (grid.e1t * grid.e2t).where(wet, 0.0)
     whole = area.sum(("y", "x"))
     return (field.where(wet, 0.0) * area).sum(("y", "x"), skipna=False) / whole.where(whole > 0)

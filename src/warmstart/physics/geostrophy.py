@@ -202,6 +202,9 @@ def _rms(state: xr.Dataset, balanced: xr.Dataset, grid: Grid, shear: bool) -> xr
         other = grid.mask({"U": "V", "V": "U"}[point]).astype("int8")
         count = _four(other, {"U": "y", "V": "x"}[point], axis)
         valid = grid.mask(point) & _off_equator(grid, point) & (count > 0) & (grid.gdept_0 > EKMAN)
+        if grid.fold is not None:  # across the fold x and y run the other way
+            inside = xr.DataArray(np.arange(grid.shape[1]) < grid.shape[1] - 2, dims="y")
+            valid = valid & grid.unique(point) & inside
         residual = take(state, grid, name) - balanced[name]
         if shear:
             depth = 0.5 * (grid.gdept_0 + grid.gdept_0.roll({axis: -1}))

@@ -102,9 +102,9 @@ def overturning_density(
     edges = np.asarray(EDGES[equation] if edges is None else edges, float)
     if edges.size < 2 or not (np.diff(edges) > 0).all():
         raise UserError("edges of density classes must increase; expected at least two")
-    sigma = at_north_face(potential_density(state, grid, reference, equation))
+    sigma = at_north_face(potential_density(state, grid, reference, equation), grid)
     sigma = sigma.where(grid.mask("V"), 0.0)
-    flow = north_transport(state, grid).transpose(*sigma.dims)
+    flow = north_transport(state, grid).where(grid.unique("V"), 0.0).transpose(*sigma.dims)
     if flow.chunks is not None or sigma.chunks is not None:
         whole = {"z": -1, "y": -1, "x": -1}
         flow, sigma = flow.chunk(whole), sigma.chunk(whole)
@@ -179,7 +179,7 @@ def overturning_density_cell(
 def _mean_density(state: xr.Dataset, grid: Grid, lat: Range, depth: float) -> xr.DataArray:
     """Area mean of sigma-2 over the cells between two latitudes that hold a depth, ``(...)`` [kg m-3]; NaN without any."""
     holds = (grid.gdepw_0 <= depth) & (depth < grid.gdepw_0 + grid.e3t_0) & grid.mask("T")
-    area = grid.area.where(holds & (grid.gphit > lat[0]) & (grid.gphit < lat[1]), 0.0)
+    area = grid.column_area.where(holds & (grid.gphit > lat[0]) & (grid.gphit < lat[1]), 0.0)
     sigma = potential_density(state, grid, SIGMA2).where(area > 0, 0.0)
     whole = area.sum()
     return total(sigma * area, ("z", "y", "x")) / whole.where(whole > 0)

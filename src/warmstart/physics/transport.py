@@ -239,7 +239,7 @@ def overturning(state: xr.Dataset, grid: Grid) -> xr.DataArray:
     >>> overturning(state, grid).dims
     ('z', 'y')
     """
-    northward = total(north_transport(state, grid), "x")
+    northward = total(north_transport(state, grid).where(grid.unique("V"), 0.0), "x")
     below = northward.isel(z=slice(None, None, -1)).cumsum("z", skipna=False).isel(z=slice(None, None, -1))
     text = "meridional overturning streamfunction, resolved flow"
     return labelled(-below / SVERDRUP, "overturning", "Sv", text)
@@ -299,7 +299,7 @@ def heat_transport(state: xr.Dataset, grid: Grid) -> xr.DataArray:
     >>> heat_transport(state, grid).dims
     ('y',)
     """
-    face = at_north_face(take(state, grid, "thetao")).where(grid.mask("V"), 0.0)
+    face = at_north_face(take(state, grid, "thetao"), grid).where(grid.mask("V") & grid.unique("V"), 0.0)
     flux = total(north_transport(state, grid) * face, ("z", "x"))
     text = "northward heat transport of the resolved flow"
     return labelled(eos.RHO0 * eos.CP * flux, "heat_transport", "W", text)
@@ -328,7 +328,7 @@ def salt_transport(state: xr.Dataset, grid: Grid) -> xr.DataArray:
     >>> salt_transport(state, grid).attrs["units"]
     'kg s-1'
     """
-    face = at_north_face(take(state, grid, "so")).where(grid.mask("V"), 0.0)
+    face = at_north_face(take(state, grid, "so"), grid).where(grid.mask("V") & grid.unique("V"), 0.0)
     flux = total(north_transport(state, grid) * face, ("z", "x"))
     return labelled(1e-3 * eos.RHO0 * flux, "salt_transport", "kg s-1", "northward salt transport")
 

@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from warmstart.engine.nemo.names import role
 from warmstart.engine.nemo.pieces import GZIP
+from warmstart.engine.nemo.times import means, sampling
 from warmstart.errors import UserError
 
 MESH, DOMAIN, RESTART, XIOS, IOIPSL, SNAPSHOT, CMIP, OWN, OTHER = (
@@ -27,6 +29,7 @@ _CMIP_NAMES = {"thetao", "so", "uo", "vo", "zos"}
 _CMIP_ATTRS = ("variable_id", "source_id", "experiment_id", "variant_label")
 #: Wind stress in IOIPSL's output: at T points since 5.0, at U and V points before.
 _STRESS = {"sozotaux": "vozocrtx", "sometauy": "vomecrty"}
+PARTIAL = "part of a mesh in several files"
 UNSAID = "the file does not show it"
 
 
@@ -45,6 +48,11 @@ class Kind:
     version: str = ""
     detail: tuple[str, ...] = ()
 
+    @property
+    def partial(self) -> bool:
+        """Whether it is one of the files that a mesh is split into."""
+        return PARTIAL in self.detail
+
     def __str__(self) -> str:
         text = f"NEMO {self.name}" if self.name in NEMO else self.name
         text += f" (version: {self.version})" if self.version else ""
@@ -59,6 +67,9 @@ class Header:
     variables: Mapping[str, tuple[str, tuple[str, ...], Mapping[str, Any]]]
     attrs: Mapping[str, Any]
     groups: Collection[str]
+    bounded: bool | None = (
+        None  # whether its records are intervals, by the bounds of its time axis; None without bounds
+    )
 
 
 def read_header(path: str | Path) -> Header:
@@ -94,6 +105,7 @@ def read_header(path: str | Path) -> Header:
                 },
                 nc.__dict__,
                 tuple(nc.groups),
+                _bounded(nc),
             )
     except (OSError, EOFError, RuntimeError) as error:
         raise UserError(
@@ -134,7 +146,7 @@ def recognise(path: str | Path) -> Kind:
         name = MESH if "tmask" in names else DOMAIN
         return Kind(name, _mesh_version(header), detail)
     if names & {"glamt", "e1t"} or {"tmask", "umask"} <= names:
-        return Kind(MESH, "3.6", (*detail, "part of a mesh in several files"))
+        return Kind(MESH, "3.6", (*detail, PARTIAL))
     if {"tn", "sn"} <= names or ({"kt", "ndastp"} <= names and "tb" in names):
         return Kind(RESTART, *_restart_version(header, detail))
     if names & _IOIPSL_NAMES:
@@ -251,10 +263,21 @@ def _xios_version(header: Header) -> str:
 
 
 def _sampling(header: Header) -> tuple[str, ...]:
-    said = " ".join(
-        f"{attrs.get('online_operation', '')} {attrs.get('cell_methods', '')}"
-        for _, _, attrs in header.variables.values()
-    ).lower()
-    if "ave" in said or "time: mean" in said:
-        return ("means over time",)
-    return ("instants",) if "inst" in said or "time: point" in said else ()
+    """Whether the fields are means or instants: by what they say, else by the bounds of the time axis."""
+    said = [
+        sampling(attrs)
+        for _, dims, attrs in header.variables.values()
+        if len(dims) > 2 and any(role(d) == "time" for d in dims)
+    ]
+    return means(said) or means([header.bounded])
+
+
+def _bounded(nc: Any) -> bool | None:
+    """Whether the first record is an interval."""
+    for name, variable in nc.variables.items():
+        bounds = nc.variables.get(str(variable.__dict__.get("bounds", "")))
+        if bounds is None or role(name) != "time" or not bounds.size or bounds.shape[-1] != 2:
+            continue
+        first = bounds[...].reshape(-1, 2)[0]
+        return bool(first[1] > first[0])
+    return None

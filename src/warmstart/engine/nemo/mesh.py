@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import logging
+import contextlib
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -13,9 +13,8 @@ import xarray as xr
 from warmstart.engine.nemo.names import arrange
 from warmstart.engine.nemo.pieces import Source, open_file, open_sources, total
 from warmstart.errors import UserError
+from warmstart.fold import Fold, recognise, unique_cells
 from warmstart.grid import HORIZONTAL, MASKS, THREE_D, VERTICAL, Grid
-
-log = logging.getLogger(__name__)
 
 EARTH_ROTATION = 7.292115083046061e-05  #: NEMO's omega [s-1]
 #: ``jperio`` of 3.6 and 4.0: cyclic east and west.
@@ -26,8 +25,12 @@ ALIASES = {"ff_f": ("ff_f", "ff"), "e3t_0": ("e3t_0", "e3t"), "e3u_0": ("e3u_0",
            "gdepw_1d": ("gdepw_1d", "gdepw_0"), "e3t_1d": ("e3t_1d", "e3t_0"), "e3w_1d": ("e3w_1d", "e3w_0")}  # fmt: skip
 #: Names of mesh files, best first.
 MESHES = ("*mesh_mask*.nc*", "*domain_cfg*.nc*", "*domcfg*.nc*")
+#: Files into which NEMO up to 3.6 splits its mesh (``nn_msh`` 2 and 3, 5 and 6); ``mesh_hgr mesh_zgr`` may be in one.
+PARTS = ("*mesh_hgr*.nc*", "*mesh_zgr*.nc*", "*mesh.nc*", "*mask*.nc*")
 #: Variables that help where others are missing.
 HELPERS_2D = ("top_level", "bottom_level", "mbathy", "e3t_ps", "e3w_ps")
+#: Which cells are counted once: others repeat them beyond a cyclic boundary or a north fold.
+UNIQUE = ("tmaskutil", "umaskutil", "vmaskutil")
 
 Fields = dict[str, np.ndarray]
 
@@ -37,7 +40,9 @@ def open_grid(path: str | Path | Iterable[str | Path]) -> Grid:
 
     Masks come from the file, or from ``top_level`` and ``bottom_level`` (never from ``mbathy``, which is not 0 on land);
     the F mask follows from that of T, because the file's holds the lateral friction. Columns that NEMO up to
-    4.0 repeats at a cyclic boundary are taken off. Depths and thicknesses that the file lacks are computed as NEMO does.
+    4.0 repeats at a cyclic boundary are taken off. Rows of a north fold stay; which of their cells repeat others says the file
+    (``tmaskutil``), or how it is folded (``jperio``, ``NFold``, else its positions). Depths and thicknesses that the file lacks
+    are computed as NEMO does.
 
     Parameters
     ----------
@@ -68,14 +73,16 @@ def open_grid(path: str | Path | Iterable[str | Path]) -> Grid:
         for source in sources:
             source.close()
     _require(fields, where)
+    width = fields["glamt"].shape[1]
     fields, periodic = _without_copies(fields, attrs | scalars)
+    fold = recognise(fields, attrs | scalars, columns=fields["glamt"].shape[1] < width) if periodic else None
     _fill_uncovered(fields)
-    _complete_vertical(fields)
-    _complete_masks(fields, periodic, where)
+    _complete_vertical(fields, fold)
+    _complete_masks(fields, periodic, where, fold)
     if "ff_t" not in fields:
         fields["ff_t"] = 2 * EARTH_ROTATION * np.sin(np.deg2rad(fields["gphit"]))
     fields["bathymetry"] = (fields["e3t_0"] * fields["tmask"]).sum(axis=0)
-    return _grid(fields, periodic, attrs, scalars)
+    return _grid(fields, periodic, attrs, scalars, fold)
 
 
 def find(folder: Path, why: str = "") -> Path | list[Path]:
@@ -88,7 +95,7 @@ def find(folder: Path, why: str = "") -> Path | list[Path]:
 
     Returns
     -------
-    The file, or the first of its pieces.
+    The file, its pieces, or the files that it is split into (``mesh_hgr mesh_zgr mask``).
 
     Raises
     ------
@@ -113,16 +120,41 @@ def find(folder: Path, why: str = "") -> Path | list[Path]:
                 return found
         names = ", ".join(p.name for p in found[:4])
         raise UserError(f"{folder} holds several meshes ({names}); give one of them (--grid)")
+    if parts := split(folder):
+        return parts
     beginning = f"{why}, and " if why else ""
     raise UserError(
         f"{beginning}{folder} holds no mesh_mask.nc or domain_cfg.nc; give the mesh of the run (--grid)"
     )
 
 
+def split(folder: Path) -> list[Path]:
+    """Find the files into which a mesh in a folder is split.
+
+    Returns
+    -------
+    Those that hold parts of a mesh; empty where one is missing.
+
+    Examples
+    --------
+    >>> split(Path("no-such-folder"))
+    []
+    """
+    found = {}
+    for pattern in PARTS:
+        for path in sorted(p for p in folder.glob(pattern) if p.is_file() and p not in found):
+            with contextlib.suppress(UserError), open_file(path) as ds:
+                found[path] = {n for n in ("e1t", "e3t_1d", "e3t_0", "e3t", "tmask") if n in ds.variables}
+    held = set().union(*found.values()) if found else set()
+    if not ({"e1t", "tmask"} <= held and held & {"e3t_1d", "e3t_0", "e3t"}):
+        return []
+    return [path for path, names in found.items() if names]
+
+
 def _read(sources: list[Source]) -> tuple[Fields, dict[str, Any]]:
     """Every known variable that any of the files has, whole, and the scalars."""
     wanted = (
-        [(n, ("y", "x")) for n in (*HORIZONTAL, *HELPERS_2D)]
+        [(n, ("y", "x")) for n in (*HORIZONTAL, *HELPERS_2D, *UNIQUE)]
         + [(n, ("z", "y", "x")) for n in (*THREE_D, *MASKS)]
         + [(n, ("z",)) for n in (*VERTICAL, "e3w_1d")]
     )
@@ -185,10 +217,6 @@ def _without_copies(fields: Fields, facts: dict[str, Any]) -> tuple[Fields, bool
     wet = fields["tmask"] if "tmask" in fields else fields["bottom_level"]
     if copied and not said and not np.any(wet[..., 0] > 0):
         copied = False
-    if bool(facts.get("NFold", 0)) or int(facts.get("jperio", 0)) in (3, 4, 5, 6):
-        log.warning(
-            "the mesh is folded at the north: its last row repeats others and is counted twice in sums"
-        )
     if copied:
         fields = {n: v[..., 1:-1] if v.ndim > 1 else v for n, v in fields.items()}
     # 3.6 does not say that it is cyclic: a wet eastern face in the last column does
@@ -198,7 +226,7 @@ def _without_copies(fields: Fields, facts: dict[str, Any]) -> tuple[Fields, bool
 
 def _fill_uncovered(fields: Fields) -> None:
     """Give cells of processes that NEMO left out, all land, the metrics of their neighbours: no zero to divide by."""
-    for name in ("tmask", "umask", "vmask", "top_level", "bottom_level", "mbathy"):
+    for name in ("tmask", "umask", "vmask", "top_level", "bottom_level", "mbathy", *UNIQUE):
         if name in fields:
             fields[name] = np.nan_to_num(fields[name], nan=0.0)
     for name, values in fields.items():
@@ -226,7 +254,7 @@ def _nearest(values: np.ndarray, hole: np.ndarray) -> np.ndarray:
     return values
 
 
-def _complete_vertical(fields: Fields) -> None:
+def _complete_vertical(fields: Fields, fold: Fold | None) -> None:
     """Depths and thicknesses that the file lacks, as NEMO's domain step computes them."""
     shape = fields["tmask"].shape if "tmask" in fields else fields["e3t_0"].shape
     if "e3t_1d" not in fields:  # the deepest column has no partial cell above its bottom
@@ -246,7 +274,8 @@ def _complete_vertical(fields: Fields) -> None:
     if "e3u_0" not in fields:  # partial cells: a face is as thick as the thinner of its cells
         fields["e3u_0"] = np.minimum(fields["e3t_0"], np.roll(fields["e3t_0"], -1, axis=2))
     if "e3v_0" not in fields:
-        north = np.concatenate([fields["e3t_0"][:, 1:], fields["e3t_0"][:, -1:]], axis=1)
+        last = fields["e3t_0"][:, -1] if fold is None else fold.next_row(fields["e3t_0"], "T")
+        north = np.concatenate([fields["e3t_0"][:, 1:], last[:, None]], axis=1)
         fields["e3v_0"] = np.minimum(fields["e3t_0"], north)
     if "gdepw_0" not in fields:
         fields["gdepw_0"] = np.concatenate(
@@ -274,8 +303,8 @@ def _columns(
     return np.where(at_bottom & (bottom > 0), bottom, values)
 
 
-def _complete_masks(fields: Fields, periodic: bool, where: str) -> None:
-    """Masks as int8; those of faces from their cells where the file has none."""
+def _complete_masks(fields: Fields, periodic: bool, where: str, fold: Fold | None) -> None:
+    """Masks as int8; those of faces from their cells where the file has none; and which cells count once."""
     if "tmask" in fields:
         tmask = fields["tmask"] > 0.5
     else:
@@ -285,12 +314,16 @@ def _complete_masks(fields: Fields, periodic: bool, where: str) -> None:
         tmask = (level >= top) & (level <= fields["bottom_level"]) & ~dry
     if not tmask.any():
         raise UserError(f"{where}: no cell is wet; expected a mask that is 1 in the sea")
-    masks = {"tmask": tmask, "umask": tmask & _east(tmask, periodic), "vmask": tmask & _north(tmask)}
+    masks = {"tmask": tmask, "umask": tmask & _east(tmask, periodic), "vmask": tmask & _north(tmask, fold)}
     masks["fmask"] = masks["vmask"] & _east(masks["vmask"], periodic)
     for name in ("umask", "vmask"):  # the file's own may close straits
         if name in fields:
             masks[name] = (fields[name] > 0.5) & tmask
     fields |= {name: values.astype("int8") for name, values in masks.items()}
+    once = unique_cells(fields, fold)
+    for name in UNIQUE:
+        fields.pop(name, None)
+    fields |= once
 
 
 def _east(mask: np.ndarray, periodic: bool) -> np.ndarray:
@@ -299,17 +332,20 @@ def _east(mask: np.ndarray, periodic: bool) -> np.ndarray:
     return np.concatenate([mask[..., 1:], beyond], axis=-1)
 
 
-def _north(mask: np.ndarray) -> np.ndarray:
-    """The northern neighbours; land beyond the last row."""
-    return np.concatenate([mask[:, 1:], np.zeros_like(mask[:, :1])], axis=1)
+def _north(mask: np.ndarray, fold: Fold | None) -> np.ndarray:
+    """The northern neighbours; beyond the last row lie those across the fold, or land."""
+    last = np.zeros_like(mask[:, 0]) if fold is None else fold.next_row(mask, "T")
+    return np.concatenate([mask[:, 1:], last[:, None]], axis=1)
 
 
-def _grid(fields: Fields, periodic: bool, attrs: dict[str, Any], scalars: dict[str, Any]) -> Grid:
+def _grid(
+    fields: Fields, periodic: bool, attrs: dict[str, Any], scalars: dict[str, Any], fold: Fold | None
+) -> Grid:
     """Wrap the fields up, with units and what the file says of itself."""
     if "ff_f" not in fields:
         fields["ff_f"] = 2 * EARTH_ROTATION * np.sin(np.deg2rad(fields["gphif"]))
     dims = {1: ("z",), 2: ("y", "x"), 3: ("z", "y", "x")}
-    names = (*HORIZONTAL, *THREE_D, *MASKS, *VERTICAL)
+    names = (*HORIZONTAL, *THREE_D, *MASKS, *VERTICAL, *(n for n in UNIQUE if n in fields))
     ds = xr.Dataset(
         {
             # fastpath: the ordinary way imports dask, a third of what `info` takes
@@ -324,6 +360,8 @@ def _grid(fields: Fields, periodic: bool, attrs: dict[str, Any], scalars: dict[s
         "engine": "nemo",
         "periodic_x": int(periodic),
     }
+    if fold is not None:
+        ds.attrs |= {"north_fold": fold.pivot, "row_beyond_fold": int(fold.beyond)}
     spacing = np.diff(fields["glamt"], axis=1)
     if np.ptp(spacing) < 1e-3 * abs(spacing.mean()):
         ds.attrs["resolution"] = round(float(spacing.mean()), 6)
@@ -343,4 +381,4 @@ def _units(name: str) -> str:
         return "degrees_north"
     if name.startswith("ff_"):
         return "s-1"
-    return "1" if name in MASKS else "m"
+    return "1" if name in (*MASKS, *UNIQUE) else "m"

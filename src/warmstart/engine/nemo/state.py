@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from warmstart.engine.nemo import lazy
-from warmstart.engine.nemo.names import arrange
+from warmstart.engine.nemo import lazy, seawater
 from warmstart.engine.nemo.pieces import Source, open_sources
+from warmstart.engine.nemo.placing import on_mesh
 from warmstart.engine.nemo.times import Times, coordinate, read_times
 from warmstart.errors import UserError
 from warmstart.grid import Grid
@@ -23,8 +23,8 @@ log = logging.getLogger(__name__)
 
 #: Fields that XIOS writes as content, times the thickness of the cell.
 CONTENT = {"thetao": ("toce_e3t",), "so": ("soce_e3t",), "uo": ("uoce_e3u",), "vo": ("voce_e3v",)}
-#: Thickness of the cells at each point, as output of the same file.
-THICKNESS = {"T": ("vovvle3t", "e3t", "thkcello"), "U": ("e3u",), "V": ("e3v",), "W": ()}
+#: Thickness of the cells at each point, under the free surface: part of every state that holds it.
+THICKNESS = {"T": "thkcello", "U": "thkcelluo", "V": "thkcellvo"}
 KELVIN = ("K", "degK", "kelvin", "Kelvin")
 #: What programs write where they know no unit.
 UNLABELLED = ("", "-", "1")
@@ -41,6 +41,9 @@ class Series:
     offset : to add after that.
     times : of the records.
     path : the file.
+    name : of the variable in it.
+    attrs : of the variable in it.
+    conservative : whether it is Conservative Temperature.
     """
 
     values: xr.Variable
@@ -48,6 +51,9 @@ class Series:
     offset: float
     times: Times
     path: Path
+    name: str
+    attrs: dict[Any, Any]
+    conservative: bool = False
 
     def record(self, index: int | slice, key: lazy.Key) -> np.ndarray:
         """Read some records of part of the space."""
@@ -65,9 +71,10 @@ def open_state(
     """Open NEMO's restarts or output, or CMIP6 files, as a state.
 
     Restarts give their *now* fields, whatever the time stepping. Output may be XIOS's (``toce soce uoce voce ssh``),
-    IOIPSL's (``votemper …``) or CMIP6's; tracers written as content are divided by the thickness beside them. Where
-    the files of a state have different time axes, the common records are kept; where one is coarser, the finer records in
-    each of its intervals are averaged. Either is said in the log.
+    IOIPSL's (``votemper …``) or CMIP6's; tracers written as content are divided by the thickness beside them. Conservative
+    temperature becomes potential temperature, with the salinity beside it. Rows that the mesh holds and the files do not are
+    filled: those beyond a north fold from what they repeat, land with NaN. Where one file is coarser in time, the finer records in each of
+    its intervals are averaged, and the log says so.
 
     Parameters
     ----------
@@ -79,12 +86,15 @@ def open_state(
     Returns
     -------
     ``thetao [degC] so [1e-3] uo vo [m s-1] zos [m]`` as far as the files hold them, dims ``(time, z, y, x)``, NaN where
-    their C-grid point is land; coordinates ``year`` and, where the files have dates, ``time``.
+    their C-grid point is land; ``thkcello thkcelluo thkcellvo`` [m] where the files hold the thickness of their cells, which
+    means and contents then use; coordinates ``year`` and, where the files have dates, ``time``. The attribute ``equation_of_state`` is
+    ``teos10``, ``eos80`` or ``seos``, where the files or the namelist beside them say it.
 
     Raises
     ------
     UserError
-        If a file is missing, cut off or of another grid, holds no variable of a state, or times have nothing in common.
+        If a file is missing, cut off or of another grid, holds no variable of a state, the files are of several runs or
+        of other times, or conservative temperature cannot be converted.
 
     Examples
     --------
@@ -95,9 +105,11 @@ def open_state(
     warmstart.errors.UserError: restart.nc does not exist; give an existing NetCDF file of NEMO
     """
     sources = open_sources(path)
-    tables = {name: VARIABLES[name] for name in STATE_VARIABLES} | (DIAGNOSTICS if diagnostics else {})
-    found = {name: series for name, table in tables.items() if (series := _find(table, sources, grid))}
-    if not found:
+    wanted = [*STATE_VARIABLES, *(DIAGNOSTICS if diagnostics else THICKNESS.values())]
+    tables = {name: (VARIABLES | DIAGNOSTICS)[name] for name in wanted}
+    equation = seawater.equation_of(sources[0].path.parent)
+    found = {name: series for name in wanted if (series := _find(tables[name], sources, grid, equation))}
+    if not any(name in VARIABLES for name in found):
         held = ", ".join(sorted({str(n) for s in sources for n in s.first.data_vars})[:12])
         raise UserError(
             f"{sources[0].path} holds no variable of a state ({held} …); expected for example tn sn un vn sshn, "
@@ -105,9 +117,16 @@ def open_state(
         )
     records, leader = _align(found)
     ds = coordinate(*_labels(found[leader], records[leader]))
-    for name, series in found.items():
-        ds[name] = _field(tables[name], series, records[name], grid)
-    ds.attrs = _attrs(sources)
+    for name in records:
+        ds[name] = _field(tables[name], found, records, grid)
+    conservative = "thetao" in found and found["thetao"][0].conservative
+    ds.attrs = _attrs(sources) | ({"equation_of_state": "teos10" if conservative else equation or ""})
+    if not ds.attrs["equation_of_state"]:
+        del ds.attrs["equation_of_state"]
+    if ds.attrs.get("equation_of_state") == "teos10" and "so" in ds:
+        first = found["so"][0]
+        if not seawater.is_practical(first.name, first.attrs):
+            ds["so"].attrs["standard_name"] = "sea_water_absolute_salinity"
 
     def close() -> None:
         for source in sources:
@@ -117,15 +136,27 @@ def open_state(
     return ds if chunks is None else ds.chunk(chunks)
 
 
-def _find(table: Variable, sources: list[Source], grid: Grid) -> list[Series]:
-    """All sources of a variable, in order of time."""
+def _find(table: Variable, sources: list[Source], grid: Grid, equation: str | None) -> list[Series]:
+    """All sources of a variable, in order of time; of potential and conservative temperature the potential one."""
+    names: tuple[str, ...] = (*table.nemo, *CONTENT.get(table.name, ()))
+    if table.name == "thetao":
+        names = (*names, *seawater.CONSERVATIVE)
+    if table.name == "so":
+        names = (*names, *seawater.ABSOLUTE)
     series = []
     for source in sources:
-        names = (*table.nemo, *CONTENT.get(table.name, ()))
-        name = next((n for n in names if _is_field(source, n, table)), None)
-        if name is not None:
-            series.append(_series(table, source, name, grid))
+        held = [n for n in names if _is_field(source, n, table)]
+        if table.name == "thetao":
+            held = _potential_first(held, source, equation)
+        if held:
+            series.append(_series(table, source, held[0], grid, equation))
+    if not all(s.conservative for s in series):
+        series = [s for s in series if not s.conservative]
     return sorted(series, key=lambda s: float(s.times.seconds[0]))
+
+
+def _potential_first(names: list[str], source: Source, equation: str | None) -> list[str]:
+    return sorted(names, key=lambda n: seawater.is_conservative(n, source.first[n].attrs, equation))
 
 
 def _is_field(source: Source, name: str, table: Variable) -> bool:
@@ -134,8 +165,8 @@ def _is_field(source: Source, name: str, table: Variable) -> bool:
     return name in variables and variables[name].ndim in (len(table.dims), len(table.dims) + 1)
 
 
-def _series(table: Variable, source: Source, name: str, grid: Grid) -> Series:
-    values = _placed(source, name, table, grid)
+def _series(table: Variable, source: Source, name: str, grid: Grid, equation: str | None) -> Series:
+    values = on_mesh(source, name, table, grid)
     times = read_times(source.first, values.shape[0])
     if len(times.seconds) != values.shape[0]:
         raise UserError(
@@ -149,31 +180,20 @@ def _series(table: Variable, source: Source, name: str, grid: Grid) -> Series:
         raise UserError(
             f"{source.path}: {name} is in {units}; expected {table.units}: convert it, or correct its units attribute"
         )
-    held = next((n for n in THICKNESS[table.point] if n in source.first.variables), None)
-    if table.three_d and held is not None and not source.first[held].ndim < 3:
-        thickness = _placed(source, held, table, grid)
+    own = DIAGNOSTICS[THICKNESS[table.point]] if table.name in VARIABLES and table.three_d else None
+    held = next((n for n in own.nemo if _is_field(source, n, own)), None) if own else None
+    if held is not None:
+        thickness = on_mesh(source, held, table, grid)
         if not written and not _is_content(values, thickness, table, grid):
             thickness = None
-    elif written or (table.name in ("thetao", "so") and _too_large(values, table, grid)):
+    elif own and (written or (table.name in ("thetao", "so") and _too_large(values, table, grid))):
         raise UserError(
             f"{source.path}: {name} is content (times the thickness of the cell), or not in {table.units}, and no thickness "
-            f"({', '.join(THICKNESS[table.point])}) is beside it; write it to the same file"
+            f"({', '.join(own.nemo)}) is beside it; write it to the same file"
         )
-    return Series(values, thickness, offset, times, source.path)
-
-
-def _placed(source: Source, name: str, table: Variable, grid: Grid) -> xr.Variable:
-    """A variable as ``(time, [z,] y, x)`` on the grid: pieces merged, repeated columns taken off."""
-    sizes = dict(zip("zyx", grid.shape, strict=True))
-    whole = source.merged([arrange(p.variables[name], table.dims, name, sizes) for p in source.parts])
-    if whole.sizes["x"] == sizes["x"] + 2 and grid.periodic_x:
-        whole = whole[..., 1:-1]
-    found = {d: whole.sizes[d] for d in table.dims}
-    if found != {d: sizes[d] for d in table.dims}:
-        raise UserError(
-            f"{source.path}: {name} has sizes {found} but the mesh {sizes}; give the mesh_mask of the same run"
-        )
-    return whole
+    attrs = dict(source.first[name].attrs)
+    conservative = table.name == "thetao" and seawater.is_conservative(name, attrs, equation)
+    return Series(values, thickness, offset, times, source.path, name, attrs, conservative)
 
 
 def _is_content(values: xr.Variable, thickness: xr.Variable, table: Variable, grid: Grid) -> bool:
@@ -207,31 +227,54 @@ Records = list[list[tuple[int, int]]]
 
 def _align(found: dict[str, list[Series]]) -> tuple[dict[str, Records], str]:
     """For each variable the records, as (series, index), that make up each common time; and whose times those are."""
-    axes = {name: _axis(series) for name, series in found.items()}
-    leader = min(axes, key=lambda n: len(axes[n]))
-    if all(list(axis) == list(axes[leader]) for axis in axes.values()):
-        return {name: [[r] for r in axis.values()] for name, axis in axes.items()}, leader
-    counts = ", ".join(f"{name} {len(axis)}" for name, axis in axes.items())
-    common = [t for t in axes[leader] if all(t in axis for axis in axes.values())]
-    if common:
-        log.warning("time axes differ (%s records): the %d common ones are kept", counts, len(common))
-        return {name: [[axis[t]] for t in common] for name, axis in axes.items()}, leader
-    averaged = _averaged(found, axes, leader)
-    if averaged is None:
-        spans = "; ".join(dict.fromkeys(f"{s[0].path.name}: {_span(s)}" for s in found.values()))
-        raise UserError(
-            f"the files have no time in common ({spans}); give files of the same years and the same kind"
+    axes = {name: _axis(name, series) for name, series in found.items()}
+    main = {name: axis for name, axis in axes.items() if name in VARIABLES}
+    leader = min(main, key=lambda n: len(main[n]))
+    records: dict[str, Records] = {name: [[r] for r in axis.values()] for name, axis in main.items()}
+    if any(list(axis) != list(main[leader]) for axis in main.values()):
+        averaged = _averaged(found, main, leader)
+        if averaged is None:
+            spans = "; ".join(
+                dict.fromkeys(
+                    f"{s[0].path.name}: {len(axes[n])} records, {_span(s)}" for n, s in found.items()
+                )
+            )
+            raise UserError(
+                f"the time axes of the files differ ({spans}): they are of several runs, or of other years; give files of one run "
+                "and the same times"
+            )
+        counts = ", ".join(f"{name} {len(axis)}" for name, axis in main.items())
+        log.warning(
+            "time axes differ (%s records): finer ones averaged over the intervals of %s", counts, leader
         )
-    log.warning("time axes differ (%s records): finer ones averaged over the intervals of %s", counts, leader)
-    return averaged, leader
+        records = averaged
+    times = list(main[leader])
+    for name in axes.keys() - main.keys():
+        held, series = axes[name], found[name]
+        if list(held) == times:
+            records[name] = [[place] for place in held.values()]
+        elif len(held) == 1 and series[0].times.dates is None:  # the same at all times
+            records[name] = [[(0, 0)] for _ in times]
+        elif all(t in held for t in times):
+            records[name] = [[held[t]] for t in times]
+        else:
+            log.warning("%s is left out: %s holds other times", series[0].name, series[0].path.name)
+    return {name: records[name] for name in found if name in records}, leader
 
 
-def _axis(series: list[Series]) -> dict[int, tuple[int, int]]:
-    """Whole seconds of each record -> where it is; a time that two files hold is taken from the first."""
+def _axis(name: str, series: list[Series]) -> dict[int, tuple[int, int]]:
+    """Whole seconds of each record -> where it is; refuses a time that two files hold."""
     axis: dict[int, tuple[int, int]] = {}
     for number, one in enumerate(series):
         for index, seconds in enumerate(one.times.seconds):
-            axis.setdefault(round(float(seconds)), (number, index))
+            time = round(float(seconds))
+            if time in axis and axis[time][0] != number:
+                other, dates = series[axis[time][0]].path, one.times.dates
+                when = "without a date" if dates is None else f"at {dates[index]}"
+                raise UserError(
+                    f"{other} and {one.path} both hold {name} {when}: they are of several runs; give the files of one run"
+                )
+            axis[time] = (number, index)
     return dict(sorted(axis.items()))
 
 
@@ -275,34 +318,73 @@ def _labels(series: list[Series], records: Records) -> tuple[Times, np.ndarray]:
     return whole, np.array([starts[number] + index for (number, index), *_ in records])
 
 
-def _field(table: Variable, series: list[Series], records: Records, grid: Grid) -> xr.Variable:
-    """The variable as the package has it; read, divided and masked when it is asked for."""
-    wet = grid.ds[table.mask].values > 0
-    if not table.three_d:
-        wet = wet[0]
+def _field(
+    table: Variable, found: dict[str, list[Series]], records: dict[str, Records], grid: Grid
+) -> xr.Variable:
+    """The variable as the package has it; read, divided, converted and masked when it is asked for."""
+    series, mine = found[table.name], records[table.name]
+    wet = grid.mask(table.point, table.three_d).values
     dtype = np.result_type(*(s.values.dtype for s in series), "float32")
+    convert = _conversion(found, records, grid) if series[0].conservative else None
 
-    def one(places: list[tuple[int, int]], space: lazy.Key) -> np.ndarray:
+    def read(key: lazy.Key) -> np.ndarray:
+        values = _read(series, mine, key, wet.shape, dtype)
+        if convert is not None:
+            values = convert(values, key)
+        return np.where(wet[key[1:]], values, np.nan).astype(dtype)
+
+    attrs: dict[str, Any] = {**table.attrs}
+    mean = series[0].times.mean or (bool(mine) and len(mine[0]) > 1)
+    if mean or series[0].times.mean is False:
+        attrs["cell_methods"] = "time: mean" if mean else "time: point"
+    if convert is not None:
+        attrs["comment"] = f"converted from conservative temperature ({series[0].name}) by TEOS-10"
+    return lazy.variable(("time", *table.dims), (len(mine), *wet.shape), dtype, read, attrs)
+
+
+def _read(
+    series: list[Series], records: Records, key: lazy.Key, shape: tuple[int, ...], dtype: Any
+) -> np.ndarray:
+    """Some records of part of the space, in the units of the table."""
+    time, space = key[0], key[1:]
+
+    def one(places: list[tuple[int, int]]) -> np.ndarray:
         parts = [series[number].record(index, space) for number, index in places]
         return parts[0] if len(parts) == 1 else np.mean(parts, axis=0)
 
-    def read(key: lazy.Key) -> np.ndarray:
-        time, space = key[0], key[1:]
-        if isinstance(time, int):
-            values = one(records[time], space)
-        else:
-            stretch = _stretch(series, records[time], space)
-            if stretch is None:
-                stack = [one(places, space) for places in records[time]]
-                stretch = np.stack(stack) if stack else np.empty((0, *wet[space].shape), dtype)
-            values = stretch
-        return np.where(wet[space], values, np.nan).astype(dtype)
+    if isinstance(time, int):
+        return one(records[time])
+    stretch = _stretch(series, records[time], space)
+    if stretch is None:
+        stack = [one(places) for places in records[time]]
+        stretch = np.stack(stack) if stack else np.empty((0, *np.empty(shape, bool)[space].shape), dtype)
+    return stretch
 
-    attrs: dict[str, Any] = {**table.attrs}
-    mean = series[0].times.mean or len(records[0]) > 1
-    if mean or series[0].times.mean is False:
-        attrs["cell_methods"] = "time: mean" if mean else "time: point"
-    return lazy.variable(("time", *table.dims), (len(records), *wet.shape), dtype, read, attrs)
+
+def _conversion(
+    found: dict[str, list[Series]], records: dict[str, Records], grid: Grid
+) -> Callable[[np.ndarray, lazy.Key], np.ndarray]:
+    """From conservative to potential temperature with the salinity beside it."""
+    first = found["thetao"][0]
+    if "so" not in found:
+        raise UserError(
+            f"{first.path}: {first.name} is conservative temperature; to convert it to potential temperature give the file of the "
+            "salinity too (so, soce)"
+        )
+    seawater.potential_temperature(np.zeros(1), np.full(1, 35.0))  # refused here, not at the first value
+    salt, places = found["so"], records["so"]
+    practical = seawater.is_practical(salt[0].name, salt[0].attrs)
+
+    def convert(values: np.ndarray, key: lazy.Key) -> np.ndarray:
+        so = _read(salt, places, key, grid.shape, "float64").astype("float64")
+        if practical:
+            where = [
+                np.broadcast_to(grid.ds[n].values, grid.shape)[key[1:]] for n in ("gdept_0", "glamt", "gphit")
+            ]
+            so = seawater.absolute_salinity(so, *where)
+        return seawater.potential_temperature(values.astype("float64"), so)
+
+    return convert
 
 
 def _stretch(series: list[Series], records: Records, space: lazy.Key) -> np.ndarray | None:

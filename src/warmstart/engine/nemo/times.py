@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+import warnings
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,10 +12,18 @@ import numpy as np
 import xarray as xr
 
 from warmstart.engine.nemo.names import role
+from warmstart.errors import UserError
 
 #: Calendars as IOIPSL and others write them -> as CF and cftime know them.
-CALENDARS = {"360d": "360_day", "360": "360_day", "365d": "noleap", "366d": "all_leap", "gregorian": "standard",
-             "365_day": "noleap"}  # fmt: skip
+CALENDARS = {"360d": "360_day", "360": "360_day", "360day": "360_day", "365d": "noleap", "365": "noleap",
+             "365day": "noleap", "365_day": "noleap", "no_leap": "noleap", "366d": "all_leap", "366_day": "all_leap",
+             "leap": "standard", "gregorian": "standard", "": "standard", "none": "standard"}  # fmt: skip
+#: Units of time that are as long as the calendar says -> in months.
+MONTHS = {"month": 1.0, "mon": 1.0, "year": 12.0, "yr": 12.0, "common_year": 12.0}
+_UNITS = re.compile(r"\s*(\w+)\s+since\s+(([+-]?\d+)\S*.*?)\s*", re.IGNORECASE)
+#: What CF's cell methods or XIOS call a mean over the time between records, and an instant.
+_METHOD = re.compile(r"\b(?:time\w*|t)\s*:\s*(\w+)", re.IGNORECASE)
+_INSTANT = ("point", "inst")
 AXES = ("time_counter", "time", "time_centered", "t")
 DAY = 86400.0
 
@@ -55,7 +66,7 @@ def read_times(ds: xr.Dataset, records: int) -> Times:
     >>> read_times(ds, 1).years.tolist()
     [1.0]
     """
-    axis = next((n for n in AXES if n in ds.variables and "since" in str(ds[n].attrs.get("units", ""))), None)
+    axis = time_axis(ds)
     if axis is not None:
         return _decoded(ds, axis)
     if "ndastp" in ds.variables and float(ds["ndastp"]) > 0:
@@ -67,24 +78,84 @@ def read_times(ds: xr.Dataset, records: int) -> Times:
     )
 
 
-def _decoded(ds: xr.Dataset, axis: str) -> Times:
-    import cftime
+def time_axis(ds: xr.Dataset) -> str | None:
+    """Name of the variable that says the dates; None where there is none.
 
+    Examples
+    --------
+    >>> time_axis(xr.Dataset({"time": ("time", [0.5], {"units": "days since 1850-01-01"})}))
+    'time'
+    """
+    dated = [
+        str(n) for n, v in ds.variables.items() if "since" in str(v.attrs.get("units", "")) and v.ndim < 2
+    ]
+    others = [
+        n for n in dated if ds[n].attrs.get("standard_name") == "time" or ds[n].attrs.get("axis") == "T"
+    ]
+    return next((n for n in (*AXES, *others) if n in dated), None)
+
+
+def _decoded(ds: xr.Dataset, axis: str) -> Times:
     attrs = ds[axis].attrs
     calendar = str(attrs.get("calendar", "standard")).strip().lower()
     calendar = CALENDARS.get(calendar, calendar)
     values = np.atleast_1d(ds[axis].values).astype("float64")
-    dates = np.atleast_1d(cftime.num2date(values, attrs["units"], calendar, only_use_cftime_datetimes=True))
+    units = str(attrs["units"])
+    dates = _dates(values, units, calendar, axis)
     seconds = _seconds(dates, calendar)
     bounds = None
-    name = attrs.get("bounds")
-    if name in ds.variables and ds[name].shape == (values.size, 2):
-        offsets = ds[name].values.astype("float64") - values[:, None]
-        bounds = seconds[:, None] + offsets * _unit_seconds(str(attrs["units"]))
+    edges = ds[attrs["bounds"]].values if attrs.get("bounds") in ds.variables else np.zeros(0)
+    if edges.size == 2 * values.size:
+        try:
+            flat = _dates(edges.astype("float64").ravel(), units, calendar, axis)
+            bounds = _seconds(flat, calendar).reshape(-1, 2)
+        except (UserError, ValueError):
+            bounds = None  # of no use, as some programs leave them
     mean = _is_mean(ds)
     if mean is None and bounds is not None:
         mean = bool(np.any(bounds[:, 1] > bounds[:, 0]))
     return Times(dates, seconds / (DAY * _year_days(calendar)), bounds, seconds, mean)
+
+
+def _dates(values: np.ndarray, units: str, calendar: str, axis: str) -> np.ndarray:
+    """Dates in a calendar, also of months and years since, and from a year 0."""
+    import cftime
+
+    match = _UNITS.fullmatch(units)
+    if match is None or not np.isfinite(values).all():
+        what = f"has the units '{units}'" if match is None else "holds values that are no numbers"
+        raise UserError(f"the time axis {axis} {what}; expected for example 'days since 1850-01-01'")
+    word = match[1].lower()
+    word = word if word in MONTHS else word.rstrip("s")
+    zero = True if int(match[3]) < 1 else None
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of a year 0, which CF does not know
+            if word not in MONTHS:
+                found = cftime.num2date(
+                    values, units, calendar, only_use_cftime_datetimes=True, has_year_zero=zero
+                )
+                return np.atleast_1d(found)
+            start = cftime.num2date(0, f"days since {match[2]}", calendar, has_year_zero=zero)
+            return np.array([_later(start, float(v) * MONTHS[word]) for v in values])
+    except (ValueError, OverflowError, TypeError) as error:
+        raise UserError(
+            f"the time axis {axis} cannot be read: '{units}', calendar '{calendar}' ({error}); expected for example "
+            "'days since 1850-01-01' and a calendar of CF"
+        ) from error
+
+
+def _later(start: Any, months: float) -> Any:
+    """A date some months of the calendar later, a part of a month as that part of its days."""
+    import datetime
+
+    def first(number: int) -> Any:
+        year, month = divmod(start.year * 12 + start.month - 1 + number, 12)
+        return start.replace(year=year, month=month + 1, day=1)
+
+    whole = int(np.floor(months))
+    length = first(whole + 1) - first(whole)
+    return first(whole) + datetime.timedelta(days=start.day - 1) + length * (months - whole)
 
 
 def _restart(ds: xr.Dataset) -> Times:
@@ -113,29 +184,58 @@ def _restart(ds: xr.Dataset) -> Times:
 def _seconds(dates: np.ndarray, calendar: str) -> np.ndarray:
     import cftime
 
-    return np.asarray(cftime.date2num(dates, "seconds since 0001-01-01", calendar), dtype="float64")
+    zero = bool(dates[0].has_year_zero) if len(dates) else None
+    units = "seconds since 0001-01-01"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # as above
+        return np.asarray(cftime.date2num(dates, units, calendar, has_year_zero=zero), dtype="float64")
 
 
 def _year_days(calendar: str) -> float:
     return {"360_day": 360.0, "noleap": 365.0, "all_leap": 366.0, "julian": 365.25}.get(calendar, 365.2425)
 
 
-def _unit_seconds(units: str) -> float:
-    word = units.split()[0].lower().rstrip("s")
-    return {"second": 1.0, "sec": 1.0, "minute": 60.0, "hour": 3600.0, "day": DAY}.get(word, 1.0)
-
-
 def _is_mean(ds: xr.Dataset) -> bool | None:
-    """Whether the fields are means: from the operation that XIOS or IOIPSL notes, or from CF's cell methods."""
-    for var in ds.variables.values():
-        if not any(role(str(d)) == "time" for d in var.dims) or var.ndim < 3:
-            continue
-        said = f"{var.attrs.get('online_operation', '')} {var.attrs.get('cell_methods', '')}".lower()
-        if "ave" in said or "time: mean" in said:
-            return True
-        if "inst" in said or "time: point" in said:
-            return False
+    """Whether the fields are means, as far as they say."""
+    fields = (v for v in ds.variables.values() if v.ndim > 2 and any(role(str(d)) == "time" for d in v.dims))
+    said = [sampling(var.attrs) for var in fields]
+    return next((mean for mean in said if mean is not None), None)
+
+
+def sampling(attrs: Mapping[Any, Any]) -> bool | None:
+    """Whether a field is a mean over time (or a sum or extreme), by the operation that XIOS or IOIPSL notes, or CF's cell methods.
+
+    Returns
+    -------
+    False for an instant, None where it says nothing.
+
+    Examples
+    --------
+    >>> sampling({"cell_methods": "area: mean where sea time: mean"}), sampling({"online_operation": "inst(x)"})
+    (True, False)
+    """
+    operation = str(attrs.get("online_operation", "")).strip().lower()
+    methods = [m.lower() for m in _METHOD.findall(str(attrs.get("cell_methods", "")))]
+    for said in ([operation] if operation else []) + methods:
+        return not said.startswith(_INSTANT)
     return None
+
+
+def means(said: Iterable[bool | None]) -> tuple[str, ...]:
+    """What the fields of a file are, in words; none where they say nothing.
+
+    Examples
+    --------
+    >>> means([None, True, False]), means([None])
+    (('means over time and instants',), ())
+    """
+    found = {mean for mean in said if mean is not None}
+    words = {
+        frozenset({True}): "means over time",
+        frozenset({False}): "instants",
+        frozenset({True, False}): "means over time and instants",
+    }
+    return (words[frozenset(found)],) if found else ()
 
 
 def coordinate(times: Times, chosen: Any) -> xr.Dataset:
