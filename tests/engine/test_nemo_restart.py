@@ -23,14 +23,18 @@ from nemo_files import (
     write_mesh,
     write_template,
 )
+from nemo_layouts import repeat_columns, write
+from tripolar import World
 from warmstart import files
 from warmstart.engine.nemo.mesh import open_grid
 from warmstart.engine.nemo.restart import write_restart
 from warmstart.errors import UserError
+from warmstart.grid import Grid
 from warmstart.manifest import read_manifest
+from warmstart.physics.cgrid import covered_columns
 from warmstart.regrid import regrid
 from warmstart.restart import restart
-from warmstart.testing import basin
+from warmstart.testing import basin, finish
 
 STATE, GRID = basin(nx=8, ny=12, nz=5)
 REAL = {  # restart, mesh
@@ -474,3 +478,106 @@ def test_a_restart_of_one_run_of_nemo_starts_another(states, name, tmp_path):
     path = restart(DATA / states, tmp_path / "restarts", regrid=True, **options)[0]
     assert broken_rules(path, open_grid(DATA / REAL[name])) == []
     assert structure(path) == structure(DATA / name)
+
+
+def without(path, name, where, value=np.nan):
+    """Spoil the columns `where` of a file, ``(y, x)``: of one variable, or of all fields."""
+    with netCDF4.Dataset(path, "r+") as ds:
+        for var in [ds[name]] if name else ds.variables.values():
+            if var.dimensions[-2:] == ("y", "x") and var.name[:3] != "nav":
+                var[...] = np.where(where, value, np.asarray(var[...]))
+    return path
+
+
+def test_land_of_processes_that_were_not_run_may_hold_nothing_in_a_rebuilt_template(tmp_path):
+    old = write_template(tmp_path / "X_00005760_restart.nc", GRID, "5.0 MLF")
+    dry = ~GRID.mask("T", three_d=False).values & (np.arange(GRID.shape[1]) > 8)[:, None]
+    assert dry.any()
+    without(old, None, dry)
+    same = write_restart(state_of(old, GRID), tmp_path / "same.nc", template=old, grid=GRID)
+    assert filecmp.cmp(old, same.paths[0], shallow=False)
+    warm = write_restart(STATE, tmp_path / "warm.nc", template=old, grid=GRID)
+    assert np.isfinite(read(warm.paths[0])["tn"]).all() and "tn" in warm.replaced
+    without(old, "en", ~dry)
+    with pytest.raises(UserError, match="en, which the restart would keep, is not finite"):
+        write_restart(STATE, tmp_path / "never.nc", template=old, grid=GRID)
+
+
+def test_a_state_may_have_the_dimensions_of_nemo_s_own_files(tmp_path):
+    old = write_template(tmp_path / "old.nc", GRID, "5.0 MLF")
+    written = read(write_restart(STATE, tmp_path / "plain.nc", template=old, grid=GRID).paths[0])
+    for number, names in enumerate(
+        (("deptht", "y", "x"), ("nav_lev", "y_grid_T", "x_grid_T"), ("olevel", "j", "i"))
+    ):
+        state = STATE.rename(dict(zip("zyx", names, strict=True))).expand_dims("time_counter")
+        found = read(write_restart(state, tmp_path / f"{number}.nc", template=old, grid=GRID).paths[0])
+        assert all(np.array_equal(found[n], written[n]) for n in ("tn", "sn", "un", "vn", "sshn"))
+
+
+def test_the_sea_level_under_ice_shelves_stays(tmp_path):
+    ds = GRID.ds.copy(deep=True)
+    for name in ("tmask", "umask", "vmask", "fmask"):
+        ds[name][0, 2, 3:6] = 0
+    grid = Grid(ds)
+    covered = covered_columns(grid).values
+    assert covered.sum() == 3
+    old = without(write_template(tmp_path / "old.nc", grid, "5.0 MLF"), "sshn", covered, -0.8)
+    state = STATE.assign(
+        {n: STATE[n].where(grid.mask(p)) for n, p in (("thetao", "T"), ("so", "T"), ("uo", "U"), ("vo", "V"))}
+    )
+    state["zos"] = STATE.zos - float((STATE.zos * grid.area).sum() / grid.area.sum())
+    for number, level in enumerate((-0.8, np.nan)):  # a restart holds it, output does not
+        given = state.assign(zos=state.zos.where(~xr.DataArray(covered, dims=("y", "x")), level))
+        found = read(write_restart(given, tmp_path / f"{number}.nc", template=old, grid=grid).paths[0])
+        assert found["sshn"][0][covered].tolist() == pytest.approx([-0.8] * 3, abs=1e-12)
+    holed = state.assign(zos=state.zos.where(state.zos != state.zos.isel(y=4, x=4)))
+    refused(tmp_path, "zos is not finite at 1", holed, grid, template=old)
+
+
+def test_a_run_with_teos10_gets_conservative_temperature_and_its_own_restart_back_bit_for_bit(tmp_path):
+    pytest.importorskip("gsw")
+    import gsw
+
+    old = write_template(tmp_path / "X_00005760_restart.nc", GRID, "5.0 MLF")
+    cfg = tmp_path / "namelist_cfg"
+    cfg.write_text("&nameos\n ln_teos10 = .true.\n/\n&namrun\n/\n")
+    wet = GRID.tmask.values > 0
+    state = ws.open_state(old, GRID).isel(time=0).load()
+    tn, sn = (read(old)[n][0] for n in ("tn", "sn"))
+    np.testing.assert_array_equal(state.thetao.values[wet], gsw.pt_from_CT(sn, tn)[wet])
+    same = write_restart(state, tmp_path / "same.nc", template=old, grid=GRID)
+    assert filecmp.cmp(old, same.paths[0], shallow=False)
+    warm = read(
+        write_restart(
+            state.assign(thetao=state.thetao + 0.5), tmp_path / "warm.nc", template=old, grid=GRID
+        ).paths[0]
+    )
+    expected = gsw.CT_from_pt(sn, gsw.pt_from_CT(sn, tn) + 0.5)
+    np.testing.assert_allclose(warm["tn"][0][wet], expected[wet], atol=1e-9)
+    cfg.unlink()
+    refused(tmp_path, "nothing says the equation of state of the run", state, template=old)
+    cfg.write_text("&nameos\n ln_eos80 = .true.\n/\n")
+    refused(tmp_path, "absolute salinity .* and the run practical", state, template=old)
+
+
+@pytest.mark.parametrize(("pivot", "beyond"), [("T", True), ("T", False), ("F", True), ("F", False)])
+def test_what_a_restart_holds_twice_at_a_north_fold_is_the_same_twice(pivot, beyond, tmp_path):
+    world = World(pivot, beyond)
+    mesh = repeat_columns(world.variables()) if beyond else world.variables()
+    facts = {"jperio": ((), np.int32({"T": 4, "F": 6}[pivot]))} if beyond else {}
+    attrs = {"Iperio": 1} | ({} if beyond else {"NFold": 1, "NFtype": pivot})
+    grid = open_grid(write(tmp_path / "mesh_mask.nc", mesh | facts, version="3.6", attrs=attrs))
+    rng = np.random.default_rng(3)
+    noise = {n: rng.normal(size=grid.shape) for n in ("thetao", "so", "uo", "vo")}
+    state = xr.Dataset(
+        {n: (("z", "y", "x"), {"so": 35.0, "thetao": 10.0}.get(n, 0.0) + 0.1 * v) for n, v in noise.items()}
+    )
+    written = write_restart(finish(state, grid), tmp_path / "new.nc", grid=grid)
+    found = read(written.paths[0])
+    assert found["tn"].shape[-1] == world.shape[2] + 2 * beyond
+    for name, point in (("tn", "T"), ("sn", "T"), ("un", "U"), ("vn", "V")):
+        values = found[name][0][..., 1:-1] if beyond else found[name][0]
+        values = values * np.where(world.turned[point], -1.0, 1.0) if point != "T" else values
+        for place in np.unique(world.place[point]):
+            here = values[:, world.place[point] == place]
+            assert (here == here[:, :1]).all()

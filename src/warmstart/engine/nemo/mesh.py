@@ -82,6 +82,7 @@ def open_grid(path: str | Path | Iterable[str | Path]) -> Grid:
     if "ff_t" not in fields:
         fields["ff_t"] = 2 * EARTH_ROTATION * np.sin(np.deg2rad(fields["gphit"]))
     fields["bathymetry"] = (fields["e3t_0"] * fields["tmask"]).sum(axis=0)
+    attrs["repeated_columns"] = int(fields["glamt"].shape[1] < width)
     return _grid(fields, periodic, attrs, scalars, fold)
 
 
@@ -360,6 +361,8 @@ def _grid(
         "engine": "nemo",
         "periodic_x": int(periodic),
     }
+    if attrs["repeated_columns"]:  # of the files; not of this grid
+        ds.attrs["repeated_columns"] = 1
     if fold is not None:
         ds.attrs |= {"north_fold": fold.pivot, "row_beyond_fold": int(fold.beyond)}
     spacing = np.diff(fields["glamt"], axis=1)

@@ -11,8 +11,10 @@ import numpy as np
 import xarray as xr
 
 from warmstart import files
+from warmstart.engine.nemo import seawater
 from warmstart.engine.nemo.derived import recompute
 from warmstart.engine.nemo.mesh import open_grid
+from warmstart.engine.nemo.names import role
 from warmstart.engine.nemo.start import (
     FIRST_OF_JANUARY,
     date_of,
@@ -32,12 +34,15 @@ from warmstart.engine.nemo.template import (
 )
 from warmstart.errors import UserError
 from warmstart.grid import Grid
+from warmstart.physics.cgrid import covered_columns
 from warmstart.variables import VARIABLES
 
 log = logging.getLogger(__name__)
 
 #: Beyond these NEMO stops at the first step (stp_ctl): largest size, or range.
 LIMITS = {"so": (0.0, 100.0), "uo": (-10.0, 10.0), "vo": (-10.0, 10.0), "zos": (-20.0, 20.0)}
+#: Difference of two temperatures that only rounding of a conversion makes [K].
+SAME_TEMPERATURE = 1e-9
 #: Area-mean sea level that counts as zero [m].
 ZERO_LEVEL = 1e-12
 SUFFIX, PATCHED = ".namelist", ".namelist_cfg"
@@ -87,7 +92,9 @@ def write_restart(
     The template is copied and what the state gives is replaced in it: ``tn sn un vn sshn`` in double precision, land 0,
     velocities masked with their own masks, the area mean of the sea level removed. What depends on a changed field is
     recomputed (before-fields equal now-fields, ``rhop`` by the simplified equation of state, barotropic velocities,
-    mean surface fields); everything else stays as it is, bit for bit. Without a template the file holds the five
+    mean surface fields); everything else stays as it is, bit for bit. Cells that a north fold repeats get the values that they repeat. A sea
+    level under ice shelves that the state lacks is the template's. For a run with TEOS-10, as its namelist says, the temperature is
+    written as Conservative Temperature. Without a template the file holds the five
     fields only, which is all that NEMO needs.
 
     Parameters
@@ -111,7 +118,7 @@ def write_restart(
     ------
     UserError
         If the state is not on the mesh, not finite in the sea or beyond what NEMO accepts, the template is of
-        another grid, cut off or incomplete, or an output exists. Then nothing is written.
+        another grid, cut off or incomplete, an output exists, or it is not known which temperature the run has. Then nothing is written.
 
     Examples
     --------
@@ -129,24 +136,36 @@ def write_restart(
     fields = prognostic(state, grid)
     if namelist is not None:
         read_namelist(namelist)
+    beside = namelist if namelist is not None else None if template is None else Path(template).parent
+    equation = None if beside is None else seawater.equation_of(beside)
+    fields = _of_the_run(fields, state, grid, equation)
     known = date_of(state) if date is None else date
     entries = start_entries(path, True, known or FIRST_OF_JANUARY)
     if template is None:
         zeroed = tuple(PROGNOSTIC[name] for name in PROGNOSTIC if name not in fields)
         values = {
-            nemo: fields.get(name, np.zeros(grid.shape if VARIABLES[name].three_d else grid.shape[1:]))
+            nemo: np.nan_to_num(
+                fields.get(name, np.zeros(grid.shape if VARIABLES[name].three_d else grid.shape[1:]))
+            )
             for name, nemo in PROGNOSTIC.items()
         }
+        if np.isnan(fields.get("zos", np.zeros(1))).any():
+            log.warning("the state has no sea level under ice shelves: 0 was written there")
+        if grid.fold is not None:
+            values = {
+                nemo: grid.fold.restored(values[nemo], VARIABLES[name].point)
+                for name, nemo in PROGNOSTIC.items()
+            }
         replaced = tuple(nemo for nemo in values if nemo not in zeroed)
         result = Restart((path,), replaced, (), (), zeroed, (), namelist_lines(entries))
         with ExitStack() as stack:
             target = stack.enter_context(files.replacing(path, overwrite))
             _beside(stack, path, result.namelist, namelist, entries, overwrite)
-            write_bare(target, values, files.provenance())
+            write_bare(target, values, files.provenance(), int(grid.ds.attrs.get("repeated_columns", 0)))
         return result
     opened = open_template(template, grid)
     try:
-        changed, derived, dropped = _changes(opened, fields, grid)
+        changed, derived, dropped = _changes(opened, fields, grid, equation)
         new = changed | derived
         # an unchanged restart with its before-fields goes on exactly where NEMO stopped
         entries["ln_1st_euler"] = bool(new)
@@ -255,16 +274,16 @@ def prognostic(state: xr.Dataset, grid: Grid) -> dict[str, np.ndarray]:
     out = {name: _field(state, name, grid) for name in PROGNOSTIC if name in state}
     if "zos" in out:
         area = grid.area.values
-        mean = float((out["zos"] * area).sum() / area.sum())
+        mean = float((np.where(area > 0, out["zos"], 0.0) * area).sum() / area.sum())
         if abs(mean) > ZERO_LEVEL:
             log.info("area-mean sea level of %.3g m removed", mean)
-            out["zos"] = np.where(area > 0, out["zos"] - mean, 0.0)
+            out["zos"] = np.where(grid.mask("T", three_d=False).values, out["zos"] - mean, 0.0)
     return out
 
 
 def _field(state: xr.Dataset, name: str, grid: Grid) -> np.ndarray:
     """One variable of the state, checked, with 0 on land."""
-    table, da = VARIABLES[name], state[name]
+    table, da = VARIABLES[name], _renamed(state[name])
     lead = [d for d in da.dims if d not in table.dims]
     several = [d for d in lead if da.sizes[d] != 1]
     if several:
@@ -275,17 +294,18 @@ def _field(state: xr.Dataset, name: str, grid: Grid) -> np.ndarray:
     if set(da.dims) - set(lead) != set(table.dims):
         raise UserError(f"{name} has dims {da.dims}; expected {table.dims}")
     values = da.isel(dict.fromkeys(lead, 0)).transpose(*table.dims).values.astype("float64")
-    wet = grid.ds[table.mask].values > 0
-    wet = wet if table.three_d else wet[0]
+    wet = grid.mask(table.point, table.three_d).values
     if values.shape != wet.shape:
         raise UserError(
             f"{name} has shape {values.shape}, the mesh {wet.shape}: the state is on another grid; move it with "
             "warmstart.regrid.regrid, or restart --regrid"
         )
-    holes = int((~np.isfinite(values[wet])).sum())
+    # NEMO's output leaves out the sea level under ice shelves
+    needed = wet & ~covered_columns(grid).values if name == "zos" else wet
+    holes = int((~np.isfinite(values[needed])).sum())
     if holes:
         raise UserError(f"{name} is not finite at {holes} of {int(wet.sum())} wet points; NEMO would stop")
-    inside = values[wet]
+    inside = values[wet & np.isfinite(values)]
     low, high = LIMITS.get(name, (-np.inf, np.inf))
     if name == "so":
         beyond = int(((inside <= low) | (inside >= high)).sum())
@@ -306,18 +326,64 @@ def _field(state: xr.Dataset, name: str, grid: Grid) -> np.ndarray:
 
 
 def _changes(
-    template: Template, fields: dict[str, np.ndarray], grid: Grid
+    template: Template, fields: dict[str, np.ndarray], grid: Grid, equation: str | None
 ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray], tuple[str, ...]]:
     """What differs from the template, what follows from that, and what has to go."""
     now, changed = {}, {}
     for name, nemo in PROGNOSTIC.items():
-        old = template.read(nemo)
-        now[nemo] = fields.get(name, old)
+        table, old = VARIABLES[name], template.read(nemo)
+        # of a process that was not run there is nothing
+        old = np.where(np.isnan(old) & ~grid.mask(table.point, table.three_d).values, 0.0, old)
+        new = fields.get(name, old)
+        if name == "zos":
+            new = np.where(np.isnan(new), old, new)
+        if name == "thetao" and equation == "teos10" and np.allclose(old, new, rtol=0, atol=SAME_TEMPERATURE):
+            new = old
         # NaN or a flow on land would not do either
-        if name in fields and not np.array_equal(old, now[nemo]):
-            changed[nemo] = now[nemo]
+        if name in fields and not np.array_equal(old, new):
+            new = new if grid.fold is None else grid.fold.restored(new, table.point)
+            changed[nemo] = new
+        now[nemo] = new
     derived, dropped = recompute(template, now, set(changed), grid)
+    if equation == "teos10" and "sst_m" in derived:  # NEMO gives the air the potential temperature
+        share = derived["sst_m"] / np.where(now["tn"][0] == 0, 1.0, now["tn"][0])
+        derived["sst_m"] = share * np.nan_to_num(seawater.potential_temperature(now["tn"][0], now["sn"][0]))
     return changed, derived, dropped
+
+
+def _renamed(da: xr.DataArray) -> xr.DataArray:
+    """With the dimensions called z, y and x, whatever NEMO calls them, and without coordinates."""
+    names = [d if d in ("z", "y", "x") else role(str(d)) for d in da.dims]
+    dims = [n if n in ("z", "y", "x") else str(d) for n, d in zip(names, da.dims, strict=True)]
+    return xr.DataArray(da.values, dims=dims, attrs=da.attrs)
+
+
+def _of_the_run(
+    fields: dict[str, np.ndarray],
+    state: xr.Dataset,
+    grid: Grid,
+    run: str | None,
+) -> dict[str, np.ndarray]:
+    """Temperature and salinity as the run's equation of state has them; refused where that is not known and matters."""
+    own = state.attrs.get("equation_of_state")
+    absolute = own == "teos10" or "absolute" in str(state["so"].attrs.get("standard_name", ""))
+    if absolute and run is None:
+        raise UserError(
+            "the state is of TEOS-10 (its salinity is absolute), and nothing says the equation of state of the run that shall start: give "
+            "its namelist_cfg (namelist, --namelist)"
+        )
+    if absolute and run == "eos80":
+        raise UserError(
+            "the state has absolute salinity (TEOS-10) and the run practical salinity (ln_eos80): convert so with gsw.SP_from_SA, and its "
+            "standard_name to sea_water_practical_salinity"
+        )
+    if run != "teos10":
+        return fields
+    if not absolute:
+        log.warning("the run has TEOS-10: the state's salinity is taken as absolute salinity")
+    wet = grid.tmask.values > 0
+    conservative = seawater.conservative_temperature(fields["thetao"], fields["so"])
+    return fields | {"thetao": np.where(wet, conservative, 0.0)}
 
 
 def _target_paths(path: Path, template: Template) -> list[Path]:

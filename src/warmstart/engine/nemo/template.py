@@ -148,8 +148,8 @@ def _refuse_other_sea(template: Template, grid: Grid, where: str) -> None:
             f"{where}: sn is not finite at {holes} of {int(wet.sum())} wet points; give a restart that is whole"
         )
     dry_inside = int((~(salt > 0) & wet).sum())
-    # land may have been filled by a tool; half filled it is another sea
-    land = salt[~wet]
+    # land may have been filled by a tool; half filled it is another sea. Of a process without sea there is nothing
+    land = salt[~wet & np.isfinite(salt)]
     wet_outside = int((land != 0).sum()) if (land == 0).any() else 0
     if dry_inside or wet_outside:
         raise UserError(
@@ -170,6 +170,8 @@ def _refuse_other_sea(template: Template, grid: Grid, where: str) -> None:
 def refuse_holes(template: Template, names: Collection[str]) -> None:
     """Refuse a template that has no number somewhere in what is kept of it: NEMO would stop at the first step.
 
+    Where its salinity has none either is the land of a process that was not run, which stays as it is.
+
     Parameters
     ----------
     template : from :func:`open_template`.
@@ -187,9 +189,16 @@ def refuse_holes(template: Template, names: Collection[str]) -> None:
     for path in template.paths:
         with _opened(path) as ds:
             ds.set_auto_maskandscale(False)
+            uncovered = ~np.isfinite(ds.variables["sn"][...])
             for name in names:
                 var = ds.variables[name]
-                holes = int((~np.isfinite(var[...])).sum()) if var.dtype.kind == "f" else 0
+                empty = ~np.isfinite(var[...]) if var.dtype.kind == "f" else np.zeros(var.shape, bool)
+                if empty.ndim > 1 and empty.shape[-2:] == uncovered.shape[-2:]:
+                    same = empty.shape == uncovered.shape
+                    empty = empty & ~(
+                        uncovered if same else uncovered.all(axis=tuple(range(uncovered.ndim - 2)))
+                    )
+                holes = int(empty.sum())
                 if holes:
                     raise UserError(
                         f"{path}: {name}, which the restart would keep, is not finite at {holes} points; NEMO would stop. Fill "
@@ -289,7 +298,9 @@ def _define(new: netCDF4.Dataset, name: str, var: netCDF4.Variable, dtype: Any) 
     copy.setncatts(attrs)
 
 
-def write_bare(target: Path, fields: Mapping[str, np.ndarray], attrs: Mapping[str, Any]) -> None:
+def write_bare(
+    target: Path, fields: Mapping[str, np.ndarray], attrs: Mapping[str, Any], columns: int = 0
+) -> None:
     """Write fields without a template: names, dims and format of NEMO's own restarts, nothing else.
 
     Parameters
@@ -297,11 +308,14 @@ def write_bare(target: Path, fields: Mapping[str, np.ndarray], attrs: Mapping[st
     target : the file to write.
     fields : ``(z, y, x)`` or ``(y, x)``, land 0.
     attrs : global attributes.
+    columns : 1 where NEMO repeats a column at each cyclic boundary, as up to 4.0.
 
     Examples
     --------
     >>> write_bare(Path("restart_in.nc"), {"tn": values}, {})  # doctest: +SKIP
     """
+    if columns:
+        fields = {n: np.concatenate([v[..., -1:], v, v[..., :1]], axis=-1) for n, v in fields.items()}
     nz, ny, nx = next(values.shape for values in fields.values() if values.ndim == 3)
     with netCDF4.Dataset(target, "w", format="NETCDF3_64BIT_OFFSET") as ds:
         for name, size in (("x", nx), ("y", ny), ("nav_lev", nz), ("time_counter", None)):
