@@ -24,6 +24,13 @@ from warmstart.physics.transport import overturning
 
 REGRIDDED = "regridded"  #: start of members that were put on a finer mesh (data/refine.py)
 COLUMNS = 6  #: members in a row of the contact sheet
+#: How the labels of held-out members came about: whoever scores a generator on them has to know.
+AIMED = (
+    "Held-out members are no exception to how the runs were brought to rest: from the second round on, the first shift of a run, a "
+    "validation or test member's too, aims at what a regression on all members before it expects, held-out ones among them. What is "
+    "called their equilibrium is where the ocean model itself then stayed; which of two equilibria it stays in may depend on that aim "
+    "(`experiments/equilibria`, member 3)."
+)
 BUDGET = 700_000  #: bytes of the contact sheet
 
 
@@ -153,6 +160,7 @@ def card(folder: Path, members: list[dict], blown: list) -> str:
         f"Mesh: {grid!r}. {total / 2**20:.1f} MiB in all. Parameters of member i: `examples/ensemble-dino-4deg.yaml`, which never "
         f"change with the number of members. How they came about: `experiments/{history}`.",
         "",
+        *([AIMED, ""] if history == "equilibria" else []),
         "`member_NNN.nc` holds states at the end of December (`phase`: `transient` on the way, `equilibrium` at the end, after 20 years at "
         f"{momentum:g} s / {tracer / DAY:g} day), parameters, forcing profiles, and the groups `grid` (mesh), `series` (a row a year) and `restart`. "
         "Temperature and salinity are packed in steps of 1e-6 K and 1e-7, velocities and sea level of 1e-6: static inversions are the same "
