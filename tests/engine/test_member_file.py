@@ -343,3 +343,24 @@ def test_a_member_on_a_finer_mesh_starts_a_plan_there(member, tmp_path):
     again = subprocess.run(command, check=False, capture_output=True, text=True)
     assert again.returncode == 1
     assert "exists" in again.stderr
+
+
+def test_a_transport_that_the_earlier_run_defined_otherwise_does_not_pass_for_a_trend():
+    def run(years, channel, meaning):
+        series = xr.Dataset(
+            {
+                "thetao_deep": ("time", np.full(years.size, 4.0)),
+                "channel_transport": ("time", channel, {"long_name": meaning}),
+            },
+            {"year": ("time", years)},
+        )
+        return series
+
+    stored = run(np.arange(250.0), np.full(250, 195.0) + np.sin(np.arange(250)), "between two latitudes")
+    new = run(np.arange(101.0), np.full(101, 227.0) + np.sin(np.arange(101)), "from coast to coast")
+    joined = join_series(stored, new)
+    assert judge(joined).verdict == "equilibrium"
+    assert joined.channel_transport.attrs["long_name"] == "from coast to coast"
+    assert int(joined.channel_transport.isnull().sum()) == 250
+    new["channel_transport"] = new.channel_transport + 0.5 * new.year
+    assert judge(join_series(stored, new)).moving == ("channel_transport",)

@@ -220,18 +220,27 @@ def _judge_end(series: xr.Dataset) -> Verdict:
     drift, interval = trend_interval(year, columns["thetao_deep"])
     drift, length = 100.0 * drift, float(np.ptp(year))
     regime = series["dt_tracer"].values[last] if "dt_tracer" in series else None
-    moving = tuple(
-        n
-        for n in names[1:]
-        if not is_stationary(year, columns[n], len(names) - 1, STATIONARY_SVERDRUP, regime)
-    )
+    moving = []
+    for name in names[1:]:
+        # of years in which it was defined otherwise nothing is known
+        from_here = slice(int(np.isfinite(columns[name]).argmax()), None)
+        own = None if regime is None else regime[from_here]
+        if not is_stationary(
+            year[from_here], columns[name][from_here], len(names) - 1, STATIONARY_SVERDRUP, own
+        ):
+            moving.append(name)
     if length < SHORTEST_YEARS or not abs(drift) < NEAR_DRIFT:
         verdict = "drifting"
     else:
         still = abs(drift) < EQUILIBRIUM_DRIFT and not moving and length > WINDOW_YEARS - 2.0
         verdict = "equilibrium" if still else "near"
-    variability = {name: spread(year, values) for name, values in columns.items()}
-    return Verdict(drift, verdict, length, moving, (100.0 * interval[0], 100.0 * interval[1]), variability)
+    variability = {
+        name: spread(year[np.isfinite(values)], values[np.isfinite(values)])
+        for name, values in columns.items()
+    }
+    return Verdict(
+        drift, verdict, length, tuple(moving), (100.0 * interval[0], 100.0 * interval[1]), variability
+    )
 
 
 def _last_stretch(series: xr.Dataset) -> xr.Dataset:

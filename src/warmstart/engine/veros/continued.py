@@ -93,7 +93,8 @@ def join_series(earlier: xr.Dataset, later: xr.Dataset) -> xr.Dataset:
 
     Returns
     -------
-    One series; years count from the start of `earlier`.
+    One series; years count from the start of `earlier`. A number that the earlier run defined otherwise (another ``long_name``)
+    is NaN in its years: the change of definition must not pass for a trend.
 
     Examples
     --------
@@ -106,6 +107,10 @@ def join_series(earlier: xr.Dataset, later: xr.Dataset) -> xr.Dataset:
     year = later.year.copy(data=later.year.values + float(earlier.year[-1]))
     moved = later[names].assign_coords(year=year)
     kept = earlier[names]
+    for name in names:
+        if kept[name].attrs.get("long_name") != moved[name].attrs.get("long_name"):
+            unknown = np.full(kept[name].shape, np.nan)
+            kept = kept.assign({name: (kept[name].dims, unknown, moved[name].attrs)})
     if "stretch" in earlier:
         own = later["stretch"].values if "stretch" in later else np.zeros(later.sizes["time"], "int32")
         kept = kept.assign(stretch=earlier["stretch"])
