@@ -19,7 +19,7 @@ from warmstart import thresholds as rulebook
 from warmstart.errors import UserError
 from warmstart.files import open_dataset, provenance, require_free
 from warmstart.grid import Grid
-from warmstart.metric_files import COLUMNS, outputs, read_metrics, write_metrics, write_published
+from warmstart.metric_files import COLUMNS, VERDICTS, outputs, read_metrics, write_metrics, write_published
 from warmstart.metrics import ALL, METRICS, PUBLISHED, SELDOM, Metric
 from warmstart.physics.sharing import sharing
 from warmstart.subject import KNOWN, Mesh, Source, Subject, name_of, normal, read, warn_holes, warn_turned
@@ -38,8 +38,6 @@ __all__ = [
 
 logger = logging.getLogger(__name__)
 
-#: Verdicts from good to bad; ``-`` where there is nothing to compare with.
-VERDICTS = ("-", "PASS", "WARN", "FAIL")
 #: Memory that one batch of samples may take [bytes].
 BATCH = 128 * 2**20
 

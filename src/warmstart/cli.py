@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import io
+import os
 import sys
+import traceback
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, NoReturn
 
 import typer
 
 from warmstart.console import print_table, say
-from warmstart.errors import UserError
+from warmstart.errors import UserError, reason
 
 app = typer.Typer(
     name="warmstart",
@@ -394,31 +397,52 @@ def demo(
 
 
 def main() -> None:
-    """Run the command line; a user's mistake ends with its message and exit code 2."""
+    """Run the command line; a user's mistake ends with its message and exit code 2, a fault of the program with 70."""
+    for stream in (sys.stdout, sys.stderr):
+        # a name or a sign that the terminal's encoding lacks must not end a command
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
         app()
     except UserError as error:
-        typer.secho(f"Error: {error}", fg=typer.colors.RED, err=True)
-        sys.exit(2)
+        _stop(str(error), 2)
     except ModuleNotFoundError as error:
         extra = _EXTRAS.get((error.name or "").split(".")[0])
         if extra is None:
-            raise
-        typer.secho(
-            f"Error: {error.name} is not installed; install warmstart[{extra}]", fg=typer.colors.RED, err=True
-        )
-        sys.exit(2)
+            _unexpected(error)
+        _stop(f"this needs {error.name}, which is not installed; pip install 'warmstart[{extra}]'", 2)
     except KeyboardInterrupt:
         typer.secho("interrupted; the same command continues", err=True)
         sys.exit(130)
+    except Exception as error:  # noqa: BLE001 (the last one who can say something)
+        _unexpected(error)
 
 
 #: Which extra brings a package that is not there.
 _EXTRAS = {
     "torch": "generator", "azula": "generator", "safetensors": "generator", "sklearn": "generator",
-    "veros": "veros", "jax": "veros", "dask": "veros", "distributed": "veros",
-    "gsw": "teos10", "matplotlib": "report", "cmocean": "report", "jinja2": "report",
+    "veros": "veros", "jax": "veros", "jaxlib": "veros", "dask": "veros", "distributed": "veros", "h5netcdf": "veros",
+    "gsw": "teos10", "matplotlib": "report", "cmocean": "report", "jinja2": "report", "markupsafe": "report",
+    "markdown_it": "report",
 }  # fmt: skip
+UNEXPECTED = 70  #: exit code of a fault of the program
+DEBUG = "WARMSTART_DEBUG"  #: variable of the environment that asks for tracebacks
+
+
+def _unexpected(error: Exception) -> NoReturn:
+    """Say that the program is at fault, and how to report it."""
+    if os.environ.get(DEBUG):
+        traceback.print_exception(error)
+    _stop(
+        f"{type(error).__name__}: {reason(error)}. This is a fault of warmstart: report it to its developers with the command and "
+        f"what it prints with {DEBUG}=1",
+        UNEXPECTED,
+    )
+
+
+def _stop(message: str, code: int) -> NoReturn:
+    typer.secho(f"Error: {message}", fg=typer.colors.RED, err=True)
+    sys.exit(code)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import reprlib
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -9,7 +10,12 @@ from typing import Any, TypeVar
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from warmstart.errors import UserError
+from warmstart.errors import UserError, reason, require_path, shortened
+
+#: What a configuration may be: size [bytes], depth, values (those that aliases repeat counted each time), length of a text.
+SIZE, DEPTH, VALUES, TEXT = 4 * 2**20, 50, 500_000, 100_000
+#: The fast loader where PyYAML has it.
+_LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 class Config(BaseModel):
@@ -52,17 +58,128 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
     ...
     warmstart.errors.UserError: no-such-file.yaml does not exist; give an existing YAML file
     """
-    path = Path(path)
+    path = require_path(path)
     if path.is_dir():
         raise UserError(f"{path} is a folder; give a YAML file")
     if not path.is_file():
         raise UserError(f"{path} does not exist; give an existing YAML file")
+    if path.stat().st_size > SIZE:
+        raise UserError(
+            f"{path} has {path.stat().st_size / 2**20:.1f} MiB; expected a YAML file of at most {SIZE / 2**20:g} MiB"
+        )
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from error
+        text = path.read_text(encoding="utf-8")
+    except (UnicodeDecodeError, OSError) as error:
+        raise UserError(f"{path} is not valid YAML: {reason(error)}; expected text in UTF-8") from error
+    content = parse_yaml(text, str(path))
     if not isinstance(content, dict):
         raise UserError(f"{path} holds no 'key: value' lines; expected a YAML mapping")
+    return content
+
+
+def parse_yaml(text: str, where: str) -> Any:
+    """Read YAML that somebody wrote or damaged: no objects, no bombs, no numbers that nothing can hold.
+
+    Parameters
+    ----------
+    text : the YAML.
+    where : its source, for messages.
+
+    Returns
+    -------
+    Its content: mappings, lists, text, numbers, dates.
+
+    Raises
+    ------
+    UserError
+        If it is no YAML, nested too deeply, too long, or holds a number beyond 64 bits or a NUL character.
+
+    Examples
+    --------
+    >>> parse_yaml("a: [1, 2]", "here")
+    {'a': [1, 2]}
+    >>> parse_yaml("[" * 5000, "here")
+    Traceback (most recent call last):
+    ...
+    warmstart.errors.UserError: here is not valid YAML: nested deeper than 50; expected a short mapping
+    """
+    if len(text) > SIZE:
+        raise UserError(f"{where} is not valid YAML: {len(text)} characters; expected at most {SIZE}")
+    try:
+        _require_small(text)
+        content = yaml.load(text, Loader=_LOADER)
+        return _plain(content)
+    except (yaml.YAMLError, ValueError, TypeError, OverflowError, RecursionError, LookupError) as error:
+        raise UserError(f"{where} is not valid YAML: {reason(error)}; expected a short mapping") from error
+
+
+def value_of(text: str, option: str, example: str) -> Any:
+    """Read the value of an option as YAML.
+
+    Parameters
+    ----------
+    text : the value.
+    option, example : of the message.
+
+    Returns
+    -------
+    Number, text, list or mapping.
+
+    Raises
+    ------
+    UserError
+        If it is no YAML.
+
+    Examples
+    --------
+    >>> value_of("16", "--sampling steps=16", "--sampling steps=32")
+    16
+    """
+    try:
+        return parse_yaml(text, option)
+    except UserError as error:
+        raise UserError(
+            f"{shortened(option, 200)}: {shortened(text, 100)!r} is no value; for example {example}"
+        ) from error
+
+
+def _require_small(text: str) -> None:
+    """Look at the structure before anything is built: depth, and the number of values with those that aliases repeat."""
+    sizes: dict[str, int] = {}
+    open_: list[tuple[str | None, int]] = []
+    total = 0
+    for event in yaml.parse(text, Loader=_LOADER):
+        if isinstance(event, yaml.CollectionStartEvent):
+            open_.append((event.anchor, total))
+            if len(open_) > DEPTH:
+                raise ValueError(f"nested deeper than {DEPTH}")
+            total += 1
+        elif isinstance(event, yaml.CollectionEndEvent):
+            anchor, before = open_.pop()
+            if anchor:
+                sizes[anchor] = total - before
+        elif isinstance(event, yaml.AliasEvent):
+            if event.anchor in (anchor for anchor, _ in open_):
+                raise ValueError(f"*{event.anchor} holds itself")
+            total += sizes.get(str(event.anchor), 1)
+        elif isinstance(event, yaml.ScalarEvent):
+            total += 1
+        if total > VALUES:
+            raise ValueError(f"more than {VALUES} values")
+
+
+def _plain(content: Any) -> Any:
+    """The content, refused where no configuration holds such a value."""
+    if isinstance(content, dict):
+        return {_plain(key): _plain(value) for key, value in content.items()}
+    if isinstance(content, list):
+        return [_plain(value) for value in content]
+    if isinstance(content, int) and not -(2**63) <= content < 2**63:
+        raise ValueError(f"the number {shortened(hex(content), 40)} is too large")
+    if isinstance(content, str) and ("\0" in content or len(content) > TEXT):
+        raise ValueError(
+            "a text holds a NUL character" if "\0" in content else f"a text of {len(content)} characters"
+        )
     return content
 
 
@@ -96,24 +213,29 @@ def build(model: type[ConfigT], content: dict[str, Any], where: str, sets: Itera
         key, equals, value = item.partition("=")
         if not equals or not key:
             raise UserError(f"--set {item}: expected key=value, for example --set train.steps=100")
-        try:
-            content = _with(content, key.strip().split("."), yaml.safe_load(value))
-        except yaml.YAMLError as error:
-            raise UserError(
-                f"--set {item}: {value!r} is no value; for example --set train.steps=100"
-            ) from error
+        content = _with(
+            content, key.strip().split("."), value_of(value, f"--set {item}", "--set train.steps=100")
+        )
     try:
         return model.model_validate(content)
     except ValidationError as error:
         lines = [_line(e["loc"], e["msg"], e["input"]) for e in error.errors()]
+        more = f"; and {len(lines) - 10} more" if len(lines) > 10 else ""
         known = ", ".join(model.model_fields)
-        raise UserError(f"{where}: " + "; ".join(lines) + f". Known keys: {known}") from error
+        raise UserError(f"{where}: " + "; ".join(lines[:10]) + f"{more}. Known keys: {known}") from error
+    except (OverflowError, RecursionError) as error:
+        raise UserError(
+            f"{where}: a value is too large ({reason(error)}); expected numbers of 64 bits"
+        ) from error
 
 
 def _line(keys: tuple[int | str, ...], message: str, value: Any) -> str:
     """One thing that is wrong; what concerns several keys names them itself, and is not followed by all that was given."""
     message = message.removeprefix("Value error, ")
-    return f"{'.'.join(map(str, keys))}: {message} (got {value!r})" if keys else message
+    named = shortened(".".join(map(str, keys)), 100)
+    return (
+        f"{named}: {shortened(message, 300)} (got {shortened(reprlib.repr(value), 80)})" if keys else message
+    )
 
 
 def load_yaml(path: str | Path, model: type[ConfigT], sets: Iterable[str] = ()) -> ConfigT:

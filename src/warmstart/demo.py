@@ -13,7 +13,7 @@ import numpy as np
 
 from warmstart import files, parameters
 from warmstart.config import dump_yaml, read_yaml
-from warmstart.errors import UserError
+from warmstart.errors import UserError, require_installed
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -65,6 +65,8 @@ def demo(
     >>> demo("demo", say=print)  # doctest: +SKIP
     """
     say = say or logger.info
+    for module, extra in (("torch", "generator"), ("veros", "veros"), ("matplotlib", "report")):
+        require_installed(module, extra, "the demo, which generates, runs the ocean model and reports,")
     output, source = Path(output), _locate(generator)
     values = _held_out_parameters(source / CONTROL)
     _claim(output, {"generator": str(source), "years": years, "parameters": values}, overwrite)

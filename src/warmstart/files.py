@@ -18,12 +18,39 @@ from typing import Any
 
 import xarray as xr
 
-from warmstart import conventions
-from warmstart.errors import UserError
-from warmstart.grid import Grid
+from warmstart import conventions, lazy
+from warmstart.errors import UserError, reading, require_path
+from warmstart.grid import HORIZONTAL, MASKS, THREE_D, VERTICAL, Grid
+from warmstart.parameters import PARAMETERS
+from warmstart.variables import DIAGNOSTICS, VARIABLES
 
 FULL = (errno.ENOSPC, errno.EDQUOT)  #: no space left on the device, quota exceeded
 MARGIN = 2**18  #: left for logs and messages [bytes]
+#: Variables that hold numbers, whoever wrote the file.
+NUMBERS = frozenset(
+    (
+        *VARIABLES,
+        *DIAGNOSTICS,
+        *PARAMETERS,
+        *HORIZONTAL,
+        *THREE_D,
+        *MASKS,
+        *VERTICAL,
+        "year",
+        "member",
+        "seed",
+        "drift",
+        "day",
+    )
+)
+TEXTS = (
+    "units",
+    "long_name",
+    "standard_name",
+    "calendar",
+    "cell_methods",
+    "role",
+)  #: attributes that are text
 
 
 @contextlib.contextmanager
@@ -282,25 +309,41 @@ def open_dataset(path: str | Path, group: str | None = None) -> xr.Dataset:
     ...
     warmstart.errors.UserError: no-such-file.nc does not exist; give an existing NetCDF file or zarr store
     """
-    path = Path(path)
+    path = require_path(path)
     if not path.exists():
         raise UserError(f"{path} does not exist; give an existing NetCDF file or zarr store")
     if path.is_dir() and not any((path / name).exists() for name in ("zarr.json", ".zgroup", ".zmetadata")):
         raise UserError(
             f"{path} is a folder but no zarr store; give a states file, a store or the files of one run"
         )
-    try:
+    where = f"group '{group}' of {path}" if group else str(path)
+    with reading(
+        where,
+        "expected a whole NetCDF file or zarr store; the file may be truncated, of another kind, or made by another program",
+    ):
         if path.is_dir():
-            return xr.open_zarr(path, group=group, consolidated=False, chunks=None)
-        if _holds_text(path):
-            return conventions.undress(xr.open_dataset(_in_memory(path, group), decode_timedelta=False))
-        return conventions.undress(_decoded(path, group))
-    except (OSError, ValueError, LookupError, RuntimeError) as error:
-        where = f"group '{group}' of {path}" if group else str(path)
-        raise UserError(
-            f"cannot read {where}: {error}. Expected a whole NetCDF file or zarr store; "
-            "the file may be truncated, of another kind, or made by another program"
-        ) from error
+            ds = xr.open_zarr(path, group=group, consolidated=False, chunks=None)
+        elif _holds_text(path):
+            ds = xr.open_dataset(_in_memory(path, group), decode_timedelta=False)
+        else:
+            ds = _decoded(path, group)
+        _require_numbers(ds, path)
+        lazy.guard(ds, path)
+        return ds if path.is_dir() else conventions.undress(ds)
+
+
+def _require_numbers(ds: xr.Dataset, path: Path) -> None:
+    """Refuse text or dates where the package goes by numbers; and make texts of attributes that have to be."""
+    for name, var in ds.variables.items():
+        for key in TEXTS:
+            if key in var.attrs:
+                var.attrs[key] = str(var.attrs[key])
+        if name in NUMBERS and var.dtype.kind not in "fiub":
+            raise UserError(f"{path}: {name} holds {_kind_of(var.dtype)}; expected numbers: write it again")
+
+
+def _kind_of(dtype: Any) -> str:
+    return {"M": "dates", "m": "lengths of time", "c": "complex numbers"}.get(dtype.kind, "text")
 
 
 def _decoded(path: Path, group: str | None) -> xr.Dataset:
@@ -320,7 +363,30 @@ def _holds_text(path: Path) -> bool:
     import netCDF4
 
     with netCDF4.Dataset(path) as file:
+        require_plausible(file, path)
         return any(variable.dtype is str for variable in file.variables.values())
+
+
+def require_plausible(file: Any, path: Path) -> None:
+    """Refuse a NetCDF file whose axes are longer than it can hold: they are read when it is opened.
+
+    Parameters
+    ----------
+    file : opened by the netCDF library.
+    path : its path.
+
+    Raises
+    ------
+    UserError
+        As :func:`warmstart.lazy.require_held`.
+
+    Examples
+    --------
+    >>> require_plausible(netCDF4.Dataset("states.nc"), Path("states.nc"))  # doctest: +SKIP
+    """
+    for name, dim in file.dimensions.items():
+        if name in file.variables:
+            lazy.require_held(path, name, 8 * len(dim))
 
 
 def _in_memory(path: Path, group: str | None) -> Any:

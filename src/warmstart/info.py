@@ -7,13 +7,13 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
-import yaml
 
+from warmstart.config import read_yaml
 from warmstart.engine.nemo import folders as nemo_folders
 from warmstart.engine.nemo import kind, namelist
 from warmstart.engine.nemo.pieces import open_file
 from warmstart.engine.nemo.times import AXES, Times, read_times, time_axis
-from warmstart.errors import UserError
+from warmstart.errors import UserError, reading, require_path
 from warmstart.files import open_dataset
 from warmstart.grid import Grid
 from warmstart.opening import is_zarr, open_grid
@@ -21,6 +21,8 @@ from warmstart.parameters import PARAMETERS
 
 #: Variables larger than this are described without their range [bytes].
 LARGEST_RANGE = 256 * 2**20
+#: Text of a file that is shown [characters].
+LONGEST_TEXT = 100_000
 
 
 def describe(path: str | Path) -> str:
@@ -46,7 +48,7 @@ def describe(path: str | Path) -> str:
     ...
     warmstart.errors.UserError: no-such-file.nc does not exist; give an existing file or folder
     """
-    path = Path(path)
+    path = require_path(path)
     if not path.exists():
         raise UserError(f"{path} does not exist; give an existing file or folder")
     if (path / "weights.safetensors").exists():
@@ -54,13 +56,13 @@ def describe(path: str | Path) -> str:
     if (path / "plan.yaml").exists():
         return _runs(path)
     if (path / "restarts.yaml").exists():
-        return f"{path}: restarts\n" + (path / "restarts.yaml").read_text()
+        return f"{path}: restarts\n" + text_of(path / "restarts.yaml")
     if path.is_dir() and (found := nemo_folders.find(path)):
         return _nemo(path, found)
     if path.is_dir() and not is_zarr(path):
         return _folder(path)
     if path.suffix in (".yaml", ".yml", ".csv", ".md", ".jsonl"):
-        return f"{path}:\n" + path.read_text()
+        return f"{path}:\n" + text_of(path)
     if path.suffix == ".h5":
         return _restart(path)
     return _dataset(path)
@@ -217,17 +219,15 @@ def _verdict_lines(path: Path, ds: xr.Dataset) -> list[str]:
 
 def _generator(path: Path) -> str:
     card = path / "README.md"
-    return f"{path}: generator\n\n" + (
-        card.read_text() if card.exists() else (path / "config.yaml").read_text()
-    )
+    return f"{path}: generator\n\n" + (text_of(card if card.exists() else path / "config.yaml"))
 
 
 def _runs(path: Path) -> str:
-    lines = [f"{path}: runs", "", (path / "plan.yaml").read_text(), "members"]
+    lines = [f"{path}: runs", "", text_of(path / "plan.yaml"), "members"]
     for member in sorted(path.glob("member_*")):
         status: dict[str, Any] = {}
         if (member / "status.yaml").exists():
-            status = yaml.safe_load((member / "status.yaml").read_text()) or {}
+            status = read_yaml(member / "status.yaml")
         elif member.suffix == ".nc":
             with open_dataset(member) as ds:
                 told = ("verdict", "drift_K_per_century", "start", "years", "cpu_seconds")
@@ -275,17 +275,29 @@ def _restart(path: Path) -> str:
     import h5py
 
     lines = [f"{path}: restart of Veros"]
-    try:
-        with h5py.File(path) as file:
+    with reading(path, "the file may be truncated or of another kind"), h5py.File(path) as file:
 
-            def visit(name: str, item: Any) -> None:
-                if isinstance(item, h5py.Dataset):
-                    lines.append(f"  {name:<32} {item.shape!s:<20} {item.dtype}")
+        def visit(name: str, item: Any) -> None:
+            if isinstance(item, h5py.Dataset):
+                lines.append(f"  {name:<32} {item.shape!s:<20} {item.dtype}")
 
-            file.visititems(visit)
-            lines += [f"  {k} = {v}" for k, v in file.attrs.items()]
-    except OSError as error:
-        raise UserError(
-            f"cannot read {path}: {error}; the file may be truncated or of another kind"
-        ) from error
+        file.visititems(visit)
+        lines += [f"  {k} = {v}" for k, v in file.attrs.items()]
     return "\n".join(lines)
+
+
+def text_of(path: Path) -> str:
+    """The text of a file, its beginning if it is long.
+
+    Raises
+    ------
+    UserError
+        If it cannot be read.
+    """
+    with reading(path, "expected text in UTF-8"), path.open(encoding="utf-8") as file:
+        text = file.read(LONGEST_TEXT + 1)
+    return (
+        text
+        if len(text) <= LONGEST_TEXT
+        else f"{text[:LONGEST_TEXT]}\n… ({path.stat().st_size} bytes in all)"
+    )

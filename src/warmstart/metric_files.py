@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from warmstart.errors import UserError
+from warmstart.errors import UserError, reading, require_path, shortened
 from warmstart.files import open_dataset, replacing, require_free, write_dataset
 from warmstart.physics.published import NEMO_SPINUP_EVALUATION
 
@@ -19,6 +20,8 @@ from warmstart.physics.published import NEMO_SPINUP_EVALUATION
 COLUMNS = (
     "sample", "metric", "value", "unit", "reference_low", "reference_high", "verdict", "hard", "description",
 )  # fmt: skip
+#: Verdicts from good to bad; ``-`` where there is nothing to compare with.
+VERDICTS = ("-", "PASS", "WARN", "FAIL")
 #: Columns that differ from sample to sample; the others belong to the metric.
 PER_SAMPLE = ("value", "verdict")
 #: What the columns are called in a NetCDF file.
@@ -52,18 +55,16 @@ def read_metrics(path: str | Path) -> pd.DataFrame:
     ...
     warmstart.errors.UserError: no-such-file.csv does not exist; give a metrics CSV that check wrote
     """
-    path = Path(path)
+    path = require_path(path)
     if not path.is_file():
         raise UserError(f"{path} does not exist; give a metrics CSV that check wrote")
     if path.suffix == ".nc":
-        return _from_dataset(path)
-    try:
+        return _judged(_from_dataset(path), path)
+    with reading(path, "expected a metrics CSV that check wrote"):
         with path.open(encoding="utf-8") as file:
-            header = [line[1:].partition(":") for line in file if line.startswith("#")]
+            header = [line[1:].partition(":") for line in itertools.takewhile(_is_header, file)]
         attrs = {key.strip(): json.loads(value) for key, _, value in header}
-        table = pd.read_csv(path, skiprows=len(header), dtype=str)
-    except (ValueError, pd.errors.ParserError) as error:
-        raise UserError(f"{path} is no metrics CSV ({error}); expected a file that check wrote") from error
+        table = pd.read_csv(path, skiprows=len(header), dtype=str, keep_default_na=False)
     if tuple(table.columns) != COLUMNS or attrs.get("rows") != len(table):
         raise UserError(
             f"{path} is no whole metrics CSV: expected the columns {', '.join(COLUMNS)} and all its rows"
@@ -71,8 +72,42 @@ def read_metrics(path: str | Path) -> pd.DataFrame:
     attrs.pop("rows")
     table.attrs.update(attrs)
     for name in ("value", "reference_low", "reference_high"):
-        table[name] = table[name].map(float).astype("float64")
-    return table.assign(sample=table["sample"].astype("int64"), hard=table["hard"] == "True")
+        table[name] = _column(table[name], lambda text: float(text or "nan"), path, "a number")
+    table["sample"] = _column(table["sample"], int, path, "a whole number").astype("int64")
+    table["hard"] = _column(table["hard"], {"True": True, "False": False}.__getitem__, path, "True or False")
+    return _judged(table, path)
+
+
+def _is_header(line: str) -> bool:
+    return line.startswith("#")
+
+
+def _column(column: pd.Series, read: Callable[[str], Any], path: Path, expected: str) -> pd.Series:
+    """A column read cell by cell; the first that cannot be is named."""
+    found = []
+    for row, cell in enumerate(column):
+        try:
+            found.append(read(cell))
+            if isinstance(found[-1], int) and abs(found[-1]) >= 2**62:
+                raise ValueError
+        except (ValueError, KeyError) as error:
+            raise UserError(
+                f"{path}, row {row + 1}: {column.name} is {shortened(repr(cell), 60)}; expected {expected}: write it again with check"
+            ) from error
+    return pd.Series(found, index=column.index, name=column.name)
+
+
+def _judged(table: pd.DataFrame, path: Path) -> pd.DataFrame:
+    """The table, if its verdicts are verdicts and its header is one."""
+    unknown = sorted(set(table["verdict"]) - set(VERDICTS))
+    if unknown:
+        raise UserError(
+            f"{path}: {shortened(unknown[0], 60)!r} is no verdict; expected {', '.join(VERDICTS)}: write it again with check"
+        )
+    skipped = table.attrs.get("skipped", {})
+    if not isinstance(skipped, dict) or not all(isinstance(v, str) for v in skipped.values()):
+        raise UserError(f"{path}: its header is damaged at 'skipped'; write it again with check")
+    return table
 
 
 def write_metrics(table: pd.DataFrame, path: Path, overwrite: bool = False) -> None:
@@ -138,12 +173,15 @@ def _from_dataset(path: Path) -> pd.DataFrame:
         raise UserError(
             f"{path} is no table of metrics ({', '.join(missing)} missing); expected a file that check wrote"
         )
-    frame = ds.to_dataframe(dim_order=["sample", "metric"]).reset_index()[list(COLUMNS)]
-    frame["hard"] = frame["hard"].astype(bool)
-    for name in ("metric", "unit", "verdict", "description"):
-        frame[name] = [v.decode() if isinstance(v, bytes) else str(v) for v in frame[name]]
-    frame.attrs = dict(ds.attrs)
-    frame.attrs["skipped"] = json.loads(str(ds.attrs.get("skipped", "{}")))
+    with reading(path, "expected a table of metrics that check wrote"):
+        frame = ds.to_dataframe(dim_order=["sample", "metric"]).reset_index()[list(COLUMNS)]
+        frame["hard"] = frame["hard"].astype(bool)
+        for name in ("value", "reference_low", "reference_high"):
+            frame[name] = frame[name].astype("float64")
+        for name in ("metric", "unit", "verdict", "description"):
+            frame[name] = [v.decode() if isinstance(v, bytes) else str(v) for v in frame[name]]
+        frame.attrs = dict(ds.attrs)
+        frame.attrs["skipped"] = json.loads(str(ds.attrs.get("skipped", "{}")))
     return frame
 
 

@@ -8,12 +8,11 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from tokenize import TokenError
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from warmstart.errors import UserError
+from warmstart.errors import UserError, shortened
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -153,13 +152,55 @@ def _registry() -> Any:
     return pint.UnitRegistry(autoconvert_offset_to_baseunit=True)
 
 
-_QUANTITY = re.compile(r"^\s*([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)\s*(.*?)\s*$")
+#: Longest value with its unit [characters].
+LONGEST = 200
+_NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?")
+_SUPERSCRIPTS = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁻⁺", "0123456789-+")
+_UNIT = re.compile(r"\s*(?:(?P<unit>[^\W\d_]+(?:_[^\W\d_]+)*|[°%][^\W\d_]*)|1(?![\d.eE]))")
+_POWER = re.compile(r"\s*(?:\^|\*\*)\s*\(?(?P<marked>[-+]?[1-9])\)?|(?P<bare>[-+]?[1-9])")
+_BETWEEN = re.compile(r"\s*(?P<sign>[*/·.])|\s+(?=[\w(°%])")
 
 
 def _unit_expression(units: str) -> str:
-    """Turn a UDUNITS string such as ``kg m-2 s-1`` or ``W/m2/K`` into an expression that pint reads."""
-    powers = re.sub(r"([A-Za-z]+)(?:\^|\*\*)?([-+]?\d+)", r"\1**(\2)", units)
-    return re.sub(r"(?<=[\w)])\s+(?=[\w(])", " * ", powers.strip())
+    """Turn a UDUNITS string such as ``kg m-2 s-1`` or ``W/(m2 K)`` into an expression that pint reads, and nothing else.
+
+    Raises
+    ------
+    ValueError
+        If it is no product of units with whole powers.
+    """
+    text = units.translate(_SUPERSCRIPTS)
+    factors, at = _product(text, 0, 1)
+    if at < len(text):
+        raise ValueError(f"'{units}' is no product of units")
+    return "*".join(f"{unit}**({power})" for unit, power in factors) or "dimensionless"
+
+
+def _product(text: str, at: int, power: int) -> tuple[list[tuple[str, int]], int]:
+    """Units and powers from a place on, each to a power more; and the place after them."""
+    factors: list[tuple[str, int]] = []
+    sign = 1
+    if leading := re.compile(r"\s*/").match(text, at):
+        sign, at = -1, leading.end()
+    while True:
+        if opened := re.compile(r"\s*\(").match(text, at):
+            inner, at = _product(text, opened.end(), 1)
+            closed = re.compile(r"\s*\)").match(text, at)
+            if closed is None:
+                raise ValueError(f"'{text}' has a bracket that is not closed")
+            at = closed.end()
+        elif found := _UNIT.match(text, at):
+            inner, at = [(found["unit"], 1)] if found["unit"] else [], found.end()
+        else:
+            raise ValueError(f"'{text}' is no product of units")
+        if raised := _POWER.match(text, at):
+            at = raised.end()
+            inner = [(unit, n * int(raised["marked"] or raised["bare"])) for unit, n in inner]
+        factors += [(unit, n * sign * power) for unit, n in inner]
+        between = _BETWEEN.match(text, at)
+        if between is None:
+            return factors, at
+        sign, at = (-1 if between["sign"] == "/" else 1), between.end()
 
 
 def parse(text: str | float | int, name: str) -> float:
@@ -189,12 +230,13 @@ def parse(text: str | float | int, name: str) -> float:
     if isinstance(text, (int, float)) and not isinstance(text, bool):
         value = float(text)
     else:
-        match = _QUANTITY.match(str(text))
+        given = str(text).strip()
+        match = _NUMBER.match(given) if len(given) <= LONGEST else None
         if match is None:
             raise UserError(
-                f"{name}: '{text}' is not a number with an optional unit; expected for example {name}={parameter.default:g} {parameter.units}"
+                f"{name}: '{shortened(given, 60)}' is not a number with an optional unit; expected for example {name}={parameter.default:g} {parameter.units}"
             )
-        value = _convert(float(match[1]), match[2], parameter)
+        value = _convert(float(match[0]), given[match.end() :].strip(), parameter)
     if not math.isfinite(value):
         raise UserError(f"{name}: '{text}' is not a finite number; expected a value in {parameter.units}")
     if parameter.scale == "log" and value <= 0:
@@ -216,7 +258,7 @@ def _convert(number: float, units: str, parameter: Parameter) -> float:
     try:
         quantity = registry.Quantity(number, registry.parse_units(_unit_expression(units)))
         converted = float(quantity.to(registry.parse_units(_unit_expression(parameter.units))).magnitude)
-    except (PintError, ValueError, TypeError, AttributeError, SyntaxError, TokenError) as error:
+    except (PintError, ValueError, TypeError, AttributeError, ArithmeticError, LookupError) as error:
         raise UserError(_wrong_unit(parameter, units)) from error
     return float(f"{converted:.15g}")  # 300 mPa is 0.3 Pa, not 0.30000000000000004
 

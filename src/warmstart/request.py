@@ -7,9 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import xarray as xr
-import yaml
 
-from warmstart.config import read_yaml
+from warmstart.config import read_yaml, value_of
 from warmstart.engine.nemo import kind, namelist
 from warmstart.errors import UserError
 from warmstart.files import open_dataset
@@ -100,12 +99,7 @@ def pairs(items: Iterable[str] | None, option: str, example: str) -> dict[str, A
         name, equals, value = item.partition("=")
         if not equals or not name.strip():
             raise UserError(f"{option} {item}: expected KEY=VALUE, for example {option} {example}")
-        try:
-            found[name.strip()] = yaml.safe_load(value)
-        except yaml.YAMLError as error:
-            raise UserError(
-                f"{option} {item}: {value!r} is no value; for example {option} {example}"
-            ) from error
+        found[name.strip()] = value_of(value, f"{option} {item}", f"{option} {example}")
     return found
 
 

@@ -20,7 +20,7 @@ from warmstart.comparison import CONTROL, REST, Target, compare, summarise
 from warmstart.config import dump_yaml, read_yaml
 from warmstart.engine import dino, member
 from warmstart.engine.base import Configuration, Job, verify_phases
-from warmstart.errors import UserError
+from warmstart.errors import UserError, require_installed
 from warmstart.grid import Grid
 from warmstart.manifest import Manifest, content_hash, read_manifest
 from warmstart.restart import restart
@@ -116,6 +116,7 @@ def verify(
             spread=None if reference is None else lambda grid: _reference_spread(Path(reference), grid),
         )  # fmt: skip
     _refuse_engine(engine, run=run, template=template, mesh=mesh)
+    require_installed("veros", "veros", "verify, which runs the ocean model,")
     output = Path(output)
     outputs = (output, output.with_suffix(".csv"))
     for path in outputs:

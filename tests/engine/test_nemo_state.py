@@ -67,7 +67,7 @@ def test_repeated_columns_and_pieces_with_halos_do_not_show(tmp_path):
 
 
 def test_opening_reads_nothing_and_indexing_reads_only_what_is_asked_for(tmp_path, monkeypatch):
-    from warmstart.engine.nemo import lazy
+    from warmstart import lazy
 
     path = write(tmp_path / "restart.nc", restart_variables(STATE))
     read = []

@@ -11,6 +11,7 @@ import numpy as np
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from warmstart.config import read_yaml
 from warmstart.engine.acceleration import Acceleration
 from warmstart.errors import UserError
 from warmstart.parameters import PARAMETERS
@@ -239,10 +240,7 @@ def load_job(path: str | Path) -> Job:
     if not path.is_file():
         raise UserError(f"job file {path} does not exist")
     try:
-        content = yaml.safe_load(path.read_text())
-        return Job.model_validate(content)
-    except yaml.YAMLError as error:
-        raise UserError(f"{path} is no YAML: {error}") from error
+        return Job.model_validate(read_yaml(path))
     except ValidationError as error:
         lines = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'job'}: {e['msg']}" for e in error.errors())
         raise UserError(f"{path} is no valid job: {lines}") from error

@@ -34,7 +34,7 @@ from warmstart.engine.plan import (
     remember,
 )
 from warmstart.engine.progress import Watch, display, member_folder
-from warmstart.errors import UserError
+from warmstart.errors import UserError, require_installed
 
 if TYPE_CHECKING:
     from distributed import Client, Future
@@ -320,9 +320,5 @@ def _cores() -> int:
 
 
 def _require_distributed() -> None:
-    try:
-        import distributed  # noqa: F401
-    except ImportError as error:
-        raise UserError(
-            "simulate needs dask.distributed and Veros: pip install 'warmstart[veros]'"
-        ) from error
+    for module in ("distributed", "veros"):
+        require_installed(module, "veros", "simulate")

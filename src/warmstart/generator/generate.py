@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import reprlib
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +13,7 @@ import numpy as np
 import xarray as xr
 
 from warmstart import files, parameters
-from warmstart.errors import UserError
+from warmstart.errors import UserError, shortened
 from warmstart.generator import constraints
 from warmstart.generator.checkpoint import Generator, load
 from warmstart.generator.config import SamplingConfig, resampled
@@ -85,6 +86,11 @@ def generate(
     ...
     warmstart.errors.UserError: no generator 'no-such-generator': expected a folder made by 'warmstart train' or a shipped name...
     """
+    if parameters is not None and not isinstance(parameters, Mapping):
+        raise UserError(
+            f"parameters is {shortened(reprlib.repr(parameters), 80)}; expected names with values, for example "
+            '{"wind_stress_south": 0.3}'
+        )
     if n < 1 or seed < 0:
         raise UserError(f"n is {n} and seed {seed}; expected at least 1 sample and no negative seed")
     if output is not None:

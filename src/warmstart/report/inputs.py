@@ -227,7 +227,7 @@ def _table(path: Path) -> pd.DataFrame | None:
     """The table of a verification; None if the file is another table."""
     try:
         table = pd.read_csv(path, comment="#", dtype={"note": str, "unit": str})
-    except (ValueError, OSError, pd.errors.ParserError):
+    except (ValueError, OSError, OverflowError, pd.errors.ParserError):
         return None
     return table.fillna({"note": "", "unit": ""}) if set(VERIFY_COLUMNS) <= set(table.columns) else None
 

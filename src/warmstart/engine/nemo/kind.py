@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from warmstart.engine.nemo.names import role
-from warmstart.engine.nemo.pieces import GZIP
+from warmstart.engine.nemo.pieces import GZIP, whole_number
 from warmstart.engine.nemo.times import means, sampling
-from warmstart.errors import UserError
+from warmstart.errors import UserError, reading, require_path
 
 MESH, DOMAIN, RESTART, XIOS, IOIPSL, SNAPSHOT, CMIP, OWN, OTHER = (
     "mesh_mask", "domain_cfg", "restart", "XIOS output", "IOIPSL output", "snapshot", "CMIP6 output", "warmstart", "other",
@@ -89,10 +89,10 @@ def read_header(path: str | Path) -> Header:
     """
     import netCDF4
 
-    path = Path(path)
+    path = require_path(path)
     if not path.is_file():
         raise UserError(f"{path} does not exist; give an existing NetCDF file")
-    try:
+    with reading(path, "the file is cut off or no NetCDF file: copy it again"):
         with path.open("rb") as stream:
             packed = stream.read(2) == GZIP
         memory = gzip.decompress(path.read_bytes()) if packed else None
@@ -107,10 +107,6 @@ def read_header(path: str | Path) -> Header:
                 tuple(nc.groups),
                 _bounded(nc),
             )
-    except (OSError, EOFError, RuntimeError) as error:
-        raise UserError(
-            f"cannot read {path}: {error}; the file is cut off or no NetCDF file: copy it again"
-        ) from error
 
 
 def recognise(path: str | Path) -> Kind:
@@ -140,8 +136,10 @@ def recognise(path: str | Path) -> Kind:
     names = set(header.variables)
     if "grid" in header.groups or _is_own(header):
         return Kind(OWN)
-    pieces = int(header.attrs.get("DOMAIN_number_total", 1))
-    detail = (f"piece {int(header.attrs.get('DOMAIN_number', 0))} of {pieces}",) if pieces > 1 else ()
+    pieces, number = (
+        whole_number(header.attrs, n, d, path) for n, d in (("DOMAIN_number_total", 1), ("DOMAIN_number", 0))
+    )
+    detail = (f"piece {number} of {pieces}",) if pieces > 1 else ()
     if {"e1t", "e2t"} <= names and names & {"tmask", "bottom_level"}:
         name = MESH if "tmask" in names else DOMAIN
         return Kind(name, _mesh_version(header), detail)

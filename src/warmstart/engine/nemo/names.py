@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import numpy as np
 import xarray as xr
 
-from warmstart.engine.nemo import lazy
+from warmstart import lazy
 from warmstart.errors import UserError
 
 _ROLES = {
@@ -52,13 +52,15 @@ def arrange(
     Raises
     ------
     UserError
-        If it has another number of dimensions.
+        If it has another number of dimensions, or holds no numbers.
 
     Examples
     --------
     >>> arrange(xr.Variable(("y", "x", "nav_lev"), [[[1, 2]]]), ("z", "y", "x"), "e3t_0").sizes["z"]
     2
     """
+    if var.dtype.kind not in "fiub":
+        raise UserError(f"{name} holds no numbers but {var.dtype}; give a file in which it does")
     var, target = var.to_base_variable(), ("time", *dims)
     if var.ndim == len(dims) and "time" not in map(role, map(str, var.dims)):
         var = _with_time(var)

@@ -6,7 +6,7 @@ import gzip
 import re
 import warnings
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,10 +14,12 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from warmstart.engine.nemo import lazy
-from warmstart.errors import UserError
+from warmstart import lazy
+from warmstart.errors import UserError, reading, require_path
+from warmstart.files import require_plausible
 
 GZIP = b"\x1f\x8b"
+MOST = 1_000_000  #: pieces of one file
 _PIECE = re.compile(r"^(?P<stem>.*?)_?(?P<number>\d{4,6})(?P<end>\.nc\d?(\.gz)?)$")
 
 
@@ -78,6 +80,10 @@ class Source:
             values = [lazy.take(v, (*lead, slice(None), slice(None))) for v in variables]
             # halos first: at the edge of the domain they may be all there is; the inner cells win
             for box, part in zip(self.boxes, values, strict=True):
+                if whole[..., box.rows, box.columns].shape != part.shape:
+                    raise UserError(
+                        f"{self.path}: a piece has sizes {part.shape[-2:]}, its DOMAIN_position_* say otherwise; give pieces that NEMO wrote"
+                    )
                 whole[..., box.rows, box.columns] = part
             for box, part in zip(self.boxes, values, strict=True):
                 south, north, west, east = box.halo
@@ -121,25 +127,30 @@ def open_file(path: str | Path) -> xr.Dataset:
     ...
     warmstart.errors.UserError: mesh_mask.nc does not exist; give an existing NetCDF file of NEMO
     """
-    path = Path(path)
+    path = require_path(path)
     if not path.is_file():
         raise UserError(f"{path} does not exist; give an existing NetCDF file of NEMO")
     options: dict[str, Any] = {
         "decode_times": False, "decode_coords": False, "decode_timedelta": False, "drop_variables": ["x", "y"],
     }  # fmt: skip
-    try:
+    with reading(path, "the file is cut off or no NetCDF file: copy it again"):
         with path.open("rb") as stream:
             head = stream.read(4)
         if head[:2] == GZIP:
-            return xr.open_dataset(_in_memory(path), **options)
-        _refuse_short(path, head)
-        return xr.open_dataset(path, engine="netcdf4", **options)
-    except (OSError, EOFError, ValueError, KeyError, RuntimeError, TypeError) as error:
-        if isinstance(error, UserError):
-            raise
-        raise UserError(
-            f"cannot read {path}: {error}; the file is cut off or no NetCDF file: copy it again"
-        ) from error
+            ds = xr.open_dataset(_in_memory(path), **options)
+        else:
+            _refuse_short(path, head)
+            ds = xr.open_dataset(_on_disk(path), engine="netcdf4", **options)
+        return lazy.guard(ds, path)
+
+
+def _on_disk(path: Path) -> Any:
+    """A file whose axes are as long as it can hold."""
+    import netCDF4
+
+    with netCDF4.Dataset(path) as file:
+        require_plausible(file, path)
+    return path
 
 
 def _in_memory(path: Path) -> Any:
@@ -222,7 +233,44 @@ def total(ds: xr.Dataset) -> int:
     >>> total(xr.Dataset(attrs={"DOMAIN_number_total": 4}))
     4
     """
-    return int(ds.attrs.get("DOMAIN_number_total", 1))
+    where = ds.encoding.get("source", "the file")
+    pieces = whole_number(ds.attrs, "DOMAIN_number_total", 1, where)
+    if pieces > MOST:
+        raise UserError(
+            f"{where}: DOMAIN_number_total is {pieces}; expected at most {MOST}: copy the file again"
+        )
+    return pieces
+
+
+def whole_number(attrs: Mapping[str, Any], name: str, default: int, where: object) -> int:
+    """An attribute that says how many or which.
+
+    Parameters
+    ----------
+    attrs : of a file.
+    name : of the attribute.
+    default : where there is none.
+    where : the file, for messages.
+
+    Returns
+    -------
+    The number.
+
+    Raises
+    ------
+    UserError
+        If it is no number.
+
+    Examples
+    --------
+    >>> whole_number({"DOMAIN_number": 3}, "DOMAIN_number", 0, "a.nc")
+    3
+    """
+    value = attrs.get(name, default)
+    try:
+        return int(value)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise UserError(f"{where}: {name} is {value!r}; expected a number: copy the file again") from error
 
 
 def _stem(path: Path, ds: xr.Dataset) -> str:
@@ -246,12 +294,12 @@ def _sisters(path: Path, ds: xr.Dataset) -> list[Path]:
 
 def _source(group: dict[Path, xr.Dataset]) -> Source:
     """Check that the pieces are complete and fit together."""
-    pieces = sorted(group.items(), key=lambda item: int(item[1].attrs.get("DOMAIN_number", 0)))
+    pieces = sorted(group.items(), key=lambda item: whole_number(item[1].attrs, "DOMAIN_number", 0, item[0]))
     path, first = pieces[0]
     wanted = total(first)
     if wanted == 1:
         return Source(path, (first,), (), None)
-    numbers = [int(ds.attrs.get("DOMAIN_number", -1)) for _, ds in pieces]
+    numbers = [whole_number(ds.attrs, "DOMAIN_number", -1, path) for _, ds in pieces]
     missing = sorted(set(range(wanted)) - set(numbers))
     if missing or len(numbers) != len(set(numbers)):
         listed = ", ".join(f"{n:04d}" for n in missing[:8]) + (" …" if len(missing) > 8 else "")
@@ -260,13 +308,26 @@ def _source(group: dict[Path, xr.Dataset]) -> Source:
             if missing
             else f"{path.parent / _pattern(path)}: a piece is there twice; give each of the {wanted} pieces once"
         )
+    with reading(f"the DOMAIN_* attributes of {path.parent / _pattern(path)}", "give pieces that NEMO wrote"):
+        return _placed(path, pieces)
+
+
+def _placed(path: Path, pieces: list[tuple[Path, xr.Dataset]]) -> Source:
+    """The source that pieces make, each at its place."""
     sizes = {tuple(map(int, ds.attrs["DOMAIN_size_global"])) for _, ds in pieces}
     if len(sizes) > 1:
         raise UserError(
             f"{path.parent / _pattern(path)}: the pieces belong to grids of sizes {sorted(sizes)}"
         )
     nx, ny = sizes.pop()
-    return Source(path, tuple(ds for _, ds in pieces), tuple(_box(ds) for _, ds in pieces), (ny, nx))
+    boxes = tuple(_box(ds) for _, ds in pieces)
+    covered = sum((b.rows.stop - b.rows.start) * (b.columns.stop - b.columns.start) for b in boxes)
+    if not 0 < ny * nx <= 100 * covered:
+        raise UserError(
+            f"{path.parent / _pattern(path)}: DOMAIN_size_global is {nx} x {ny}, but the pieces hold {covered} columns; "
+            "give pieces that NEMO wrote"
+        )
+    return Source(path, tuple(ds for _, ds in pieces), boxes, (ny, nx))
 
 
 def _pattern(path: Path) -> str:

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from warmstart.engine.nemo import lazy, seawater
+from warmstart import lazy
+from warmstart.engine.nemo import seawater
 from warmstart.engine.nemo.pieces import Source, open_sources
 from warmstart.engine.nemo.placing import on_mesh
 from warmstart.engine.nemo.times import Times, coordinate, read_times

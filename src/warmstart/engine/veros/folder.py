@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 
+from warmstart.config import read_yaml
 from warmstart.engine import dino
 from warmstart.engine.base import Job, load_job, save_job
 from warmstart.engine.veros.restart import read_restart
@@ -84,7 +84,7 @@ def _claim(job: Job) -> None:
 
 def _read_status(folder: Path) -> dict[str, Any]:
     path = folder / "status.yaml"
-    return yaml.safe_load(path.read_text()) or {} if path.exists() else {}
+    return read_yaml(path) if path.exists() else {}
 
 
 def read_start(job: Job) -> dict[str, np.ndarray]:

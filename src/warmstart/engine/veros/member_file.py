@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
-import yaml
 
 from warmstart import files
 from warmstart.config import read_yaml
@@ -299,7 +298,7 @@ def _help(run: Path, status: dict[str, Any]) -> str:
     """What brought the deep ocean to rest sooner than by itself."""
     if not status.get("shifts"):
         return ""
-    job = yaml.safe_load((run / "job.yaml").read_text()) if (run / "job.yaml").is_file() else {}
+    job = read_yaml(run / "job.yaml") if (run / "job.yaml").is_file() else {}
     aimed = any((phase.get("acceleration") or {}).get("expected") for phase in job.get("phases", ()))
     return ", aimed and extrapolated" if aimed else ", extrapolated"
 
@@ -314,7 +313,7 @@ def start_of(run: Path) -> str:
     """
     for path in (run.parent / "plan.yaml", run / "job.yaml"):
         if path.is_file():
-            content = yaml.safe_load(path.read_text()) or {}
+            content = read_yaml(path)
             if "start" in content:
                 return Path(str(content["start"])).name
     return "unknown"

@@ -17,7 +17,7 @@ import numpy as np
 import xarray as xr
 
 from warmstart import eos, files
-from warmstart.errors import UserError
+from warmstart.errors import UserError, reading, require_path
 from warmstart.grid import Grid
 from warmstart.physics.balance import vertical_velocity
 from warmstart.physics.streamfunction import (
@@ -99,29 +99,27 @@ def read_restart(path: str | Path) -> tuple[dict[str, np.ndarray], dict[str, Any
     --------
     >>> fields, attrs = read_restart("restart.h5")  # doctest: +SKIP
     """
-    path = Path(path)
+    path = require_path(path)
     if not path.is_file():
         raise UserError(f"restart file {path} does not exist; give a restart.h5 of an earlier run")
     if path.suffix == ".nc":
         from warmstart.engine.veros.member_file import restart_fields
 
         return restart_fields(path)
-    try:
-        with h5py.File(path, "r") as file:
-            core = file["core"]
-            extra = file.get("warmstart", {})
-            order = [int(core[name][()]) for name in INDICES]
-            fields = {name: np.asarray(core[name][...])[..., order] for name in LEVELS}
-            fields |= {name: np.asarray(core[name][()]) for name in PLAIN if name not in EXTRA}
-            for name in EXTRA:
-                fields[name] = (
-                    np.asarray(extra[name][...]) if name in extra else np.zeros_like(fields["K_diss_v"])
-                )
-            attrs = json.loads(extra["attributes"][()]) if "attributes" in extra else {}
-    except (OSError, KeyError, ValueError) as error:
-        raise UserError(
-            f"{path} is no Veros restart of this configuration ({error}); was it written by warmstart?"
-        ) from error
+    with (
+        reading(path, "it is no Veros restart of this configuration; was it written by warmstart?"),
+        h5py.File(path, "r") as file,
+    ):
+        core = file["core"]
+        extra = file.get("warmstart", {})
+        order = [int(core[name][()]) for name in INDICES]
+        fields = {name: np.asarray(core[name][...])[..., order] for name in LEVELS}
+        fields |= {name: np.asarray(core[name][()]) for name in PLAIN if name not in EXTRA}
+        for name in EXTRA:
+            fields[name] = (
+                np.asarray(extra[name][...]) if name in extra else np.zeros_like(fields["K_diss_v"])
+            )
+        attrs = json.loads(extra["attributes"][()]) if "attributes" in extra else {}
     return fields, attrs
 
 

@@ -1,0 +1,42 @@
+"""Many inputs by hand: ``python -m tests.fuzz --inputs 5000 --seed 1``."""
+
+from __future__ import annotations
+
+import argparse
+import multiprocessing
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from .record import Tally, write_record
+from .run import outcomes
+
+
+def main() -> None:
+    """Try inputs of every reader, print what went wrong, write what was found."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument(
+        "--inputs", type=int, default=5000, help="inputs in all, shared out among the readers"
+    )
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--reader", action="append", help="only this reader; repeatable")
+    parser.add_argument("--bases", type=Path, help="folder of good files; made there if it is not there")
+    parser.add_argument("--record", type=Path, help="result file to write (CSV)")
+    options = parser.parse_args()
+    multiprocessing.set_start_method("fork")
+    with tempfile.TemporaryDirectory(prefix="fuzz-bases-") as made:
+        begin = time.monotonic()
+        tally = Tally()
+        for outcome in outcomes(options.inputs, options.seed, options.reader, options.bases or Path(made)):
+            tally.add(outcome)
+            if outcome.result not in ("accepted", "refused"):
+                print(f"\n=== {outcome.result}: {outcome.case!r}\n{outcome.text[-2500:]}", flush=True)
+        print(tally.table().to_string(), f"\n{time.monotonic() - begin:.0f} s", flush=True)
+        if options.record:
+            write_record(tally, options.record, options.inputs, options.seed)
+    sys.exit(1 if tally.wrong() else 0)
+
+
+if __name__ == "__main__":
+    main()

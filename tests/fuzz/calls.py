@@ -1,0 +1,120 @@
+"""Readers that no command reaches without running an ocean model: called as a user of the package would."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+
+def load_plan(path: str) -> None:
+    """A plan as ``simulate`` reads it, up to the job of its first member."""
+    from warmstart.engine import plan
+
+    read = plan.load_plan(path)
+    values = plan.member_parameters(read.model_copy(update={"members": min(read.members, 100)}))
+    plan.member_job(read, values[0], Path("out_runs"), ())
+
+
+def remember_plan(path: str) -> None:
+    """A plan beside runs of another one."""
+    from warmstart.engine import plan
+
+    plan.remember(plan.load_plan(path), Path("out_runs"))
+
+
+def read_manifest(path: str) -> None:
+    from warmstart.manifest import fields_of
+    from warmstart.manifest import read_manifest as read
+
+    read(path)
+    fields_of(path)
+
+
+def read_restart(path: str) -> None:
+    from warmstart.engine.veros.restart import read_restart as read
+
+    read(path)
+
+
+def load_job(path: str) -> None:
+    from warmstart.engine.base import load_job as read
+
+    read(path)
+
+
+def claim(folder: str) -> None:
+    """The request that a folder of verification runs remembers."""
+    from warmstart import verify
+    from warmstart.manifest import read_manifest as read
+
+    manifest = read("restarts")
+    values = verify._common_parameters(manifest, "restarts")
+    verify._claim(Path(folder), verify._request(manifest, values, 2, None), False)
+
+
+def namelist(path: str) -> None:
+    from warmstart.engine.nemo.namelist import parameters
+
+    parameters(path)
+
+
+def parse(name: str, text: str) -> None:
+    from warmstart.parameters import parse as read
+
+    read(text, name)
+
+
+def train_config(path: str, *sets: str) -> None:
+    from warmstart.config import load_yaml
+    from warmstart.generator.config import GeneratorConfig
+
+    load_yaml(path, GeneratorConfig, sets)
+
+
+def generate(*items: str) -> None:
+    """Parameters handed over in Python, as text, numbers or what is no mapping."""
+    import json
+
+    import warmstart as ws
+
+    ws.generate("generator", json.loads(items[0]))
+
+
+def open_state(path: str) -> None:
+    import warmstart as ws
+
+    with ws.open_state(path) as ds:
+        ds.load()
+
+
+def open_path(name: str, path: str) -> None:
+    """A path given to a function of the package, not to a command."""
+    import warmstart as ws
+
+    functions: dict[str, Callable[[], Any]] = {
+        "open_state": lambda: ws.open_state(path),
+        "open_grid": lambda: ws.open_grid(path),
+        "open_dataset": lambda: ws.open_dataset(path),
+        "load": lambda: ws.load(path),
+        "check": lambda: ws.check(path),
+        "check grid": lambda: ws.check("states.nc", grid=path),
+        "check reference": lambda: ws.check("states.nc", reference=path),
+        "check thresholds": lambda: ws.check("states.nc", thresholds=path),
+        "dataset": lambda: ws.dataset(path, "out.zarr"),
+        "restart": lambda: ws.restart(path, "out_restarts"),
+        "restart template": lambda: ws.restart("states.nc", "out", engine="nemo", template=path),
+        "report": lambda: ws.report([path], "out.html"),
+        "generate": lambda: ws.generate("generator", initial=path),
+        "verify": lambda: ws.verify(path, "out.nc"),
+        "plan": lambda: load_plan(path),
+        "namelist": lambda: namelist(path),
+    }
+    functions[name]()
+
+
+CALLS: dict[str, Callable[..., None]] = {
+    f.__name__: f
+    for f in (load_plan, remember_plan, read_manifest, read_restart, load_job, claim, namelist, parse, train_config,
+              generate, open_state, open_path)
+}  # fmt: skip
