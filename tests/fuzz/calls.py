@@ -45,8 +45,12 @@ def load_job(path: str) -> None:
 
 def claim(folder: str) -> None:
     """The request that a folder of verification runs remembers."""
-    from warmstart import verify
+    import importlib
+
     from warmstart.manifest import read_manifest as read
+
+    # the package keeps the verb under that name
+    verify = importlib.import_module("warmstart.verify")
 
     manifest = read("restarts")
     values = verify._common_parameters(manifest, "restarts")

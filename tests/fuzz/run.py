@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import importlib
+import os
 import random
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -66,4 +69,17 @@ def outcomes(count: int, number: int, readers: Sequence[str] | None, bases: Path
 
 
 def warm(bases: Path) -> None:
-    """Import what every child would import again."""
+    """Import and do once what every child would do again; where matplotlib keeps its fonts is no concern of the inputs."""
+    os.environ.setdefault("MPLCONFIGDIR", str(bases / ".matplotlib"))
+    for name in (
+        "warmstart.check", "warmstart.cli", "warmstart.engine.ensemble", "warmstart.gather", "warmstart.generator.cost", "warmstart.restart",
+        "warmstart.generator.initial", "warmstart.generator.train", "warmstart.info", "warmstart.report.html", "warmstart.verify",
+        "warmstart.verify_nemo", "warmstart.report.figures", "warmstart.engine.nemo.restart", "warmstart.engine.veros.restart", "warmstart.regrid",
+        "matplotlib.pyplot", "matplotlib.font_manager", "cmocean", "markdown_it", "rich.table", "cftime", "scipy.stats", "zarr", "h5py",
+        "typer.rich_utils",
+    ):  # fmt: skip
+        with contextlib.suppress(ModuleNotFoundError):
+            importlib.import_module(name)
+    from warmstart.parameters import parse
+
+    parse("300 mPa", "wind_stress_south")

@@ -154,6 +154,7 @@ def _child(case: Input, bases: Path, place: Path, writer: int) -> None:
         _redirect(place)
         begin = _cpu()
         os.environ |= {"HOME": str(place / "home"), "TMPDIR": str(place / "tmp"), "WARMSTART_DEBUG": "1"}
+        os.environ.setdefault("COLUMNS", "200")
         tempfile.tempdir = None
         os.chdir(place / "work")
         report["code"] = _run(case.argv)
