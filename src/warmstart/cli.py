@@ -433,8 +433,9 @@ def _unexpected(error: Exception) -> NoReturn:
     """Say that the program is at fault, and how to report it."""
     if os.environ.get(DEBUG):
         traceback.print_exception(error)
+    kind, said = type(error).__name__, reason(error)
     _stop(
-        f"{type(error).__name__}: {reason(error)}. This is a fault of warmstart: report it to its developers with the command and "
+        f"{said if said.startswith(kind) else f'{kind}: {said}'}. This is a fault of warmstart: report it to its developers with the command and "
         f"what it prints with {DEBUG}=1",
         UNEXPECTED,
     )

@@ -86,7 +86,7 @@ def test_phases_must_follow_each_other_in_time():
 def test_a_file_that_is_no_yaml_is_a_user_error(tmp_path):
     path = tmp_path / "job.yaml"
     path.write_text("engine: [veros")
-    with pytest.raises(UserError, match="no YAML"):
+    with pytest.raises(UserError, match="not valid YAML"):
         load_job(path)
 
 

@@ -121,7 +121,7 @@ def netcdf(path: Path, changes: Sequence[tuple[Any, ...]], form: str = "NETCDF4"
             arguments[0] = arguments[0].split("/")[-1]
         _CHANGES[name](group, *arguments)
     path.unlink()
-    with netCDF4.Dataset(path, "w", format=form) as new:
+    with netCDF4.Dataset(path, "w", format="NETCDF4" if tree["groups"] else form) as new:
         _grow(new, tree)
 
 
