@@ -73,6 +73,7 @@ def open_grid(path: str | Path | Iterable[str | Path]) -> Grid:
         for source in sources:
             source.close()
     _require(fields, where)
+    _require_shapes(fields, where)
     width = fields["glamt"].shape[1]
     fields, periodic = _without_copies(fields, attrs | scalars)
     fold = recognise(fields, attrs | scalars, columns=fields["glamt"].shape[1] < width) if periodic else None
@@ -203,6 +204,22 @@ def _require(fields: Fields, where: str) -> None:
             f"{where} is no mesh of NEMO: it lacks {', '.join(missing)}; give mesh_mask.nc or domain_cfg.nc "
             "(of NEMO 3.6 with nn_msh > 1: mesh_hgr, mesh_zgr and mask together)"
         )
+
+
+def _require_shapes(fields: Fields, where: str) -> None:
+    """Refuse a mesh whose variables are of several sizes, or of none."""
+    levels, (rows, columns) = (
+        len(fields["e3t_1d"] if "e3t_1d" in fields else fields["e3t_0"]),
+        fields["glamt"].shape,
+    )
+    expected = {1: (levels,), 2: (rows, columns), 3: (levels, rows, columns)}
+    for name, values in fields.items():
+        if values.shape != expected[values.ndim]:
+            raise UserError(
+                f"{where}: {name} has sizes {values.shape}, other variables of the mesh {expected[values.ndim]}; expected one mesh"
+            )
+    if min(levels, rows, columns) < 1 or columns < 2:
+        raise UserError(f"{where}: the mesh has sizes {expected[3]}; expected levels, rows and columns")
 
 
 def _without_copies(fields: Fields, facts: dict[str, Any]) -> tuple[Fields, bool]:

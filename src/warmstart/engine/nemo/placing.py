@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import xarray as xr
 
-from warmstart.engine.nemo import lazy
+from warmstart import lazy
 from warmstart.engine.nemo.names import arrange
 from warmstart.engine.nemo.pieces import Source
 from warmstart.errors import UserError

@@ -12,7 +12,7 @@ import numpy as np
 import xarray as xr
 
 from warmstart.engine.nemo.names import role
-from warmstart.errors import UserError
+from warmstart.errors import UserError, reading
 
 #: Calendars as IOIPSL and others write them -> as CF and cftime know them.
 CALENDARS = {"360d": "360_day", "360": "360_day", "360day": "360_day", "365d": "noleap", "365": "noleap",
@@ -60,12 +60,25 @@ def read_times(ds: xr.Dataset, records: int) -> Times:
     -------
     Dates of output files from their time axis, of restarts from ``ndastp`` (whose day has ended).
 
+    Raises
+    ------
+    UserError
+        If the axis says no dates.
+
     Examples
     --------
     >>> ds = xr.Dataset({"ndastp": 11230.0, "adatrj": 360.0})
     >>> read_times(ds, 1).years.tolist()
     [1.0]
     """
+    with reading(
+        f"the times of {ds.encoding.get('source', 'the file')}",
+        "expected dates of a calendar of CF or ndastp of NEMO",
+    ):
+        return _read_times(ds, records)
+
+
+def _read_times(ds: xr.Dataset, records: int) -> Times:
     axis = time_axis(ds)
     if axis is not None:
         return _decoded(ds, axis)
