@@ -71,7 +71,7 @@ def describe(path: str | Path) -> str:
 def _dataset(path: Path) -> str:
     what = kind.recognise(path) if path.is_file() else kind.Kind(kind.OWN)
     # NEMO's calendars and coordinates are not those that xarray expects
-    foreign = what.name in (*kind.NEMO, kind.CMIP)
+    foreign = what.name in (*kind.NEMO, kind.CMIP, kind.VEROS)
     with open_file(path) if foreign else open_dataset(path) as ds:
         dates = _dates(ds) if foreign else None
         lines = [f"{path}: {_said(what, path) if foreign else _kind(ds)}", "", "dimensions"]
@@ -79,7 +79,7 @@ def _dataset(path: Path) -> str:
         for title, names in _sections(ds):
             lines += ["", title] + [_variable(ds[name], dates) for name in names]
         lines += _time_lines(dates)
-        if not foreign or what.name in (kind.MESH, kind.DOMAIN):
+        if not foreign or what.name in (kind.MESH, kind.DOMAIN, kind.VEROS):
             lines += _grid_lines(path)
         if not foreign:
             lines += _verdict_lines(path, ds)

@@ -10,8 +10,10 @@ import xarray as xr
 
 from warmstart import files
 from warmstart.engine.nemo import kind, mesh, state
+from warmstart.engine.veros import output as veros
 from warmstart.errors import UserError
 from warmstart.grid import Grid
+from warmstart.variables import DIAGNOSTICS, VARIABLES
 
 
 def open_grid(path: str | Path | Iterable[str | Path]) -> Grid:
@@ -47,9 +49,13 @@ def open_grid(path: str | Path | Iterable[str | Path]) -> Grid:
     path = Path(path)
     if path.is_dir() and not is_zarr(path):
         return mesh.open_grid(mesh.find(path))
-    if not path.is_file() or kind.recognise(path).name in (kind.OWN, kind.OTHER):
+    if not path.is_file() or (what := kind.recognise(path)).name in (kind.OWN, kind.OTHER):
         return files.open_grid(path)
-    if (what := kind.recognise(path)).name in (kind.MESH, kind.DOMAIN):
+    if what.name == kind.VEROS:
+        return veros.open_grid(path)
+    if what.name == kind.VEROS_RESTART:
+        raise UserError(_BARE.format(path))
+    if what.name in (kind.MESH, kind.DOMAIN):
         return mesh.open_grid((what.partial and mesh.split(path.parent)) or path)
     return mesh.open_grid(mesh.find(path.parent, f"{path} carries no mesh"))
 
@@ -60,7 +66,7 @@ def open_state(
     chunks: Any = None,
     diagnostics: bool = False,
 ) -> xr.Dataset:
-    """Open states: generated, simulated, a store, NEMO's restarts and output of 3.6 to 5.0, CMIP6 files.
+    """Open states: generated, simulated, a store, NEMO's restarts and output of 3.6 to 5.0, CMIP6 files, Veros's snapshots and averages.
 
     What a file is shows in its content, not in its name. Nothing is read before it is used.
 
@@ -92,16 +98,40 @@ def open_state(
         raise UserError("no file given; give at least one states file")
     first = paths[0]
     what = kind.recognise(first) if first.is_file() else kind.Kind(kind.OWN)
-    if what.name in (kind.OWN, kind.OTHER):
+    if what.name == kind.VEROS_RESTART:
+        raise UserError(_BARE.format(first))
+    if what.name in (kind.OWN, kind.OTHER, kind.VEROS):
         if len(paths) > 1:
-            raise UserError(f"{first} is no file of NEMO; states of this package are one file each: give one")
-        ds = files.open_dataset(first)
+            raise UserError(
+                f"{first} is no file of NEMO; states of this package and of Veros are one file each: give one"
+            )
+        if what.name == kind.VEROS:
+            own = None if grid is None else grid if isinstance(grid, Grid) else open_grid(grid)
+            ds = veros.open_state(first, own)
+        else:
+            ds = files.open_dataset(first)
+        if what.name == kind.OTHER:
+            _require_known(ds, first)
         return ds if chunks is None else ds.chunk(chunks)
     if what.name in (kind.MESH, kind.DOMAIN):
         raise UserError(f"{first} is a mesh ({what}), no state; give a restart or output")
     if grid is None:
         grid = open_grid(mesh.find(first.parent, f"{first} needs its mesh"))
     return state.open_state(paths, grid if isinstance(grid, Grid) else open_grid(grid), chunks, diagnostics)
+
+
+#: What is said of a restart of Veros.
+_BARE = "{} is a restart of Veros: it holds arrays without positions, depths or units; give the snapshot or the averages of the run (.nc)"
+
+
+def _require_known(ds: xr.Dataset, path: Path) -> None:
+    """Refuse a file of unknown origin that holds no variable of a state under its name."""
+    if not any(name in ds for name in VARIABLES | DIAGNOSTICS):
+        held = ", ".join(str(n) for n in list(ds.data_vars)[:8]) or "nothing at its root"
+        ds.close()
+        raise UserError(
+            f"{path} holds no state ({held}); expected variables among {', '.join(VARIABLES)}, or a file of NEMO, CMIP6 or Veros"
+        )
 
 
 def is_zarr(path: Path) -> bool:

@@ -13,8 +13,9 @@ from warmstart.engine.nemo.pieces import GZIP, whole_number
 from warmstart.engine.nemo.times import means, sampling
 from warmstart.errors import UserError, reading, require_path
 
-MESH, DOMAIN, RESTART, XIOS, IOIPSL, SNAPSHOT, CMIP, OWN, OTHER = (
-    "mesh_mask", "domain_cfg", "restart", "XIOS output", "IOIPSL output", "snapshot", "CMIP6 output", "warmstart", "other",
+MESH, DOMAIN, RESTART, XIOS, IOIPSL, SNAPSHOT, CMIP, VEROS, VEROS_RESTART, OWN, OTHER = (
+    "mesh_mask", "domain_cfg", "restart", "XIOS output", "IOIPSL output", "snapshot", "CMIP6 output", "Veros output", "Veros restart",
+    "warmstart", "other",
 )  # fmt: skip
 #: Kinds that only NEMO writes.
 NEMO = (MESH, DOMAIN, RESTART, XIOS, IOIPSL, SNAPSHOT)
@@ -136,6 +137,10 @@ def recognise(path: str | Path) -> Kind:
     names = set(header.variables)
     if "grid" in header.groups or _is_own(header):
         return Kind(OWN)
+    if {"xt", "yt", "zt"} <= set(header.dims) and names & {"temp", "salt", "u", "v"}:
+        return Kind(VEROS)
+    if {"core", "snapshot"} <= set(header.groups):
+        return Kind(VEROS_RESTART)
     pieces, number = (
         whole_number(header.attrs, n, d, path) for n, d in (("DOMAIN_number_total", 1), ("DOMAIN_number", 0))
     )
