@@ -16,7 +16,7 @@ import pandas as pd
 import xarray as xr
 
 from warmstart import thresholds as rulebook
-from warmstart.errors import UserError
+from warmstart.errors import UserError, require_path
 from warmstart.files import open_dataset, provenance, require_free
 from warmstart.grid import Grid
 from warmstart.metric_files import COLUMNS, VERDICTS, outputs, read_metrics, write_metrics, write_published
@@ -225,7 +225,7 @@ def _reference(
     reference: Source | pd.DataFrame | None, grid: Grid, published: bool
 ) -> Subject | pd.DataFrame | None:
     """The reference as states (those that say what is normal) or as metrics of an earlier call; refuses another grid."""
-    if isinstance(reference, str | Path) and _is_table(Path(reference)):
+    if isinstance(reference, str | Path) and _is_table(require_path(reference)):
         reference = read_metrics(reference)
     if isinstance(reference, pd.DataFrame):
         if reference.attrs.get("grid", grid.fingerprint) != grid.fingerprint:

@@ -16,7 +16,7 @@ from warmstart.check import METRICS
 from warmstart.data import store as stores
 from warmstart.engine.nemo.folders import Run, find, read_run
 from warmstart.engine.verdict import Verdict, judge
-from warmstart.errors import UserError
+from warmstart.errors import UserError, require_path
 from warmstart.grid import Grid
 from warmstart.variables import STATE_VARIABLES, VARIABLES
 
@@ -75,7 +75,7 @@ def dataset(
     warmstart.errors.UserError: no-such-folder does not exist; give the folder that 'warmstart simulate' wrote, or NEMO runs
     """
     output = Path(output)
-    places = [Path(runs)] if isinstance(runs, str | Path) else [Path(place) for place in runs]
+    places = [require_path(p) for p in ([runs] if isinstance(runs, str | Path) else runs)]
     for place in places:
         if not place.is_dir():
             what = "is no folder" if place.exists() else "does not exist"

@@ -6,7 +6,7 @@ import hashlib
 from pathlib import Path
 
 from warmstart.config import Config, load_yaml
-from warmstart.errors import UserError
+from warmstart.errors import UserError, require_path
 
 #: Name of the manifest in a folder of restarts.
 MANIFEST = "restarts.yaml"
@@ -83,7 +83,7 @@ def read_manifest(folder: str | Path) -> Manifest:
     ...
     warmstart.errors.UserError: no-such-folder holds no restarts.yaml; give a folder made by 'warmstart restart'
     """
-    folder = Path(folder)
+    folder = require_path(folder)
     if not (folder / MANIFEST).is_file():
         raise UserError(f"{folder} holds no {MANIFEST}; give a folder made by 'warmstart restart'")
     manifest = load_yaml(folder / MANIFEST, Manifest)

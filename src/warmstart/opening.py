@@ -11,7 +11,7 @@ import xarray as xr
 from warmstart import files
 from warmstart.engine.nemo import kind, mesh, state
 from warmstart.engine.veros import output as veros
-from warmstart.errors import UserError
+from warmstart.errors import UserError, require_path
 from warmstart.grid import Grid
 from warmstart.variables import DIAGNOSTICS, VARIABLES
 
@@ -46,7 +46,7 @@ def open_grid(path: str | Path | Iterable[str | Path]) -> Grid:
         if len(paths) != 1:
             return mesh.open_grid(paths)
         path = paths[0]
-    path = Path(path)
+    path = require_path(path)
     if path.is_dir() and not is_zarr(path):
         return mesh.open_grid(mesh.find(path))
     if not path.is_file() or (what := kind.recognise(path)).name in (kind.OWN, kind.OTHER):
@@ -93,7 +93,7 @@ def open_state(
     ...
     warmstart.errors.UserError: no-such-file.nc does not exist; give an existing NetCDF file or zarr store
     """
-    paths = [Path(path)] if isinstance(path, str | Path) else [Path(p) for p in path]
+    paths = [require_path(p) for p in ([path] if isinstance(path, str | Path) else path)]
     if not paths:
         raise UserError("no file given; give at least one states file")
     first = paths[0]

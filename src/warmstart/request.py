@@ -10,7 +10,7 @@ import xarray as xr
 
 from warmstart.config import read_yaml, value_of
 from warmstart.engine.nemo import kind, namelist
-from warmstart.errors import UserError
+from warmstart.errors import UserError, require_path
 from warmstart.files import open_dataset
 from warmstart.opening import open_state
 from warmstart.parameters import extract, parse
@@ -50,7 +50,7 @@ def wanted(sets: Iterable[str], path: Path | None, say: Callable[[str], None]) -
 
 def _read(path: Path, say: Callable[[str], None]) -> dict[str, Any]:
     """Parameters that a file holds, or that a NEMO run was made with."""
-    if path.suffix in (".nc", ".zarr"):
+    if require_path(path).suffix in (".nc", ".zarr"):
         return _carried(path)
     if not path.is_dir() and not path.name.startswith("namelist") and path.suffix != ".nml":
         return read_yaml(path)
@@ -105,6 +105,6 @@ def pairs(items: Iterable[str] | None, option: str, example: str) -> dict[str, A
 
 def initial_state(path: Path) -> xr.Dataset | Path:
     """An initial state: a file of this package as it is, one of NEMO opened with the mesh that lies beside it."""
-    if path.is_file() and kind.recognise(path).name not in (kind.OWN, kind.OTHER):
+    if require_path(path).is_file() and kind.recognise(path).name not in (kind.OWN, kind.OTHER):
         return open_state(path)
     return path

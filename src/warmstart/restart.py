@@ -14,7 +14,7 @@ from warmstart import files, parameters
 from warmstart.config import dump_yaml
 from warmstart.engine import dino
 from warmstart.engine.veros.restart import restart_from_state
-from warmstart.errors import UserError
+from warmstart.errors import UserError, require_path
 from warmstart.grid import Grid
 from warmstart.manifest import MANIFEST, Configuration, Fields, Manifest, Sample, Source, content_hash
 from warmstart.opening import open_grid, open_state
@@ -88,7 +88,7 @@ def restart(
     files.refuse_existing(output, overwrite)
     if regrid and grid is None:
         raise UserError("--regrid (regrid=True) moves states to the mesh of --grid (grid=...); give it too")
-    states, output = Path(states), Path(output)
+    states, output = require_path(states), Path(output)
     if engine == "nemo":
         return _restart_nemo(states, output, template, grid, namelist, regrid, date, overwrite)
     _refuse_engine(engine, template, namelist=namelist, date=date)

@@ -14,7 +14,7 @@ from typing import NamedTuple, TypeAlias
 import numpy as np
 import xarray as xr
 
-from warmstart.errors import UserError
+from warmstart.errors import UserError, require_path
 from warmstart.grid import Grid
 from warmstart.opening import open_grid, open_state
 from warmstart.physics.balance import saltless
@@ -114,7 +114,7 @@ def _opened(source: Source, grid: Mesh | None) -> tuple[xr.Dataset, Grid, list[P
         if grid is None:
             raise UserError("a Dataset carries no mesh; hand over grid as well")
         return source, _grid(grid), []
-    paths = [Path(source)] if isinstance(source, str | Path) else [Path(p) for p in source]
+    paths = [require_path(p) for p in ([source] if isinstance(source, str | Path) else source)]
     if not paths:
         raise UserError("no file given; give at least one states file")
     mesh = _mesh(paths[0], grid)

@@ -17,7 +17,7 @@ from warmstart.engine.nemo import runs
 from warmstart.engine.nemo.mesh import open_grid
 from warmstart.engine.nemo.restart import open_states
 from warmstart.engine.nemo.start import read_namelist, start_entries
-from warmstart.errors import UserError
+from warmstart.errors import UserError, require_path
 from warmstart.grid import Grid
 from warmstart.manifest import MANIFEST, read_manifest
 
@@ -71,7 +71,7 @@ def verify_nemo(
     --------
     >>> ds, table = verify_nemo("RUNS", "verify.nc", grid="mesh_mask.nc")  # doctest: +SKIP
     """
-    output, restarts = Path(output), Path(restarts)
+    output, restarts = Path(output), require_path(restarts)
     folder = Path(folder) if folder is not None else output.with_name(f"{output.stem}_runs")
     outputs = (output, output.with_suffix(".csv"))
     for path in outputs:

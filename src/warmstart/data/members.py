@@ -15,7 +15,7 @@ import xarray as xr
 
 from warmstart import files, parameters
 from warmstart.config import read_yaml
-from warmstart.errors import UserError
+from warmstart.errors import UserError, require_path
 from warmstart.grid import Grid
 from warmstart.variables import STATE_VARIABLES, VARIABLES, require_units
 
@@ -100,7 +100,7 @@ def find_members(place: Path, transient: bool = True) -> tuple[list[Member], lis
     ...
     warmstart.errors.UserError: no-such-folder does not exist; give the folder that 'warmstart simulate' wrote
     """
-    if not place.is_dir():
+    if not require_path(place).is_dir():
         what = "is no folder" if place.exists() else "does not exist"
         raise UserError(f"{place} {what}; give the folder that 'warmstart simulate' wrote")
     folders = sorted(p for p in place.glob("member_*") if p.is_dir())

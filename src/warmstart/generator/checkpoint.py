@@ -18,7 +18,7 @@ from warmstart import files
 from warmstart.config import dump_yaml, load_yaml
 from warmstart.data.layout import Layout
 from warmstart.data.normalize import Normalizer
-from warmstart.errors import UserError
+from warmstart.errors import UserError, require_path
 from warmstart.generator import shapes, stored
 from warmstart.generator.backbone import UNet
 from warmstart.generator.config import SavedConfig
@@ -245,7 +245,7 @@ def locate(generator: str | Path) -> Path:
     """
     shipped = Path(str(importlib.resources.files("warmstart") / "pretrained"))
     named = shipped / str(generator)
-    path = Path(generator)
+    path = require_path(generator)
     if not path.is_dir() and named.is_dir() and named.parent == shipped:
         path = named
     if not path.is_dir():

@@ -20,7 +20,7 @@ from warmstart.data.members import BLEW_UP, find_members
 from warmstart.data.members import Member as Found
 from warmstart.engine.nemo.folders import STATES
 from warmstart.engine.nemo.kind import recognise
-from warmstart.errors import UserError
+from warmstart.errors import UserError, require_path
 from warmstart.files import open_dataset
 from warmstart.grid import Grid
 from warmstart.opening import open_grid, open_state
@@ -178,7 +178,7 @@ _WORDS = {
 
 def _recognised(path: Path) -> list[tuple[str, Path, Any]]:
     """Kind, path and content of a file, or of each known thing in a folder."""
-    if not path.exists():
+    if not require_path(path).exists():
         raise UserError(f"{path} does not exist; {EXPECTED}")
     one = _recognise(path)
     if one is not None:

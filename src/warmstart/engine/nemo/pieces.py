@@ -208,7 +208,7 @@ def open_sources(paths: str | Path | Iterable[str | Path]) -> list[Source]:
     ...
     warmstart.errors.UserError: mesh_mask.nc does not exist; give an existing NetCDF file of NEMO
     """
-    given = [Path(paths)] if isinstance(paths, str | Path) else [Path(p) for p in paths]
+    given = [require_path(p) for p in ([paths] if isinstance(paths, str | Path) else paths)]
     if not given:
         raise UserError("no file given; give at least one NetCDF file of NEMO")
     groups: dict[str, dict[Path, xr.Dataset]] = defaultdict(dict)
