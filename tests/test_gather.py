@@ -1,5 +1,6 @@
 """A folder of NEMO runs becomes the same store as an ensemble of Veros."""
 
+import json
 import logging
 
 import numpy as np
@@ -161,10 +162,7 @@ def test_nothing_to_take_is_an_error_with_all_reasons_and_leaves_nothing_behind(
     path.write_bytes(path.read_bytes()[:3000])
     with pytest.raises(ws.UserError, match=r"nothing to take: a: .*no restart.*; b: .*cut off"):
         ws.dataset(tmp_path / "RUNS", tmp_path / "states.zarr")
-    add_run(tmp_path / "bare" / "c").joinpath("namelist_cfg").unlink()
-    with pytest.raises(ws.UserError, match=r"c: namelist .* does not exist"):
-        ws.dataset(tmp_path / "bare", tmp_path / "states.zarr")
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["RUNS", "bare"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["RUNS"]
 
 
 def test_a_folder_without_runs_of_any_engine_is_named(tmp_path):
@@ -190,3 +188,83 @@ def test_a_file_in_place_of_a_folder_is_not_said_to_be_missing(tmp_path):
     (tmp_path / "base.txt").write_text("mine")
     with pytest.raises(ws.UserError, match=r"base\.txt is no folder; give the folder"):
         ws.dataset(tmp_path / "base.txt", tmp_path / "states.zarr")
+
+
+def test_a_run_without_a_namelist_has_the_parameters_that_it_says_itself(tmp_path, caplog):
+    for name, level in (("a", 1.0), ("b", 2.0)):
+        run = add_run(tmp_path / "RUNS" / name)
+        run.joinpath("namelist_cfg").unlink()
+        (run / "parameters.yaml").write_text(f"level: {level} kg\nheat_restoring: 50\n")
+    table = ws.dataset(tmp_path / "RUNS", tmp_path / "states.zarr")
+    store = ws.open_state(tmp_path / "states.zarr")
+    assert table.level.tolist() == [1.0, 2.0] and store.level.attrs["units"] == "kg"
+    assert store.level.values.tolist() == [1.0] * 3 + [2.0] * 3 and set(store.heat_restoring.values) == {50.0}
+    assert store.attrs["equation_of_state"].startswith("unknown") and "computed here by S-EOS" in caplog.text
+    (tmp_path / "RUNS" / "b" / "parameters.yaml").write_text("level: 2 m\n")
+    with pytest.raises(ws.UserError, match="level is in m, in other runs in kg"):
+        ws.dataset(tmp_path / "RUNS", tmp_path / "other.zarr")
+    for name in "ab":
+        (tmp_path / "RUNS" / name / "parameters.yaml").unlink()
+    assert ws.dataset(tmp_path / "RUNS", tmp_path / "none.zarr").snapshots.tolist() == [3, 3]
+
+
+def test_any_entry_of_the_namelists_can_be_a_parameter(runs, tmp_path):
+    table = ws.dataset(runs, tmp_path / "states.zarr", parameter=["damping=namusr_def/rn_trp:W m-2 K-1"])
+    assert table.damping.tolist()[:3] == [-40.0, -50.0, -60.0] and "heat_restoring" not in table
+    store = ws.open_state(tmp_path / "states.zarr")
+    assert store.damping.attrs["namelist"] == "namusr_def/rn_trp" and json.loads(
+        store.attrs["parameter_ranges"]
+    ) == {"damping": [-60.0, -40.0]}
+    with pytest.raises(ws.UserError, match="a: .*&namzdf has no rn_nothing, which parameter x names"):
+        ws.dataset(runs, tmp_path / "none.zarr", parameter=["x=namzdf/rn_nothing"])
+
+
+def test_which_records_are_equilibrium_may_be_told_and_is_written_down(runs, tmp_path, caplog):
+    table = ws.dataset(runs, tmp_path / "all.zarr", equilibrium="all").set_index("run")
+    assert table.loc[["a", "b", "c"], "equilibrium"].tolist() == [10, 10, 1]
+    assert table.loc["c", "verdict"] == "drifting", "what was judged stays said"
+    assert ws.open_state(tmp_path / "all.zarr").attrs["equilibrium_records"] == "told: all records"
+    table = ws.dataset(runs, tmp_path / "from.zarr", equilibrium_from="50y").set_index("run")
+    assert table.loc[["a", "b", "c"], "equilibrium"].tolist() == [6, 6, 0], "the years 50, 60 … 100"
+    assert "c has no record from model year 50 on" in caplog.text
+    assert (
+        ws.open_state(tmp_path / "from.zarr").attrs["equilibrium_records"]
+        == "told: records from model year 50 on"
+    )
+    for options in (
+        {"equilibrium": "some"},
+        {"equilibrium_from": "soon"},
+        {"equilibrium": "all", "equilibrium_from": 3},
+    ):
+        with pytest.raises(ws.UserError, match="expected"):
+            ws.dataset(runs, tmp_path / "none.zarr", **options)
+
+
+def test_runs_without_a_sea_level_are_a_store_without_one(tmp_path):
+    run = add_run(tmp_path / "run", years=())
+    days = np.arange(1, 13) * 30.0
+    t, s, u, v, _ = (np.repeat(np.nan_to_num(STATE[n].values)[None], 12, axis=0) for n in STATE.data_vars)
+    write_output(run / "GYRE_1m_grid_T.nc", {"toce": t, "soce": s}, days, 30.0)
+    write_output(run / "GYRE_1m_grid_U.nc", {"uoce": u}, days, 30.0, "u")
+    write_output(run / "GYRE_1m_grid_V.nc", {"voce": v}, days, 30.0, "v")
+    assert ws.dataset(run, tmp_path / "states.zarr").snapshots.tolist() == [12]
+    store = ws.open_state(tmp_path / "states.zarr")
+    assert "zos" not in store and store.attrs["mean_years"] == pytest.approx(1 / 12)
+
+
+@needs_real_files
+@pytest.mark.parametrize("version", ["3.6", "4.0", "4.2.0", "5.0"])
+def test_a_real_run_of_gyre_becomes_a_store_with_no_dino_in_it(tmp_path, version):
+    table = ws.dataset(REAL / "nemo_gyre" / version, tmp_path / "states.zarr", equilibrium="all")
+    assert table.snapshots.tolist() == [1] == table.equilibrium.tolist()
+    store = ws.open_state(tmp_path / "states.zarr")
+    assert "zos" not in store and store.attrs["mean_years"] == pytest.approx(1.0)
+    assert np.isfinite(store.thetao.values).any() and "heat_restoring" not in store
+
+
+@needs_real_files
+def test_the_real_runs_of_dino_have_the_parameters_in_which_they_differ(tmp_path):
+    table = ws.dataset(REAL / "nemo_dino_runs_8deg", tmp_path / "states.zarr", equilibrium_from="1y")
+    assert table.wind_stress_south.tolist() == [0.1, 0.2, 0.3] and table.snapshots.tolist() == [24] * 3
+    assert table.equilibrium.tolist() == [12] * 3
+    assert ws.open_state(tmp_path / "states.zarr").attrs["equation_of_state"].startswith("S-EOS: rn_t0 10")

@@ -8,8 +8,8 @@ import pytest
 
 from nemo_files import DATA, differing, write_mesh, write_template
 from warmstart import files
+from warmstart.engine.nemo.namelist import read_namelist
 from warmstart.engine.nemo.restart import write_restart
-from warmstart.engine.nemo.start import read_namelist
 from warmstart.errors import UserError
 from warmstart.restart import restart
 from warmstart.testing import basin

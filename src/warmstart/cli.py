@@ -80,6 +80,19 @@ def dataset(
         ),
     ],
     output: Annotated[Path, typer.Option("-o", "--output", help="The zarr store to write.")],
+    parameter: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=GROUP/ENTRY:UNITS",
+            help="NEMO: an entry of the namelists that is a parameter too: wind=namusr_def/rn_ztau0:Pa; repeatable.",
+        ),
+    ] = None,
+    equilibrium: Annotated[
+        str | None, typer.Option(help="NEMO: 'all' says that all records are equilibrium; else it is judged.")
+    ] = None,
+    equilibrium_from: Annotated[
+        str | None, typer.Option(help="NEMO: model year from which on records are equilibrium: 50y.")
+    ] = None,
     overwrite: Overwrite = False,
 ) -> None:
     """Gather finished runs into one store: states, parameters, forcing, grid; split by member."""
@@ -87,7 +100,10 @@ def dataset(
     from warmstart.gather import dataset as gather
 
     engine = str(runs[0]) if str(runs[0]) in ("nemo", "veros") and len(runs) > 1 else None
-    table = gather(runs[1:] if engine else runs, output, overwrite=overwrite, engine=engine)
+    table = gather(
+        runs[1:] if engine else runs, output, overwrite=overwrite, engine=engine, parameter=parameter or (),
+        equilibrium=equilibrium, equilibrium_from=equilibrium_from,
+    )  # fmt: skip
     of_nemo = "skipped" in table
     print_table(table, f"{output}", parameters="varied" if of_nemo else "none")
     if not of_nemo:
@@ -167,13 +183,16 @@ def generate(
     overwrite: Overwrite = False,
 ) -> None:
     """Generate equilibrium states for given parameters, from a state that is not there yet, or from both."""
+    from warmstart.generator.checkpoint import load
     from warmstart.generator.generate import generate as sample
     from warmstart.request import initial_state, pairs, wanted
 
+    loaded = load(generator)
+    described = {name: span.parameter(name) for name, span in loaded.config.parameters.items()}
     alone = initial is not None and not sets and parameters is None
     sample(
-        generator,
-        None if alone else wanted(sets or (), parameters, say),
+        loaded,
+        None if alone else wanted(sets or (), parameters, say, described),
         sampling=pairs(sampling, "--sampling", "steps=17"),
         conserve=pairs(conserve, "--conserve", "so=34.7"),
         device=device,

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+import math
+import re
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +17,11 @@ from warmstart import files, parameters
 from warmstart.check import METRICS
 from warmstart.data import store as stores
 from warmstart.engine.nemo.folders import Run, find, read_run
+from warmstart.engine.nemo.settings import is_package_equation, named
 from warmstart.engine.verdict import Verdict, judge
 from warmstart.errors import UserError, require_path
 from warmstart.grid import Grid
+from warmstart.parameters import Parameter
 from warmstart.variables import STATE_VARIABLES, VARIABLES
 
 log = logging.getLogger(__name__)
@@ -39,14 +43,18 @@ def dataset(
     overwrite: bool = False,
     transient: bool = True,
     engine: str | None = None,
+    parameter: Iterable[str] = (),
+    equilibrium: str | None = None,
+    equilibrium_from: float | str | None = None,
 ) -> pd.DataFrame:
     """Gather finished runs into one zarr store: states, parameters, grid, split by member.
 
     The folder says by its content which engine made it. Of NEMO, each folder in `runs` is a run: a mesh (or one for all in
-    `runs` itself), ``namelist_cfg`` and ``namelist_ref``, restarts or output. Its states are the restarts, or the output
+    `runs` itself), restarts or output; of any configuration. Its states are the restarts, or the output
     of one frequency, whichever are more; drift and verdict follow from these states; a snapshot is of the phase
-    ``equilibrium`` if it lies in the years for which the verdict is *equilibrium* or *near*. A run that cannot be used is
-    skipped with its reason. Parameters are those that the namelists of all runs hold. The table lies beside the store,
+    ``equilibrium`` if it lies in the years for which the verdict is *equilibrium* or *near*, or if `equilibrium` or
+    `equilibrium_from` say so. A run that cannot be used is skipped with its reason. Parameters are those that all runs have: from ``namelist_cfg`` over
+    ``namelist_ref``, from ``parameters.yaml`` in each run, or none. The table lies beside the store,
     ending in ``.csv``.
 
     Parameters
@@ -56,6 +64,9 @@ def dataset(
     overwrite : whether an existing store may be replaced.
     transient : whether to take the snapshots on the way to equilibrium too.
     engine : ``"nemo"`` or ``"veros"``; None goes by the content.
+    parameter : entries of NEMO's namelists that are parameters too, ``wind=namusr_def/rn_ztau0:Pa``.
+    equilibrium : ``"all"`` says that all records of the NEMO runs are equilibrium; None judges.
+    equilibrium_from : model year from which on they are, for example ``50`` or ``"50y"``. What was said is written into the store.
 
     Returns
     -------
@@ -65,7 +76,8 @@ def dataset(
     Raises
     ------
     UserError
-        If there is nothing to take; the message says what was skipped and why.
+        If there is nothing to take, the message says what was skipped and why; or an option has no such value, or is not for runs
+        of Veros.
 
     Examples
     --------
@@ -87,10 +99,18 @@ def dataset(
         for path in (output, output.with_suffix(".csv")):
             files.refuse_existing(path, overwrite)
         where = Path(", ".join(map(str, places))) if len(places) < 4 else places[0].parent
-        return _gather_nemo(folders, where, output, overwrite, transient)
+        told = _told(equilibrium, equilibrium_from)
+        return _gather_nemo(
+            folders, where, output, overwrite, transient, [named(text) for text in parameter], told
+        )
     if engine == "nemo":
         raise UserError(f"{', '.join(map(str, places))}: no runs of NEMO there; expected folders with namelist_cfg, "
                         "mesh_mask.nc, restarts or output")  # fmt: skip
+    given = {"parameter": list(parameter), "equilibrium": equilibrium, "equilibrium_from": equilibrium_from}
+    if said := [name for name, value in given.items() if value not in (None, [])]:
+        raise UserError(
+            f"{', '.join(said)}: for runs of NEMO; members of 'warmstart simulate' say it themselves"
+        )
     if len(places) != 1:
         raise UserError(
             "several folders are for runs of NEMO; of 'warmstart simulate' give the one that it wrote"
@@ -110,8 +130,37 @@ def _nemo_folders(places: list[Path], engine: str | None) -> list[Path]:
     return list(found)
 
 
+def _told(equilibrium: str | None, begin: float | str | None) -> float | None:
+    """Model year from which on records are equilibrium, minus infinity for all; None where that is to be judged."""
+    if equilibrium is None and begin is None:
+        return None
+    if equilibrium is not None:
+        if equilibrium != "all" or begin is not None:
+            raise UserError(
+                f"equilibrium = {equilibrium!r}: expected 'all', or a model year as equilibrium_from, not both"
+            )
+        return -math.inf
+    match = re.fullmatch(r"\s*(\d+(?:\.\d*)?)\s*(?:y|yr|years?)?\s*", str(begin))
+    if match is None:
+        raise UserError(f"equilibrium_from = {begin!r}: expected a model year, for example 50y")
+    return float(match[1])
+
+
+def _say_told(told: float | None) -> str:
+    """What the store says of its phases."""
+    if told is None:
+        return "judged: years for which the verdict of the run is equilibrium or near"
+    return "told: all records" if told == -math.inf else f"told: records from model year {told:g} on"
+
+
 def _gather_nemo(
-    folders: list[Path], runs: Path, output: Path, overwrite: bool, transient: bool
+    folders: list[Path],
+    runs: Path,
+    output: Path,
+    overwrite: bool,
+    transient: bool,
+    name: list[Parameter],
+    told: float | None,
 ) -> pd.DataFrame:
     """Take what can be taken of each run and say what cannot."""
     rows: dict[Path, dict[str, Any]] = {
@@ -121,7 +170,7 @@ def _gather_nemo(
     found: dict[Path, Run] = {}
     for folder in folders:
         try:
-            found[folder] = read_run(folder)
+            found[folder] = read_run(folder, name)
         except UserError as error:
             rows[folder]["skipped"] = str(error)
     members: list[stores.Member] = []
@@ -130,21 +179,32 @@ def _gather_nemo(
         try:
             if mesh is not None and run.grid.fingerprint != mesh.fingerprint:
                 raise UserError(f"on another grid than most runs: {run.grid!r}; they are on {mesh!r}")
-            members.append(_member(run, rows[folder]["member"], transient))
+            members.append(_member(run, rows[folder]["member"], transient, told))
         except UserError as error:
             rows[folder]["skipped"] = str(error)
             continue
-        rows[folder] |= {"source": run.source, **run.values}
+        rows[folder] |= {"source": run.source, **run.settings.values}
         for note in run.notes:
             log.info("%s: %s", folder.name, note)
+    taken = {folder: run for folder, run in found.items() if not rows[folder]["skipped"]}
+    _say_notes(taken)
+    described = _described(taken)
     skipped = {row["run"]: row["skipped"] for row in rows.values() if row["skipped"]}
     for name, why in skipped.items():
         log.warning("%s skipped: %s", name, why)
     if not any(m.chosen.size for m in members):
         raise UserError(f"{runs}: nothing to take: " + "; ".join(f"{n}: {why}" for n, why in skipped.items()))
-    _say_incomplete([row for row in rows.values() if not row["skipped"]])
+    names = [*parameters.PARAMETERS, *described]
+    _say_incomplete([row for row in rows.values() if not row["skipped"]], names)
+    about = {
+        "equilibrium_records": _say_told(told),
+        "equation_of_state": _equation(taken),
+        "mean_years": max(run.mean_years for run in taken.values()),
+    }
     with files.replacing(output.with_suffix(".csv"), overwrite) as temporary:
-        table = _table(stores.store(members, runs, output, overwrite), list(rows.values()))
+        table = _table(
+            stores.store(members, runs, output, overwrite, about=about), list(rows.values()), names
+        )
         table.to_csv(temporary, index=False)
     return table
 
@@ -168,11 +228,54 @@ def _numbers(folders: list[Path]) -> list[int]:
     return [int(d) for d in digits] if named and len({*digits}) == len(digits) else list(range(len(folders)))
 
 
-def _member(run: Run, index: int, transient: bool) -> stores.Member:
+def _say_notes(taken: dict[Path, Run]) -> None:
+    """Say once what stands behind the values of parameters, and which runs it is said of."""
+    runs: dict[str, list[str]] = {}
+    for folder, run in taken.items():
+        for name, note in run.settings.notes.items():
+            runs.setdefault(f"{name}: {note}", []).append(folder.name)
+    for note, names in runs.items():
+        log.warning("%s (%s)", note, ", ".join(names[:5]) + (" …" if len(names) > 5 else ""))
+
+
+def _described(taken: dict[Path, Run]) -> dict[str, Parameter]:
+    """Parameters that are not in the table; they have to mean the same in all runs."""
+    described: dict[str, Parameter] = {}
+    for folder, run in taken.items():
+        for name, p in run.settings.described.items():
+            first = described.setdefault(name, p)
+            if (first.units, first.namelist) != (p.units, p.namelist):
+                raise UserError(
+                    f"{folder.name}: {name} is in {p.units}, in other runs in {first.units}; give it the same everywhere"
+                )
+    return described
+
+
+def _equation(taken: dict[Path, Run]) -> str:
+    """The equation of state of the runs; said where it is not the one that densities are computed by."""
+    found = {run.settings.equation: folder.name for folder, run in taken.items()}
+    equation = (
+        next(iter(found)) if len(found) == 1 else "; ".join(f"{name}: {e}" for e, name in found.items())
+    )
+    if len(found) > 1:
+        log.warning("the runs have several equations of state: %s", equation)
+    elif not is_package_equation(equation):
+        log.warning(
+            "equation of state: %s; stability and densities are computed here by S-EOS with DINO's numbers",
+            equation,
+        )
+    return equation
+
+
+def _member(run: Run, index: int, transient: bool, told: float | None) -> stores.Member:
     """What a run contributes to the store."""
     series = _series(run)
     verdict = judge(series)
-    phase = _phase(series["year"].values, verdict)
+    phase = _phase(series["year"].values, verdict, told)
+    if told is not None and not (phase == "equilibrium").any():
+        log.warning(
+            "%s has no record from model year %g on: none of it is equilibrium", run.folder.name, told
+        )
 
     def source() -> xr.Dataset:
         ds = run.open()
@@ -183,12 +286,15 @@ def _member(run: Run, index: int, transient: bool) -> stores.Member:
     chosen = np.flatnonzero((phase == "equilibrium") | transient)
     return stores.Member(
         index=index, path=run.folder, grid=run.grid, chosen=chosen, drift=verdict.drift, verdict=verdict.verdict,
-        values=run.values, forcing=(), version=f"NEMO {run.version}", source=source,
+        values=run.settings.values, forcing=(), version=f"NEMO {run.version}", source=source,
+        variables=run.variables, described=run.settings.described,
     )  # fmt: skip
 
 
-def _phase(years: np.ndarray, verdict: Verdict) -> np.ndarray:
-    """The years that were judged to be in equilibrium, or near it, and those before."""
+def _phase(years: np.ndarray, verdict: Verdict, told: float | None) -> np.ndarray:
+    """The years that are said or judged to be in equilibrium, or near it, and those before."""
+    if told is not None:
+        return np.where(years >= told, "equilibrium", "transient")
     settled = verdict.verdict != "drifting"
     return np.where(settled & (years >= years[-1] - verdict.years), "equilibrium", "transient")
 
@@ -198,36 +304,43 @@ def _series(run: Run) -> xr.Dataset:
     rows = []
     with run.open() as ds:
         for i in range(ds.sizes["time"]):
-            state = (
-                ds[list(STATE_VARIABLES)].isel(time=[i]).drop_vars(["time", "year"], errors="ignore").load()
-            )
+            state = ds[list(run.variables)].isel(time=[i]).drop_vars(["time", "year"], errors="ignore").load()
             _require_finite(state, run.grid, f"year {float(ds['year'][i]):g}")
-            rows.append({n: float(METRICS[n].function(state, run.grid).values[0]) for n in SERIES})
+            rows.append({n: _metric(n, state, run.grid) for n in SERIES})
         years = ds["year"].values
     columns = {n: ("time", np.array([row[n] for row in rows])) for n in SERIES}
     return xr.Dataset(columns, {"year": ("time", years)})
 
 
+def _metric(name: str, state: xr.Dataset, grid: Grid) -> float:
+    """A metric of a single state; NaN where the ocean has no such thing: no channel, no depth of 2000 m."""
+    try:
+        return float(METRICS[name].function(state, grid).values[0])
+    except UserError as error:
+        log.debug("%s: %s", name, error)
+        return math.nan
+
+
 def _require_finite(state: xr.Dataset, grid: Grid, when: str) -> None:
-    for name in STATE_VARIABLES:
+    for name in (n for n in STATE_VARIABLES if n in state):
         sea = grid.mask(VARIABLES[name].point, VARIABLES[name].three_d).values
         holes = int((~np.isfinite(state[name].values) & sea).sum())
         if holes:
             raise UserError(f"{name} is not finite at {holes} of {int(sea.sum())} points at sea in {when}")
 
 
-def _say_incomplete(taken: list[dict[str, Any]]) -> None:
+def _say_incomplete(taken: list[dict[str, Any]], names: list[str]) -> None:
     """Name the parameters that some runs have and others lack: the store can hold none of them."""
-    for name in parameters.PARAMETERS:
+    for name in names:
         lacking = [row["run"] for row in taken if name not in row]
         if 0 < len(lacking) < len(taken):
             log.warning("%s is not in the store: unknown for %s", name, ", ".join(lacking[:5]))
 
 
-def _table(table: pd.DataFrame, rows: list[dict[str, Any]]) -> pd.DataFrame:
+def _table(table: pd.DataFrame, rows: list[dict[str, Any]], names: list[str]) -> pd.DataFrame:
     """The store's table, with the folders, where the states came from, every parameter, and the runs that were skipped."""
     front = pd.DataFrame(rows)
-    known = [name for name in parameters.PARAMETERS if name in front]
+    known = [name for name in names if name in front]
     merged = front.merge(table.drop(columns=known, errors="ignore"), on="member", how="left")
     for name in ("snapshots", "equilibrium"):
         merged[name] = merged[name].fillna(0).astype("int64")

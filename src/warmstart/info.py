@@ -12,6 +12,7 @@ from warmstart.config import read_yaml
 from warmstart.engine.nemo import folders as nemo_folders
 from warmstart.engine.nemo import kind, namelist
 from warmstart.engine.nemo.pieces import open_file
+from warmstart.engine.nemo.settings import settings
 from warmstart.engine.nemo.times import AXES, Times, read_times, time_axis
 from warmstart.errors import UserError, reading, require_path
 from warmstart.files import open_dataset
@@ -248,9 +249,19 @@ def _nemo(path: Path, folders: list[Path]) -> str:
             except UserError as error:
                 lines.append(f"  {file.name:<44} {error}")
         if (folder / namelist.CFG).exists():
-            values, unknown = namelist.parameters(folder)
-            lines += [f"  {name:<44} {value:g} {PARAMETERS[name].units}" for name, value in values.items()]
-            lines += [f"  {n:<44} unknown: {why}" for n, why in unknown.items() if PARAMETERS[n].namelist]
+            try:
+                made = settings(folder)
+            except UserError as error:
+                lines.append(f"  {namelist.CFG:<44} {error}")
+                continue
+            for name, value in made.values.items():
+                table = PARAMETERS.get(name) or made.described[name]
+                note = f" ({made.notes[name]})" if name in made.notes else ""
+                lines.append(f"  {name:<44} {value:g} {table.units}{note}")
+            lines += [
+                f"  {n:<44} unknown: {why}" for n, why in made.unknown.items() if PARAMETERS[n].namelist
+            ]
+            lines.append(f"  {'equation of state':<44} {made.equation}")
     return "\n".join(lines)
 
 

@@ -37,13 +37,15 @@ class Fields(Config):
 
 
 class Sample(Config):
-    """One restart file: which state it holds and the parameters to run it with."""
+    """One restart file: which state it holds, the parameters to run it with, and for NEMO the date and what to know of them."""
 
     file: str
     sample: int
     seed: int | None = None
     year: float | None = None
     parameters: dict[str, float]
+    date: int | None = None
+    remarks: tuple[str, ...] = ()
 
 
 class Manifest(Config):

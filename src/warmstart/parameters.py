@@ -26,7 +26,8 @@ class Parameter:
     ----------
     name : name in files, YAML and ``--set``.
     units : UDUNITS string; values without a unit are taken to be in it.
-    default : value of the DINO reference configuration (Kamm et al. 2025), in `units`.
+    default : value of this package's reference simulation, in `units`: that of DINO (Kamm et al. 2025), but for vertical diffusivity
+        (DINO 1.2e-5), vertical viscosity (DINO 1.2e-4) and eddy diffusivity (DINO's follows the flow, 1500 at most).
     low, high : range in which the engine was shown to be stable and which plans may sample, in `units`.
     scale : ``"linear"`` or ``"log"``: how plans sample the range and how generators see the value.
     description : one sentence.
@@ -101,7 +102,7 @@ PARAMETERS: dict[str, Parameter] = {
 
 
 def defaults() -> dict[str, float]:
-    """Return the parameters of the DINO reference configuration.
+    """Return the parameters of the reference simulation; they are not all DINO's own, see :class:`Parameter`.
 
     Returns
     -------
@@ -113,6 +114,43 @@ def defaults() -> dict[str, float]:
     0.2
     """
     return {name: p.default for name, p in PARAMETERS.items()}
+
+
+def own(
+    name: str, units: str = "1", description: str = "", namelist: tuple[str, str] | None = None
+) -> Parameter:
+    """Describe a parameter that is not in the table: one of the user's own ensemble.
+
+    Parameters
+    ----------
+    name : name in files and ``--set``.
+    units : of its values.
+    description : one sentence.
+    namelist : NEMO's group and entry that hold it.
+
+    Returns
+    -------
+    The parameter; it has no default and no range, and a linear scale.
+
+    Raises
+    ------
+    UserError
+        If the name is no name.
+
+    Examples
+    --------
+    >>> own("wind", "Pa", namelist=("namusr_def", "rn_ztau0")).units
+    'Pa'
+    """
+    if not re.fullmatch(r"[A-Za-z]\w*", name):
+        raise UserError(
+            f"'{name}' is no name of a parameter; expected letters, digits and '_', for example wind"
+        )
+    if not description:
+        description = (
+            f"&{namelist[0]} {namelist[1]} of NEMO." if namelist else "Parameter of the user's own ensemble."
+        )
+    return Parameter(name, units, math.nan, math.nan, math.nan, "linear", description, namelist)
 
 
 def get(name: str) -> Parameter:
@@ -203,17 +241,17 @@ def _product(text: str, at: int, power: int) -> tuple[list[tuple[str, int]], int
         sign, at = (-1 if between["sign"] == "/" else 1), between.end()
 
 
-def parse(text: str | float | int, name: str) -> float:
+def parse(text: str | float | int, name: str | Parameter) -> float:
     """Read a value, with or without a unit, into the units of a parameter.
 
     Parameters
     ----------
     text : a number, or text such as ``"0.3 Pa"``, ``"3 dyn/cm2"`` or ``"0.2 cm2 s-1"``.
-    name : the parameter it is for.
+    name : the parameter it is for: of the table, or described by :func:`own`.
 
     Returns
     -------
-    The value in the units of the parameters table.
+    The value in the units of the parameter.
 
     Raises
     ------
@@ -226,15 +264,17 @@ def parse(text: str | float | int, name: str) -> float:
     >>> parse("300 mPa", "wind_stress_south")
     0.3
     """
-    parameter = get(name)
+    parameter = name if isinstance(name, Parameter) else get(name)
+    name = parameter.name
     if isinstance(text, (int, float)) and not isinstance(text, bool):
         value = float(text)
     else:
         given = str(text).strip()
         match = _NUMBER.match(given) if len(given) <= LONGEST else None
         if match is None:
+            example = 1.0 if math.isnan(parameter.default) else parameter.default
             raise UserError(
-                f"{name}: '{shortened(given, 60)}' is not a number with an optional unit; expected for example {name}={parameter.default:g} {parameter.units}"
+                f"{name}: '{shortened(given, 60)}' is not a number with an optional unit; expected for example {name}={example:g} {parameter.units}"
             )
         value = _convert(float(match[0]), given[match.end() :].strip(), parameter)
     if not math.isfinite(value):
@@ -325,13 +365,14 @@ def sobol(ranges: Mapping[str, tuple[float, float]], members: int, seed: int) ->
     return [{p.name: float(p.value(x)) for p, x in zip(table, row, strict=True)} for row in points[:members]]
 
 
-def ranged(name: str, low: float, high: float) -> Parameter:
+def ranged(name: str, low: float, high: float, described: Parameter | None = None) -> Parameter:
     """The parameter with its range replaced.
 
     Parameters
     ----------
     name : of the table.
     low, high : the new range, units of the table.
+    described : the parameter, where it is not in the table.
 
     Returns
     -------
@@ -347,7 +388,7 @@ def ranged(name: str, low: float, high: float) -> Parameter:
     >>> ranged("wind_stress_south", 0.1, 0.3).high
     0.3
     """
-    p = get(name)
+    p = described or get(name)
     if not low < high or (p.scale == "log" and low <= 0):
         raise UserError(
             f"{name}: the range {low:g} to {high:g} {p.units} is empty or not positive; give the lower value first"
@@ -374,7 +415,12 @@ def split_of(index: int) -> str:
     return {3: "validation", 7: "test"}.get(index % 8, "train")
 
 
-def attach(ds: xr.Dataset, values: Mapping[str, Any], dim: str | None = None) -> xr.Dataset:
+def attach(
+    ds: xr.Dataset,
+    values: Mapping[str, Any],
+    dim: str | None = None,
+    described: Mapping[str, Parameter] | None = None,
+) -> xr.Dataset:
     """Write parameters into a Dataset, one variable a parameter, with units and description.
 
     Parameters
@@ -382,6 +428,7 @@ def attach(ds: xr.Dataset, values: Mapping[str, Any], dim: str | None = None) ->
     ds : any Dataset.
     values : parameter name to a number, or to a sequence along `dim`.
     dim : name of the dimension the values run along; None for scalars.
+    described : those that are not in the table, by :func:`own`.
 
     Returns
     -------
@@ -395,10 +442,42 @@ def attach(ds: xr.Dataset, values: Mapping[str, Any], dim: str | None = None) ->
     """
     new = {}
     for name, value in values.items():
-        p = get(name)
+        p = described[name] if described and name in described else get(name)
         attrs = {"units": p.units, "long_name": p.description.rstrip("."), "role": "parameter"}
+        if name not in PARAMETERS and p.namelist:
+            attrs["namelist"] = "/".join(p.namelist)
         new[name] = ((dim,) if dim else (), np.asarray(value, dtype="float64"), attrs)
     return ds.assign(new)
+
+
+def carried(ds: xr.Dataset) -> dict[str, Parameter]:
+    """Describe the parameters that a Dataset carries: those of the table, and any other that it marks as one.
+
+    Parameters
+    ----------
+    ds : a Dataset written with :func:`attach`.
+
+    Returns
+    -------
+    Name to parameter, those of the table first.
+
+    Examples
+    --------
+    >>> import xarray as xr
+    >>> list(carried(attach(xr.Dataset(), {"wind": 0.1}, described={"wind": own("wind", "Pa")})))
+    ['wind']
+    """
+    found = {name: p for name, p in PARAMETERS.items() if name in ds}
+    for name, da in ds.variables.items():
+        if da.attrs.get("role") == "parameter" and name not in found:
+            group, _, entry = str(da.attrs.get("namelist", "")).partition("/")
+            found[str(name)] = own(
+                str(name),
+                str(da.attrs.get("units", "1")),
+                str(da.attrs.get("long_name", "")),
+                (group, entry) if entry else None,
+            )
+    return found
 
 
 def extract(ds: xr.Dataset, names: Iterable[str] | None = None) -> dict[str, np.ndarray]:
@@ -407,7 +486,7 @@ def extract(ds: xr.Dataset, names: Iterable[str] | None = None) -> dict[str, np.
     Parameters
     ----------
     ds : a Dataset written with :func:`attach`.
-    names : which parameters; None means all that are present.
+    names : which parameters; None means all that are present, those of the table first.
 
     Returns
     -------
@@ -424,7 +503,7 @@ def extract(ds: xr.Dataset, names: Iterable[str] | None = None) -> dict[str, np.
     >>> float(extract(attach(xr.Dataset(), {"bottom_drag": 1e-6}))["bottom_drag"])
     1e-06
     """
-    wanted = list(PARAMETERS) if names is None else list(names)
+    wanted = list(carried(ds)) if names is None else list(names)
     missing = [n for n in wanted if n not in ds]
     if missing and names is not None:
         raise UserError(

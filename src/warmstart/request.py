@@ -2,28 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import xarray as xr
 
 from warmstart.config import read_yaml, value_of
-from warmstart.engine.nemo import kind, namelist
+from warmstart.engine.nemo import kind
+from warmstart.engine.nemo.settings import settings
 from warmstart.errors import UserError, require_path
 from warmstart.files import open_dataset
 from warmstart.opening import open_state
-from warmstart.parameters import extract, parse
+from warmstart.parameters import PARAMETERS, Parameter, extract, parse
 
 
-def wanted(sets: Iterable[str], path: Path | None, say: Callable[[str], None]) -> dict[str, float]:
+def wanted(
+    sets: Iterable[str],
+    path: Path | None,
+    say: Callable[[str], None],
+    described: Mapping[str, Parameter] | None = None,
+) -> dict[str, float]:
     """Parameters from a file, then from ``--set``.
 
     Parameters
     ----------
     sets : ``"name=value"``, with or without a unit.
     path : YAML file, namelist or run of NEMO, or a states file that carries them; None reads none.
-    say : told of what a namelist does not state.
+    say : told of what a namelist does not state, and of what stands behind the values that it does.
+    described : parameters that are not in the table, with the entry of a namelist that holds them.
 
     Returns
     -------
@@ -39,25 +46,29 @@ def wanted(sets: Iterable[str], path: Path | None, say: Callable[[str], None]) -
     >>> wanted(["wind_stress_south=300mPa"], None, print)
     {'wind_stress_south': 0.3}
     """
-    found = _read(path, say) if path else {}
+    described = described or {}
+    found = _read(path, say, described) if path else {}
     for item in sets:
         name, equals, value = item.partition("=")
         if not equals:
             raise UserError(f"--set {item}: expected NAME=VALUE, for example --set wind_stress_south=0.3Pa")
         found[name.strip()] = value
-    return {name: parse(value, name) for name, value in found.items()}
+    return {name: parse(value, described.get(name, name)) for name, value in found.items()}
 
 
-def _read(path: Path, say: Callable[[str], None]) -> dict[str, Any]:
+def _read(path: Path, say: Callable[[str], None], described: Mapping[str, Parameter]) -> dict[str, Any]:
     """Parameters that a file holds, or that a NEMO run was made with."""
     if require_path(path).suffix in (".nc", ".zarr"):
         return _carried(path)
     if not path.is_dir() and not path.name.startswith("namelist") and path.suffix != ".nml":
         return read_yaml(path)
-    values, unknown = namelist.parameters(path)
-    for name, why in unknown.items():
+    own = [p for name, p in described.items() if name not in PARAMETERS and p.namelist]
+    made = settings(path, name=own)
+    for name, why in made.unknown.items():
         say(f"{name}: default, {why}")
-    return dict(values)
+    for name, note in made.notes.items():
+        say(f"{name} = {made.values[name]:g} {PARAMETERS[name].units}: {note}")
+    return dict(made.values)
 
 
 def _carried(path: Path) -> dict[str, float]:

@@ -148,7 +148,8 @@ def _restart_nemo(
             for i in range(ds.sizes[dim] if dim else 1):
                 state, name = _one(ds, dim, i), f"restart_{i:03d}.nc"
                 written = write_restart(state, folder / name, template, mesh, namelist, date)
-                samples.append(_sample(state, i, written.paths[0].name))
+                told = {"date": written.date, "remarks": written.remarks}
+                samples.append(_sample(state, i, written.paths[0].name).model_copy(update=told))
                 paths += [output / path.name for path in written.paths]
             fields = Fields(
                 given=written.replaced, derived=written.recomputed, zeroed=written.zeroed, kept=written.kept,

@@ -139,6 +139,8 @@ VARIABLES: dict[str, Variable] = {
 
 #: The variables that make up a state, in the order of the generator's channels.
 STATE_VARIABLES: tuple[str, ...] = tuple(VARIABLES)
+#: Those that an ensemble may lack: a start from rest of the sea level is adjusted within days.
+OPTIONAL_VARIABLES: tuple[str, ...] = ("zos",)
 
 #: What a file may hold beside the state, for metrics that need it.
 DIAGNOSTICS: dict[str, Variable] = {

@@ -15,8 +15,9 @@ from warmstart.comparison import CONTROL, REST, Target, compare, summarise
 from warmstart.config import dump_yaml, read_yaml
 from warmstart.engine.nemo import runs
 from warmstart.engine.nemo.mesh import open_grid
+from warmstart.engine.nemo.namelist import read_namelist
 from warmstart.engine.nemo.restart import open_states
-from warmstart.engine.nemo.start import read_namelist, start_entries
+from warmstart.engine.nemo.start import start_entries
 from warmstart.errors import UserError, require_path
 from warmstart.grid import Grid
 from warmstart.manifest import MANIFEST, read_manifest
@@ -197,10 +198,10 @@ def _wanted(
     if control is not None and Path(control).is_file() and _is_restart(Path(control)):
         path = Path(control)
         # the same first step and the same date as the others: only the state differs
-        entries = start_entries(path, True) | {k: wanted[0][2][k] for k in ("nn_date0",)}
+        entries = start_entries(path, True) | {k: wanted[0][2][k] for k in ("nn_it000", "nn_date0")}
         wanted.append((CONTROL, [path], entries))
     if rest:
-        entries = {"ln_rstart": False, "nn_it000": 1, "nn_date0": wanted[0][2]["nn_date0"]}
+        entries = {"ln_rstart": False} | {k: wanted[0][2][k] for k in ("nn_it000", "nn_date0")}
         wanted.append((REST, [], entries))
     return wanted
 

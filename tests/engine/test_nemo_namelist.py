@@ -1,98 +1,138 @@
-"""Parameters from namelists: what the entries say, and nothing else."""
+"""Fortran namelists as NEMO reads them, and copies with entries set."""
 
+import f90nml
 import pytest
 
-from warmstart.engine.nemo.namelist import parameters, read
+from nemo_layouts import REAL, needs_real_files
+from warmstart.engine.nemo.namelist import number, patch_namelist, read, read_namelist
 from warmstart.errors import UserError
-from warmstart.parameters import PARAMETERS, defaults
 
-CFG = """
-!-----------------------------------------------------------------------
-&namusr_def    !   User defined :   DINO configuration
-!-----------------------------------------------------------------------
-   rn_e1_deg            =      1.0        ! Resolution in degrees of longitude (Mercator grid)
-      rn_ztau0          =    0.1          ! Magnitude of the wind forcing [Pa]
-      rn_trp            =    -40.         ! Retroaction term (must be negative) on T*.
-         rn_tstar_s     =    -0.5         ! Retroaction value on T at the southern boundary
-         rn_tstar_n     =     5.0
-         rn_tstar_eq    =     27.
-      !rn_srp            =      0.         ! Restoring term (must be negative) on salinity.
-      rn_srp            =     -3.858E-3
-         rn_sstar_s     =     35.
-         rn_sstar_n     =     35.1
-         rn_sstar_eq    =     37.25
-   ln_Iperio        =   .true.            ! i-periodicity
-/
-&namsbc_flx    !   surface boundary condition : flux formulation        (ln_flx =T)
-   cn_dir      = './'      !  root directory for the fluxes data location
-   sn_emp      = 'emp_1deg'              ,        -1         ,  'emp'    , .true.      , .true. , 'yearly'  , ''               , ''       , ''
-/
-&namtra_eiv    !   eddy induced velocity param.                         (default: OFF)
-   ln_ldfeiv   = .true.    ! use eddy induced velocity parameterization
-      nn_aei_ijk_t    = 21          !  space/time variation of eddy coefficient:
-      rn_Ue        = 0.03           !  lateral diffusive velocity [m/s]
-      rn_Le        = 100.e+3        !  lateral diffusive length   [m]
-/
-&namzdf        !   vertical physics                                     (default: NO selection)
-   rn_avm0     =    1.2e-4     !  vertical eddy viscosity   [m2/s]
-/
-"""
-REF = "&namzdf rn_avm0 = 9.e-4, rn_avt0 = 1.2e-5 /\n&namtra_eiv ln_ldfeiv = .false. /\n"
+RUNS = REAL / "nemo_dino_runs_8deg"
 
 
-@pytest.fixture
-def run(tmp_path):
-    (tmp_path / "namelist_cfg").write_text(CFG)
-    (tmp_path / "namelist_ref").write_text(REF)
-    return tmp_path
+def namelist(tmp_path, text, name="namelist_cfg"):
+    path = tmp_path / name
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    return path
 
 
-def test_every_entry_of_dino_arrives_with_its_unit_and_sign_and_the_cfg_goes_before_the_ref(run):
-    values, unknown = parameters(run)
-    assert values == {
-        "restoring_temperature_south": -0.5, "restoring_temperature_north": 5.0, "restoring_temperature_equator": 27.0,
-        "restoring_salinity_south": 35.0, "restoring_salinity_north": 35.1, "restoring_salinity_equator": 37.25,
-        "heat_restoring": 40.0, "salt_restoring": 3.858e-3, "eddy_diffusivity": 1500.0,
-        "vertical_viscosity": 1.2e-4, "vertical_diffusivity": 1.2e-5,
-    }  # fmt: skip
-    assert values | unknown == {**values, **unknown} and set(values) | set(unknown) == set(PARAMETERS)
-    assert all(unknown[n] == "NEMO's DINO has no namelist entry for it" for n in unknown)
+def test_of_two_groups_of_one_name_the_first_counts_and_keeps_all_its_entries(tmp_path):
+    path = namelist(tmp_path, "&a x = 1, y = 2 /\n&b z = 3 /\n&A x = 9, w = 4 /\n")
+    assert read_namelist(path) == {"a": {"x": 1, "y": 2}, "b": {"z": 3}}
 
 
-def test_the_reference_values_of_the_table_are_those_of_dino(run):
-    values, _ = parameters(run)
-    for name in values:
-        if PARAMETERS[name].namelist[0] == "namusr_def":
-            assert values[name] == defaults()[name]
-
-
-def test_an_entry_that_is_missing_is_unknown_and_refused_where_it_is_needed(run):
-    (run / "namelist_cfg").write_text(CFG.replace("rn_trp", "!rn_trp"))
-    values, unknown = parameters(run)
-    assert "heat_restoring" not in values and unknown["heat_restoring"] == "&namusr_def lacks rn_trp"
-    with pytest.raises(UserError, match=r"&namusr_def lacks rn_trp \(heat_restoring\); add the entries"):
-        parameters(run, required=True)
+def test_a_byte_order_mark_carriage_returns_and_tabs_lose_nothing(tmp_path):
+    path = namelist(
+        tmp_path, b"\xef\xbb\xbf&namdom\r\n\trn_Dt\t=\t5400.\t! step\r\n/\r\n&namrun nn_it000 = 1 /\r\n"
+    )
+    assert read_namelist(path) == {"namdom": {"rn_dt": 5400.0}, "namrun": {"nn_it000": 1}}
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "lost", "why"),
+    ("written", "value"),
     [
-        ("-3.858E-3", "0.", ["salt_restoring", "restoring_salinity_north"], "salinity is not restored"),
-        ("nn_aei_ijk_t    = 21", "nn_aei_ijk_t = 20", ["eddy_diffusivity"], "varies with the grid"),
-        ("ln_ldfeiv   = .true.", "ln_ldfeiv = .false.", ["eddy_diffusivity"], "no eddy-induced velocity"),
-        ("rn_trp            =    -40.", "rn_trp = 'x'", ["heat_restoring"], "is no number"),
+        ("1.5D-3", 1.5e-3), ("100.e+3", 1e5), (".5", 0.5), ("-5.", -5.0), ("2.5-3", 2.5e-3), ("+7", 7), ("1.E2", 100.0),
+        (".TRUE.", True), (".f.", False), ("T", True), ("false", False), (".t", True),
+        ("'it''s / & ! x'", "it's / & ! x"), ('"a ""b"""', 'a "b"'), ("''", ""),
+        ("2*0.5, 3", [0.5, 0.5, 3]), ("1 2\n   3", [1, 2, 3]), ("'a', -1, .true., ''", ["a", -1, True, ""]),
+        ("(1,2)", "(1,2)"), ("-inf", float("-inf")),
     ],
-)
-def test_an_entry_that_says_nothing_about_the_run_gives_no_parameter(run, old, new, lost, why):
-    (run / "namelist_cfg").write_text(CFG.replace(old, new))
-    values, unknown = parameters(run)
-    for name in lost:
-        assert name not in values and why in unknown[name]
+)  # fmt: skip
+def test_every_form_of_a_value_is_read_as_fortran_does(tmp_path, written, value):
+    path = namelist(
+        tmp_path, f"&g ! a comment with a / and a ' in it\n  X = {written} ! and 'another / one\n  y = 1\n/\n"
+    )
+    found = read_namelist(path)["g"]
+    assert found == {"x": value, "y": 1} and type(found["x"]) is type(value)
 
 
-def test_missing_and_damaged_namelists_are_named(tmp_path):
+def test_the_last_value_of_an_entry_counts_and_no_value_changes_nothing(tmp_path):
+    path = namelist(tmp_path, "&g x = 1, x = 2, y = , z = 3*, sn_cfctl%l_run = .true., a(2) = 5 /")
+    assert read_namelist(path) == {"g": {"x": 2, "sn_cfctl%l_run": True, "a(2)": 5}}
+
+
+def test_the_cfg_goes_before_the_ref_and_the_users_own_group_is_that_of_the_cfg_alone(tmp_path):
+    namelist(
+        tmp_path,
+        "&namzdf rn_avm0 = 9., rn_avt0 = 1.2e-5 /\n&namusr_def rn_trp = -1., rn_srp = -2. /",
+        "namelist_ref",
+    )
+    namelist(tmp_path, "&NAMZDF RN_AVM0 = 1.2e-4 /\n&namusr_def rn_trp = -40. /")
+    assert read(tmp_path) == {
+        "namzdf": {"rn_avm0": 1.2e-4, "rn_avt0": 1.2e-5},
+        "namusr_def": {"rn_trp": -40.0},
+    }
+
+
+@pytest.mark.parametrize(
+    ("text", "match"),
+    [
+        ("this is no namelist", "no &group"), ("", "no &group"), ("! &namrun is commented out /", "no &group"),
+        ("&g\n x = 'open\n/\n", "line 2: a quote that is not closed"), ("&g\n x = 1\n", "line 1: &g is not ended"),
+        ("&g x = 1\n&h y = 2 /", "&g is not ended"), ("&g\n 40 /", "line 2: expected an entry"),
+        ("&g x = 999999*1 /", "more than"), ("&g = /", "expected an entry"),
+    ],
+)  # fmt: skip
+def test_what_nemo_could_not_read_is_refused_with_its_line(tmp_path, text, match):
+    path = namelist(tmp_path, text)
+    with pytest.raises(UserError, match=match):
+        read_namelist(path)
+
+
+def test_a_missing_namelist_is_named(tmp_path):
     with pytest.raises(UserError, match="namelist_cfg does not exist"):
         read(tmp_path)
-    (tmp_path / "namelist_cfg").write_text("this is no namelist")
-    with pytest.raises(UserError, match="namelist_cfg is no namelist"):
-        read(tmp_path)
+
+
+def test_long_blanks_and_many_comments_take_no_time(tmp_path):
+    blank = " " * 4000
+    text = "! a comment\n" * 200_000 + f"&g x ={blank}1{blank},{blank}y{blank}={blank}'a'{blank}/"
+    assert read_namelist(namelist(tmp_path, text)) == {"g": {"x": 1, "y": "a"}}
+
+
+def test_numbers_are_finite_numbers():
+    groups = {"g": {"a": 1, "b": True, "c": "x", "d": float("nan"), "e": [1, 2]}}
+    assert number(groups, "g", "zz", "A") == 1.0 and number(groups, "g", "zz") is None
+    for name in "bcde":
+        with pytest.raises(UserError, match=f"&g {name} = .*: expected a finite number"):
+            number(groups, "g", name)
+
+
+def test_a_patched_copy_differs_in_the_values_that_were_set_and_in_nothing_else(tmp_path):
+    text = (
+        "\ufeff! Mod\u00e8le\r\n&namrun   ! parameters\r\n   nn_it000 = 1   ! first\r\n   cn_exp='it''s', nn_it000 = 2\r\n/\r\n"
+        "&namrun nn_it000 = 9 /\r\n&one x = 1 /"
+    )
+    path = namelist(tmp_path, text.encode() + b"! \xe9\n")  # a comment in Latin-1
+    patch_namelist(
+        path,
+        tmp_path / "copy",
+        {"namrun": {"nn_it000": 77, "nn_date0": 10701}, "one": {"y": True}, "new": {"z": "a"}},
+    )
+    new = (tmp_path / "copy").read_bytes()
+    expected = text.replace("nn_it000 = 2\r\n/", "nn_it000 = 77\r\n   nn_date0 = 10701\n/").replace(
+        "x = 1 /", "x = 1 \n   y = .true.\n/"
+    )
+    assert new == expected.encode() + b"! \xe9\n" + b'\n&new\n   z = "a"\n/\n'
+    assert read_namelist(tmp_path / "copy")["namrun"] == {"nn_it000": 77, "cn_exp": "it's", "nn_date0": 10701}
+
+
+def test_a_value_that_is_missing_is_put_in_its_place(tmp_path):
+    patch_namelist(namelist(tmp_path, "&g x =\n y = 2 /"), tmp_path / "copy", {"g": {"X": 1.5}})
+    assert (tmp_path / "copy").read_text() == "&g x = 1.5\n y = 2 /"
+
+
+@needs_real_files
+@pytest.mark.parametrize("name", ["namelist_cfg", "namelist_ref"])
+def test_the_namelists_of_a_real_run_are_read_as_another_parser_reads_them(tmp_path, name):
+    path = RUNS / "run_a" / name
+    mine, other = read_namelist(path), f90nml.read(path)
+    checked = 0
+    for group, entries in other.items():
+        for entry, value in entries.items():
+            if entry in mine[group]:
+                assert mine[group][entry] == value
+                checked += 1
+    assert checked > (600 if name == "namelist_ref" else 100)
+    patch_namelist(path, tmp_path / "copy", {"namrun": {"nn_it000": 77}})
+    assert f90nml.read(tmp_path / "copy")["namrun"]["nn_it000"] == 77

@@ -58,9 +58,9 @@ def claim(folder: str) -> None:
 
 
 def namelist(path: str) -> None:
-    from warmstart.engine.nemo.namelist import parameters
+    from warmstart.engine.nemo.settings import settings
 
-    parameters(path)
+    settings(path)
 
 
 def parse(name: str, text: str) -> None:

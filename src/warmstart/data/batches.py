@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ import xarray as xr
 from warmstart import files, parameters
 from warmstart.data.layout import Layout
 from warmstart.errors import UserError
+from warmstart.variables import OPTIONAL_VARIABLES, STATE_VARIABLES
 
 #: Prefix of the forcing profiles in a store.
 FORCING = "forcing_"
@@ -32,6 +33,7 @@ class Snapshots:
     year : model years since the start, ``(sample,)``.
     values : parameter name to ``(sample,)``, units of the parameters table.
     forcing : profile name to ``(sample, y)``.
+    described : the parameters.
     """
 
     fields: np.ndarray
@@ -40,6 +42,7 @@ class Snapshots:
     year: np.ndarray
     values: dict[str, np.ndarray]
     forcing: dict[str, np.ndarray]
+    described: dict[str, parameters.Parameter] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.member)
@@ -95,7 +98,9 @@ def read(store: str | Path, layout: Layout, split: str, phase: str = "equilibriu
     forcing = {str(n).removeprefix(FORCING): ds[n].values for n in ds.data_vars if str(n).startswith(FORCING)}
     values = parameters.extract(ds)
     forcing |= diffusivity_profiles(values, layout)
-    return Snapshots(fields, ds["member"].values, column("drift"), column("year"), values, forcing)
+    return Snapshots(
+        fields, ds["member"].values, column("drift"), column("year"), values, forcing, parameters.carried(ds)
+    )
 
 
 def diffusivity_profiles(values: Mapping[str, np.ndarray], layout: Layout) -> dict[str, np.ndarray]:
@@ -154,6 +159,17 @@ def open_store(store: str | Path) -> xr.Dataset:
     return ds
 
 
+def variables_of(ds: xr.Dataset) -> tuple[str, ...]:
+    """Variables of the states in a store, in the order of the variables table: the sea level may be missing.
+
+    Examples
+    --------
+    >>> variables_of(xr.Dataset({"so": 35.0, "thetao": 4.0}))
+    ('thetao', 'so', 'uo', 'vo')
+    """
+    return tuple(n for n in STATE_VARIABLES if n in ds or n not in OPTIONAL_VARIABLES)
+
+
 def declared_ranges(ds: xr.Dataset) -> dict[str, tuple[float, float]]:
     """Ranges that the ensemble's plan sampled, where the store states them (attribute ``parameter_ranges``, JSON)."""
     declared: Any = ds.attrs.get("parameter_ranges", {})
@@ -168,7 +184,8 @@ def scaled(values: Mapping[str, Any], ranges: Mapping[str, tuple[float, float]])
     Parameters
     ----------
     values : parameter name to numbers, units of the table.
-    ranges : lowest and highest value of the parameters to take, in the order wanted.
+    ranges : lowest and highest value of the parameters to take, in the order wanted; those that are not in the table are
+        scaled linearly.
 
     Returns
     -------
@@ -181,7 +198,8 @@ def scaled(values: Mapping[str, Any], ranges: Mapping[str, tuple[float, float]])
     """
     columns = []
     for name, (low, high) in ranges.items():
-        span = parameters.ranged(name, low, high)
+        table = None if name in parameters.PARAMETERS else parameters.own(name)
+        span = parameters.ranged(name, low, high, table)
         columns.append(np.asarray(span.coordinate(np.asarray(values[name], float))) - 0.5)
     some = next(iter(values.values()), 0.0)
     return np.stack(columns, -1) if columns else np.zeros((*np.shape(some), 0))

@@ -44,6 +44,8 @@ class Member:
     version : version of the package that ran it.
     source : opens its states where they are no ``states.nc``: the user's own files. They are stored in single precision.
     older : whether it is a member file of the older format.
+    variables : those of a state that it holds.
+    described : its parameters that are not in the table.
     """
 
     index: int
@@ -57,6 +59,8 @@ class Member:
     version: str
     source: Callable[[], xr.Dataset] | None = None
     older: bool = False
+    variables: tuple[str, ...] = STATE_VARIABLES
+    described: dict[str, parameters.Parameter] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -244,6 +248,7 @@ def _member(
                 )
         taken = np.ones(opened.sizes["time"], bool) if transient else opened["phase"].values == "equilibrium"
         values = _values(opened, path)
+        described = {n: p for n, p in parameters.carried(opened).items() if n not in parameters.PARAMETERS}
         forcing = tuple(name for name in FORCING if name in opened)
         version = str(opened.attrs.get("warmstart_version", "unknown"))
     return Member(
@@ -257,6 +262,7 @@ def _member(
         forcing=forcing,
         version=version,
         older=older,
+        described=described,
     )
 
 
@@ -270,12 +276,12 @@ def _require_units(da: xr.DataArray, path: Path) -> None:
 
 def _values(opened: xr.Dataset, path: Path) -> dict[str, float]:
     """The parameters of a member: one finite number each, positive where the logarithm is taken."""
-    values = {}
+    values, known = {}, parameters.carried(opened)
     for name, numbers in parameters.extract(opened).items():
         if numbers.size != 1:
             raise UserError(f"{path}: {name} has {numbers.size} values; expected one for the member")
         try:
-            values[name] = parameters.parse(numbers.item(), name)
+            values[name] = parameters.parse(numbers.item(), known[name])
         except UserError as error:
             raise UserError(f"{path}: {error}") from error
     return values
@@ -322,7 +328,12 @@ def read_member_file(path: Path, transient: bool = True) -> Member:
     )  # fmt: skip
 
 
-def load_states(member: Member, forcing: tuple[str, ...] = (), names: tuple[str, ...] = ()) -> xr.Dataset:
+def load_states(
+    member: Member,
+    forcing: tuple[str, ...] = (),
+    names: tuple[str, ...] = (),
+    variables: tuple[str, ...] = STATE_VARIABLES,
+) -> xr.Dataset:
     """Load the states of a member, with everything that labels them.
 
     Parameters
@@ -330,6 +341,7 @@ def load_states(member: Member, forcing: tuple[str, ...] = (), names: tuple[str,
     member : from :func:`read_member`.
     forcing : forcing profiles to take.
     names : parameters to take.
+    variables : of the state to take.
 
     Returns
     -------
@@ -347,7 +359,7 @@ def load_states(member: Member, forcing: tuple[str, ...] = (), names: tuple[str,
     """
     try:
         with member.source() if member.source else files.open_dataset(member.path) as opened:
-            ds = opened[[*STATE_VARIABLES, *forcing]].isel(time=member.chosen).load()
+            ds = opened[[*variables, *forcing]].isel(time=member.chosen).load()
         if member.source:
             ds = ds.astype("float32")
     except (OSError, RuntimeError, ValueError) as error:
@@ -355,7 +367,7 @@ def load_states(member: Member, forcing: tuple[str, ...] = (), names: tuple[str,
             f"cannot read {member.path}: {error}; the file is damaged, run this member anew"
         ) from error
     _require_finite(ds, member)
-    ds = ds[[*STATE_VARIABLES, *forcing]].rename(time="sample").drop_encoding()
+    ds = ds[[*variables, *forcing]].rename(time="sample").drop_encoding()
     n = ds.sizes["sample"]
     for name in forcing:
         ds[name] = ds[name].expand_dims(sample=n).copy()
@@ -372,11 +384,12 @@ def load_states(member: Member, forcing: tuple[str, ...] = (), names: tuple[str,
         verdict=repeated(member.verdict, object, long_name="equilibrium, near or drifting"),
         phase=("sample", ds["phase"].values.astype(object), ds["phase"].attrs),
     )
-    return parameters.attach(ds, {name: np.full(n, member.values[name]) for name in names}, "sample")
+    values = {name: np.full(n, member.values[name]) for name in names}
+    return parameters.attach(ds, values, "sample", member.described)
 
 
 def _require_finite(ds: xr.Dataset, member: Member) -> None:
-    for name in STATE_VARIABLES:
+    for name in (n for n in STATE_VARIABLES if n in ds):
         wet = ds[name].where(member.grid.mask(VARIABLES[name].point, VARIABLES[name].three_d), 0.0)
         if not bool(np.isfinite(wet).all()):
             raise UserError(f"{member.path}: {name} is not finite at sea; run this member anew")

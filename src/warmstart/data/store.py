@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -67,7 +67,12 @@ def dataset(
 
 
 def store(
-    members: list[Member], runs: Path, output: Path, overwrite: bool = False, blown_up: Sequence[BlowUp] = ()
+    members: list[Member],
+    runs: Path,
+    output: Path,
+    overwrite: bool = False,
+    blown_up: Sequence[BlowUp] = (),
+    about: Mapping[str, Any] | None = None,
 ) -> pd.DataFrame:
     """Write members into one store; see :func:`dataset`.
 
@@ -78,6 +83,7 @@ def store(
     output : the store to write.
     overwrite : whether an existing store may be replaced.
     blown_up : members that left no states; the table and the attributes of the store name them.
+    about : further attributes of the store.
 
     Returns
     -------
@@ -106,7 +112,7 @@ def store(
     if len(forcing) < len(FORCING):
         log.warning("no forcing profiles in the store: %s", ", ".join(sorted(set(FORCING) - set(forcing))))
     with files.replacing(output, overwrite) as temporary:
-        attrs = _attrs(members, _ranges(runs, members))
+        attrs = _attrs(members, _ranges(runs, members)) | dict(about or {})
         attrs["blown_up_members"] = " ".join(str(b.index) for b in blown_up)
         _write(temporary, members, forcing, attrs)
     with files.open_dataset(output) as written:
@@ -115,9 +121,21 @@ def store(
     return table
 
 
+def names_of(members: Iterable[Member]) -> list[str]:
+    """Name the parameters that any member has: those of the table first, in its order.
+
+    Examples
+    --------
+    >>> names_of([])
+    []
+    """
+    held = dict.fromkeys(name for member in members for name in member.values)
+    return [n for n in parameters.PARAMETERS if n in held] + [n for n in held if n not in parameters.PARAMETERS]
+
+
 def _say_incomplete(members: list[Member]) -> None:
     """Name the parameters that some members have and others lack: the store can hold none of them."""
-    for name in parameters.PARAMETERS:
+    for name in names_of(members):
         lacking = [str(m.index) for m in members if name not in m.values]
         if 0 < len(lacking) < len(members):
             log.warning(
@@ -186,7 +204,7 @@ def _ranges(runs: Path, members: list[Member]) -> dict[str, list[float]]:
     if (runs / "plan.yaml").exists():
         return _planned(runs / "plan.yaml")
     spans = {}
-    for name in parameters.PARAMETERS:
+    for name in names_of(members):
         values = [
             m.values[name] for m in members if name in m.values and parameters.split_of(m.index) == "train"
         ]
@@ -207,7 +225,8 @@ def _planned(path: Path) -> dict[str, list[float]]:
                 f"{path}: ranges of {name}: expected [lowest, highest], for example [0.05 Pa, 0.4 Pa]"
             )
         try:
-            known = parameters.ranged(name, *(parameters.parse(bound, name) for bound in pair))
+            low, high = (parameters.parse(bound, name) for bound in pair)
+            known = parameters.ranged(name, low, high)
         except UserError as error:
             raise UserError(f"{path}: {error}") from error
         ranges[name] = [known.low, known.high]
@@ -218,10 +237,13 @@ def _write(path: Path, members: list[Member], forcing: tuple[str, ...], attrs: d
     """Write the store in batches of members, so that an ensemble need not fit into memory."""
     import zarr
 
-    names = tuple(name for name in parameters.PARAMETERS if all(name in m.values for m in members))
+    names = tuple(name for name in names_of(members) if all(name in m.values for m in members))
+    variables = tuple(n for n in STATE_VARIABLES if all(n in m.variables for m in members))
+    if lost := sorted({n for m in members for n in m.variables} - {*variables}):
+        log.warning("%s not in the store: not all members have it", ", ".join(lost))
     batch: list[xr.Dataset] = []
     for member in members:
-        batch.append(load_states(member, forcing, names))
+        batch.append(load_states(member, forcing, names, variables))
         if member is members[-1] or sum(ds.nbytes for ds in batch) > BATCH_BYTES:
             _append(
                 path,

@@ -12,7 +12,6 @@ from warmstart.generator.checkpoint import Generator
 from warmstart.generator.constraints import inversions
 from warmstart.generator.drawing import Request, constrained, wet_fields
 from warmstart.generator.sampler import single_thread
-from warmstart.parameters import PARAMETERS
 from warmstart.physics.ensemble import fair_crps
 from warmstart.variables import VARIABLES
 
@@ -235,7 +234,7 @@ def _parameters(generator: Generator) -> str:
     """Ranges of the parameters."""
     seen = generator.config.parameters
     rows = [
-        f"| `{n}` | {p.low:.6g} | {p.high:.6g} | {p.units} | {PARAMETERS[n].description} |"
+        f"| `{n}` | {p.low:.6g} | {p.high:.6g} | {p.units} | {p.parameter(n).description} |"
         for n, p in seen.items()
         if p.varies
     ]

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, PositiveInt, model_validator
 
+from warmstart import parameters
 from warmstart.config import Config, build, load_yaml
 
 
@@ -327,14 +328,25 @@ class ParameterRange(Config):
     Attributes
     ----------
     low, high : range, in `units`; equal where the parameter did not vary.
-    units : of the parameters table.
+    units : of the parameter.
     varies : whether the generator depends on it.
+    description : of a parameter that is not in the table.
+    namelist : NEMO's group and entry that hold such a parameter, ``group/entry``.
     """
 
     low: float
     high: float
     units: str
     varies: bool
+    description: str = ""
+    namelist: str = ""
+
+    def parameter(self, name: str) -> parameters.Parameter:
+        """The parameter of that name: of the table, or one of the user's own."""
+        if name in parameters.PARAMETERS:
+            return parameters.PARAMETERS[name]
+        group, _, entry = self.namelist.partition("/")
+        return parameters.own(name, self.units, self.description, (group, entry) if entry else None)
 
 
 class SavedConfig(Config):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import reprlib
 from collections.abc import Mapping
 from dataclasses import replace
@@ -19,12 +20,15 @@ from warmstart.generator.checkpoint import Generator, load
 from warmstart.generator.config import SamplingConfig, resampled
 from warmstart.generator.conserve import check_targets
 from warmstart.generator.drawing import Request, sample, usable
+from warmstart.season import ATTRIBUTE, season
 from warmstart.variables import VARIABLES
 
 log = logging.getLogger(__name__)
 
 #: Relative difference up to which a parameter that did not vary counts as the training value.
 SAME = 1e-6
+#: Share of the range that plans may sample by which such a parameter may differ from training: no more than a remark.
+MILD = 0.25
 #: Widths of the training range beyond it, in the scale of the parameter, up to which there is something to extrapolate.
 FARTHEST = 10.0
 
@@ -50,7 +54,8 @@ def generate(
     ----------
     generator : folder, name of a shipped one, or a loaded generator.
     parameters : name to number in the units of the parameters table, or text with a unit; what is not given keeps the
-        default of the table, or the training value where the ensemble did not vary it. None gives no parameters: the
+        default of the table, or the training value where the ensemble did not vary it. One that the ensemble did not vary may
+        differ by a quarter of the range of the table: a warning says so, and the attribute ``differs_from_training``. None gives no parameters: the
         initial state alone decides (without one, None means the defaults).
     n : number of samples.
     seed : sample i has seed `seed + i`, and depends on nothing else.
@@ -70,7 +75,7 @@ def generate(
     Returns
     -------
     States ``thetao so uo vo zos``, dims ``(sample, z, y, x)``, NaN on land, with ``seed``, the parameters (if given), and
-    what each constraint moved; attributes say what was given.
+    what each constraint moved; attributes say what was given, and the ``season`` that the states are of.
 
     Raises
     ------
@@ -173,21 +178,33 @@ def request(
         If something lies out of range and `extrapolate` is false, or so far out that no state follows.
     """
     seen = generator.config.parameters
-    wanted = {name: parameters.parse(value, name) for name, value in given.items()}
+    known = {name: span.parameter(name) for name, span in seen.items()}
+    wanted = {name: parameters.parse(value, known.get(name, name)) for name, value in given.items()}
     unseen = [n for n in wanted if n not in seen]
     if unseen:
         raise UserError(
             f"the generator knows nothing of {', '.join(unseen)}: its training data do not carry it"
         )
+    open_ = [
+        n for n, span in seen.items() if span.varies and n not in wanted and math.isnan(known[n].default)
+    ]
+    if open_:
+        first = seen[open_[0]]
+        raise UserError(
+            f"{', '.join(open_)} not given: a parameter of your own ensemble has no default; give it, for example "
+            f"--set '{open_[0]}={0.5 * (first.low + first.high):.3g} {first.units}'"
+        )
     values, outside = {}, []
     for name, span in seen.items():
-        values[name] = wanted.get(name, parameters.get(name).default if span.varies else span.low)
+        values[name] = wanted.get(name, known[name].default if span.varies else span.low)
+        if not span.varies and _mild(known[name], values[name], span.low):
+            continue
         tolerance = SAME * max(abs(span.low), abs(span.high))
         if not span.low - tolerance <= values[name] <= span.high + tolerance:
             source = "" if name in wanted else " (the default)"
             limits = f"{span.low:g} to {span.high:g}" if span.varies else f"{span.low:g} only"
             outside.append(f"{name} = {values[name]:g} {span.units}{source}; trained on {limits}")
-            if span.varies and not _near(name, values[name], (span.low, span.high)):
+            if span.varies and not _near(known[name], values[name], (span.low, span.high)):
                 raise UserError(
                     f"{outside[-1]}: more than {FARTHEST:g} times that range away, so far that no state follows"
                 )
@@ -198,12 +215,43 @@ def request(
         )
     for phrase in outside:
         log.warning("extrapolating: %s", phrase)
+    for phrase in differing(generator, values):
+        log.warning("%s", phrase)
     return values, outside
 
 
-def _near(name: str, value: float, limits: tuple[float, float]) -> bool:
+def differing(generator: Generator, values: Mapping[str, float]) -> list[str]:
+    """Name the parameters that all members of training had in common, and that are asked for with another value.
+
+    Parameters
+    ----------
+    generator : the generator.
+    values : what is asked for, complete.
+
+    Returns
+    -------
+    One phrase a parameter: nothing in the states follows from these values.
+    """
+    found = []
+    for name, span in generator.config.parameters.items():
+        if span.varies or name not in values or abs(values[name] - span.low) <= SAME * abs(span.low):
+            continue
+        found.append(
+            f"{name} = {values[name]:g} {span.units}: all training members had {span.low:g}; the states are those of {span.low:g}"
+        )
+    return found
+
+
+def _mild(parameter: parameters.Parameter, value: float, trained: float) -> bool:
+    """Whether a value of a parameter that did not vary is near enough to the one of training."""
+    if math.isnan(parameter.low):
+        return abs(value - trained) <= MILD * abs(trained)
+    return abs(float(parameter.coordinate(value)) - float(parameter.coordinate(trained))) <= MILD
+
+
+def _near(parameter: parameters.Parameter, value: float, limits: tuple[float, float]) -> bool:
     """Whether a value is near enough to the training range to extrapolate to."""
-    position = float(parameters.ranged(name, *limits).coordinate(value))
+    position = float(parameters.ranged(parameter.name, *limits, parameter).coordinate(value))
     return -FARTHEST <= position <= 1 + FARTHEST
 
 
@@ -243,7 +291,10 @@ def finish(
         seed=("sample", np.arange(seed, seed + len(states)), {"long_name": "seed of the sample"})
     )
     values = asked.values or {}
-    ds = parameters.attach(ds, {name: np.full(len(states), v) for name, v in values.items()}, "sample")
+    described = {name: span.parameter(name) for name, span in generator.config.parameters.items()}
+    ds = parameters.attach(
+        ds, {name: np.full(len(states), v) for name, v in values.items()}, "sample", described
+    )
     for name in states[0][1]:
         units, meaning = constraints.RECORDS[name]
         moved = np.array([record[name] for _, record in states])
@@ -261,9 +312,19 @@ def finish(
     if config.config.residual.model == "diffusion":
         sampling = asked.sampling or config.config.sampling
         attrs |= {"sampler": sampling.method, "network_evaluations": sampling.evaluations}
+    attrs[ATTRIBUTE] = _season(config.store)
+    if "equation_of_state" in config.store:
+        attrs["equation_of_state"] = config.store["equation_of_state"]
+    if differs := differing(generator, values):
+        attrs["differs_from_training"] = "; ".join(differs)
     if asked.outside:
         attrs["extrapolated"] = "; ".join(asked.outside)
     return ds.assign_attrs(attrs)
+
+
+def _season(store: Mapping[str, Any]) -> str:
+    """Season of the training states: as the generator says, else by the years that it names."""
+    return str(store.get(ATTRIBUTE) or season(store.get("years") or ()))
 
 
 def spread(generator: Generator, asked: Request) -> dict[str, float]:

@@ -23,9 +23,12 @@ from warmstart.generator.residual import Law
 from warmstart.generator.spinup import fit_spinup
 from warmstart.physics.theory import theory_of
 from warmstart.regression import mean
+from warmstart.season import season
 
 log = logging.getLogger(__name__)
 
+#: What a store says of its states and a generator repeats.
+CARRIED = ("equation_of_state", "equilibrium_records")
 #: Relative error of the linear map from parameters to forcing profiles above which a warning is given.
 FORCING_TOLERANCE = 0.05
 
@@ -67,7 +70,7 @@ def prepare(store: str | Path, config: GeneratorConfig) -> Prepared:
         names, or has a mesh of another shape.
     """
     ds = batches.open_store(store)
-    layout = Layout(files.open_grid(store))
+    layout = Layout(files.open_grid(store), batches.variables_of(ds))
     if config.shape not in (None, layout.grid.shape):
         raise UserError(
             f"{store} has a mesh of {layout.grid.shape} levels, rows and columns; the configuration is for {config.shape}. "
@@ -80,12 +83,19 @@ def prepare(store: str | Path, config: GeneratorConfig) -> Prepared:
     if len(training.members) < 2:
         raise UserError(
             f"{store} has {len(training.members)} training members with equilibrium states; expected at least 2, "
-            "better 10: simulate more members"
+            "better 10: simulate more members, or, of runs of NEMO that are in equilibrium though too short to be judged, say "
+            "which records are: 'warmstart dataset … --equilibrium all' or '--equilibrium-from 50y'"
         )
     seen = _ranges(training, batches.declared_ranges(ds))
     _require_varied(config.condition, seen, store)
     normalizer = normalize.fit(training.fields, layout)
     generator, examples = _fit(training, normalizer, seen, store, config)
+    origin = {
+        "season": season(training.year, float(ds.attrs.get("mean_years", 0.0))),
+        **{name: str(ds.attrs[name]) for name in CARRIED if name in ds.attrs},
+    }
+    saved = generator.config.model_copy(update={"store": generator.config.store | origin})
+    generator = replace(generator, config=saved)
     return Prepared(
         generator, training, validation, examples, held_out(generator, training, validation, store)
     )
@@ -228,8 +238,12 @@ def _ranges(training: Snapshots, declared: dict[str, tuple[float, float]]) -> di
         varies = high - low > 1e-9 * max(abs(low), abs(high))
         if varies and name in declared:
             low, high = min(low, declared[name][0]), max(high, declared[name][1])
+        p = training.described[name]
+        mine = {} if name in parameters.PARAMETERS else {
+            "description": p.description, "namelist": "/".join(p.namelist or ())
+        }  # fmt: skip
         seen[name] = ParameterRange(
-            low=low, high=high if varies else low, units=parameters.get(name).units, varies=varies
+            low=low, high=high if varies else low, units=p.units, varies=varies, **mine
         )
     return seen
 

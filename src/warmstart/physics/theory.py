@@ -138,6 +138,7 @@ class Theory:
         values = {
             name: parameters.ranged(name, *bounds).value(inputs[..., i] + 0.5)
             for i, (name, bounds) in enumerate(self.ranges.items())
+            if name in parameters.PARAMETERS
         }
         return np.concatenate([inputs, (_features(self.fixed | values) - self.centre) / self.spread], -1)
 
@@ -171,8 +172,9 @@ def theory_of(ranges: Mapping[str, tuple[float, float]], fixed: Mapping[str, flo
     if not any(name in ranges for name in NEEDED):
         raise UserError(f"theory of the pycnocline says nothing: none of {', '.join(NEEDED)} varies")
     others = {name: fixed[name] for name in NEEDED if name not in ranges}
-    box = parameters.sobol(ranges, POINTS, SEED)
-    sample = _features(others | {name: np.array([member[name] for member in box]) for name in ranges})
+    known = {name: bounds for name, bounds in ranges.items() if name in parameters.PARAMETERS}
+    box = parameters.sobol(known, POINTS, SEED)
+    sample = _features(others | {name: np.array([member[name] for member in box]) for name in known})
     # a uniform parameter of width 1 has this standard deviation
     spread = np.maximum(sample.std(0), 1e-12) * np.sqrt(12.0)
     return Theory(dict(ranges), others, sample.mean(0), spread)

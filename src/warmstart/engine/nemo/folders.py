@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import xarray as xr
 
-from warmstart.engine.nemo import kind, mesh, namelist
+from warmstart.engine.nemo import kind, mesh
+from warmstart.engine.nemo.namelist import CFG
+from warmstart.engine.nemo.settings import Settings, settings
 from warmstart.engine.nemo.state import open_state
 from warmstart.errors import UserError
 from warmstart.grid import Grid
-from warmstart.variables import STATE_VARIABLES
+from warmstart.parameters import Parameter
+from warmstart.variables import OPTIONAL_VARIABLES, STATE_VARIABLES
 
 STATES = (kind.RESTART, kind.XIOS, kind.IOIPSL, kind.CMIP)
 _FREQUENCY = re.compile(r"_(\d+(?:ts|s|mi|h|d|mo|m|y))_")
@@ -32,8 +36,9 @@ class Run:
     paths : the files that its states are taken from.
     source : what these are: ``restart``, or output and its frequency.
     years : model years of the states, shape ``(time,)``.
-    values : its parameters.
-    unknown : parameters that are not known, and why.
+    mean_years : length of the interval that a state is a mean over [years]; 0 for instants.
+    variables : those of a state that it holds.
+    settings : what it was made with.
     version : of NEMO, as far as the files show it.
     notes : what else lies there and was not taken, and why.
     """
@@ -43,8 +48,9 @@ class Run:
     paths: tuple[Path, ...]
     source: str
     years: np.ndarray
-    values: dict[str, float]
-    unknown: dict[str, str]
+    mean_years: float
+    variables: tuple[str, ...]
+    settings: Settings
     version: str
     notes: tuple[str, ...]
 
@@ -80,17 +86,19 @@ def _looks_like_run(folder: Path) -> bool:
     """A namelist is enough; else a file that only NEMO writes."""
     if not folder.is_dir():
         return False
-    if (folder / namelist.CFG).exists():
+    if (folder / CFG).exists():
         return True
     return any(_kind(p).name in kind.NEMO for p in folder.glob("*.nc*") if p.is_file())
 
 
-def read_run(folder: Path) -> Run:
+def read_run(folder: Path, name: Iterable[Parameter] = ()) -> Run:
     """Read what a run holds; of restarts and outputs of several frequencies the one with the most states is taken.
 
     Parameters
     ----------
-    folder : with ``mesh_mask.nc`` (or that in the folder above), ``namelist_cfg``, restarts or output.
+    folder : with ``mesh_mask.nc`` (or that in the folder above), restarts or output; ``namelist_cfg`` or ``parameters.yaml`` say its
+        parameters.
+    name : entries of its namelist that are parameters too.
 
     Returns
     -------
@@ -112,30 +120,35 @@ def read_run(folder: Path) -> Run:
     if not groups:
         raise UserError(f"{folder} holds no restart and no output of NEMO")
     grid = _mesh(folder)
-    values, unknown = namelist.parameters(folder)
-    usable: dict[str, np.ndarray] = {}
-    notes = []
-    for name, paths in groups.items():
+    made = settings(folder, name=name, required=False)
+    usable: dict[str, tuple[np.ndarray, float, tuple[str, ...]]] = {}
+    notes = [f"{parameter}: {note}" for parameter, note in made.notes.items()]
+    useless = []
+    for source, paths in groups.items():
         try:
             with open_state(paths, grid) as ds:
-                missing = [v for v in STATE_VARIABLES if v not in ds]
-                years = ds["year"].values
+                held = tuple(v for v in STATE_VARIABLES if v in ds)
+                years, mean = ds["year"].values, float(ds["year"].attrs.get("mean_years", 0.0))
         except UserError as error:
-            notes.append(f"{name}: {error}")
+            useless.append(f"{source}: {error}")
             continue
+        missing = [v for v in STATE_VARIABLES if v not in (*held, *OPTIONAL_VARIABLES)]
         if missing:
-            notes.append(f"{name}: no {', no '.join(missing)}")
+            useless.append(f"{source}: no {', no '.join(missing)}")
         elif np.isnan(years).any():
-            notes.append(f"{name}: states without a date")
+            useless.append(f"{source}: states without a date")
         else:
-            usable[name] = years
+            usable[source] = years, mean, held
     if not usable:
-        raise UserError("; ".join(notes))
-    best = max(usable, key=lambda n: len(usable[n]))
-    notes += [f"{n}: fewer states ({len(y)}) than {best}" for n, y in usable.items() if n != best]
-    return Run(
-        folder, grid, tuple(groups[best]), best, usable[best], values, unknown, versions[best], tuple(notes)
-    )
+        raise UserError("; ".join(useless))
+    best = max(usable, key=lambda n: (len(usable[n][2]), len(usable[n][0])))
+    notes += useless
+    notes += [
+        f"{n}: fewer states ({len(y)}) or variables ({len(v)}) than {best}"
+        for n, (y, _, v) in usable.items()
+        if n != best
+    ]
+    return Run(folder, grid, tuple(groups[best]), best, *usable[best], made, versions[best], tuple(notes))
 
 
 def _groups(folder: Path) -> tuple[dict[str, list[Path]], dict[str, str]]:

@@ -10,18 +10,21 @@ from pathlib import Path
 import numpy as np
 import xarray as xr
 
-from warmstart import files
+from warmstart import files, parameters
 from warmstart.engine.nemo import seawater
 from warmstart.engine.nemo.derived import recompute
 from warmstart.engine.nemo.mesh import open_grid
+from warmstart.engine.nemo.namelist import read
 from warmstart.engine.nemo.names import role
+from warmstart.engine.nemo.settings import Physics, physics
 from warmstart.engine.nemo.start import (
     FIRST_OF_JANUARY,
+    clock_of,
     date_of,
     day_after,
     namelist_lines,
-    patch_namelist,
-    read_namelist,
+    patch_start,
+    refuse_date,
     start_entries,
 )
 from warmstart.engine.nemo.template import (
@@ -61,6 +64,8 @@ class Restart:
     zeroed : variables set to zero because neither state nor template has them.
     dropped : variables left out because they depend on the state by a law that is not known here.
     namelist : the lines to set in ``namelist_cfg``; they also lie beside the restart, ending in ``.namelist``.
+    date : of the first step, yyyymmdd.
+    remarks : what was assumed, where the state's parameters differ from the namelist's, and what no entry sets.
     """
 
     paths: tuple[Path, ...]
@@ -70,6 +75,8 @@ class Restart:
     zeroed: tuple[str, ...]
     dropped: tuple[str, ...]
     namelist: str
+    date: int
+    remarks: tuple[str, ...]
 
     def __str__(self) -> str:
         groups = {n: getattr(self, n) for n in ("replaced", "recomputed", "kept", "zeroed", "dropped")}
@@ -105,20 +112,22 @@ def write_restart(
     template : a restart of the same configuration that NEMO wrote, or one of its pieces.
     grid : the mesh, or ``mesh_mask.nc``; may be left out where `state` is a file that carries its mesh.
     namelist : the user's ``namelist_cfg``; a copy with the entries set is written beside the restart, ending in
-        ``.namelist_cfg``.
-    date : date of the first step, yyyymmdd; by default from the state's ``year`` (1 January for a whole number), 1 January
-        for a generated state (one with a ``seed``), else the day after the template's, else 1 January.
+        ``.namelist_cfg``: those of the start, and those that give the run the parameters that the state carries.
+    date : date of the first step, yyyymmdd; by default from the state's ``year`` (1 January for a whole number) or the ``season`` that it
+        states, else the day after the template's. A state of no season (a mean over the year) starts on 1 January, and a remark
+        says so.
     overwrite : whether existing files may be replaced.
 
     Returns
     -------
-    What was written, replaced, recomputed and kept, and the namelist lines, which also lie beside the restart.
+    What was written, replaced, recomputed and kept, the namelist lines, which also lie beside the restart, and remarks.
 
     Raises
     ------
     UserError
         If the state is not on the mesh, not finite in the sea or beyond what NEMO accepts, the template is of
-        another grid, cut off or incomplete, an output exists, or it is not known which temperature the run has. Then nothing is written.
+        another grid, cut off or incomplete, the first step of a date needs a time step that neither namelist nor template states,
+        an output exists, or it is not known which temperature the run has. Then nothing is written.
 
     Examples
     --------
@@ -134,14 +143,22 @@ def write_restart(
         raise UserError(f"{path}: NEMO opens restarts that end in .nc; give such a name")
     state, grid = _opened(state, grid)
     fields = prognostic(state, grid)
-    if namelist is not None:
-        read_namelist(namelist)
+    groups = read(namelist) if namelist is not None else {}
     beside = namelist if namelist is not None else None if template is None else Path(template).parent
     equation = None if beside is None else seawater.equation_of(beside)
     fields = _of_the_run(fields, state, grid, equation)
-    known = date_of(state) if date is None else date
-    entries = start_entries(path, True, known or FIRST_OF_JANUARY)
+    made = _physics(state, grid, groups, namelist)
+    clock = clock_of(groups)
+    if date is not None:
+        refuse_date(date, clock.calendar)
+    known, assumed = date_of(state, clock.calendar) if date is None else (date, "")
     if template is None:
+        if known is None:
+            assumed = (
+                "neither the state nor a template has a date: started on 1 January; another date with --date"
+            )
+        start = start_entries(path, True, known or FIRST_OF_JANUARY, clock)
+        remarks = _remarks(assumed, made)
         zeroed = tuple(PROGNOSTIC[name] for name in PROGNOSTIC if name not in fields)
         values = {
             nemo: np.nan_to_num(
@@ -157,20 +174,27 @@ def write_restart(
                 for name, nemo in PROGNOSTIC.items()
             }
         replaced = tuple(nemo for nemo in values if nemo not in zeroed)
-        result = Restart((path,), replaced, (), (), zeroed, (), namelist_lines(entries))
+        lines = namelist_lines(start, made.entries, remarks)
+        result = Restart((path,), replaced, (), (), zeroed, (), lines, start["nn_date0"], remarks)
         with ExitStack() as stack:
             target = stack.enter_context(files.replacing(path, overwrite))
-            _beside(stack, path, result.namelist, namelist, entries, overwrite)
+            _beside(stack, path, result.namelist, namelist, start, made, overwrite)
             write_bare(target, values, files.provenance(), int(grid.ds.attrs.get("repeated_columns", 0)))
+        _say(remarks)
         return result
     opened = open_template(template, grid)
     try:
         changed, derived, dropped = _changes(opened, fields, grid, equation)
         new = changed | derived
+        if clock.step is None and "rdt" in opened.names:
+            clock = clock_of(groups, float(opened.read("rdt")))
+        if known is None and "ndastp" in opened.names and int(opened.read("ndastp")) > 0:
+            known = day_after(int(opened.read("ndastp")), clock.calendar)
+        if known is None:
+            assumed = "neither the state nor the template has a date: started on 1 January; another date with --date"
         # an unchanged restart with its before-fields goes on exactly where NEMO stopped
-        entries["ln_1st_euler"] = bool(new)
-        if known is None and "ndastp" in opened.names:
-            entries["nn_date0"] = day_after(int(opened.read("ndastp")))
+        start = start_entries(path, bool(new), known or FIRST_OF_JANUARY, clock)
+        remarks = _remarks(assumed, made)
         result = Restart(
             tuple(_target_paths(path, opened)),
             tuple(changed),
@@ -178,19 +202,45 @@ def write_restart(
             tuple(name for name in opened.names if name not in new and name not in dropped),
             (),
             dropped,
-            namelist_lines(entries),
+            namelist_lines(start, made.entries, remarks),
+            start["nn_date0"],
+            remarks,
         )
         refuse_holes(opened, result.kept)
         with ExitStack() as stack:
             targets = [stack.enter_context(files.replacing(p, overwrite)) for p in result.paths]
-            _beside(stack, path, result.namelist, namelist, entries, overwrite)
+            _beside(stack, path, result.namelist, namelist, start, made, overwrite)
             write_from(opened, targets, new, dropped)
     finally:
         opened.source.close()
     for name in ("uo", "vo", "zos"):
         if name not in fields:
             log.warning("the state has no %s: that of the template was kept", name)
+    _say(remarks)
     return result
+
+
+def _physics(
+    state: xr.Dataset, grid: Grid, groups: dict[str, dict[str, object]], namelist: str | Path | None
+) -> Physics:
+    """The entries that give a run the parameters that the state carries."""
+    carried = parameters.carried(state)
+    values = {name: np.unique(numbers) for name, numbers in parameters.extract(state).items()}
+    row = int(np.argmin(np.abs(grid.gphit.values).min(axis=1)))
+    spacing = float(max(grid.ds.e1t.values[row].max(), grid.ds.e2t.values[row].max()))
+    return physics(
+        {name: float(numbers[0]) for name, numbers in values.items() if numbers.size == 1 and np.isfinite(numbers[0])},
+        carried, spacing, groups if namelist is not None else None, Path(namelist).parent if namelist is not None else None,
+    )  # fmt: skip
+
+
+def _remarks(assumed: str, made: Physics) -> tuple[str, ...]:
+    return (*([assumed] if assumed else []), *made.lines())
+
+
+def _say(remarks: tuple[str, ...]) -> None:
+    for remark in remarks:
+        log.warning("%s", remark)
 
 
 def _opened(state: xr.Dataset | str | Path, grid: Grid | str | Path | None) -> tuple[xr.Dataset, Grid]:
@@ -399,11 +449,12 @@ def _beside(
     path: Path,
     lines: str,
     namelist: str | Path | None,
-    entries: dict[str, object],
+    start: dict[str, object],
+    made: Physics,
     overwrite: bool,
 ) -> None:
     """Write the namelist lines, and the patched copy if asked, beside the restart."""
     stack.enter_context(files.replacing(path.with_suffix(SUFFIX), overwrite)).write_text(lines)
     if namelist is not None:
         target = stack.enter_context(files.replacing(path.with_suffix(PATCHED), overwrite))
-        patch_namelist(namelist, target, entries)
+        patch_start(namelist, target, start, made.entries)

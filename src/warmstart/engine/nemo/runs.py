@@ -16,7 +16,8 @@ import numpy as np
 import xarray as xr
 
 from warmstart import files
-from warmstart.engine.nemo.start import patch_namelist, read_namelist
+from warmstart.engine.nemo.namelist import CFG, read
+from warmstart.engine.nemo.start import Clock, clock_of, first_step, patch_start
 from warmstart.engine.nemo.state import open_state
 from warmstart.engine.veros.diagnose import series_dataset, series_row
 from warmstart.errors import UserError
@@ -68,7 +69,8 @@ def prepare(
         raise UserError(
             f"{years} years: NEMO counts at most {LONGEST} years of seconds in one job; ask for fewer"
         )
-    steps = _steps_per_year(template)
+    clock = _clock(template)
+    steps = _steps_per_year(clock)
     folder.mkdir(parents=True)
     (folder / MARKER).write_text(
         "made by warmstart verify; removed and made anew if the run is not finished\n"
@@ -80,8 +82,14 @@ def prepare(
         link = folder / path.name
         link.unlink(missing_ok=True)
         link.symlink_to(path.resolve())
-    wanted = {**entries, "nn_itend": steps * years, "nn_stock": steps}
-    patch_namelist(template / "namelist_cfg", folder / "namelist_cfg", wanted)
+    # the first step counts from 1 January, in the time step of this run
+    first = (
+        first_step(int(entries["nn_date0"]), clock)
+        if "nn_date0" in entries
+        else int(entries.get("nn_it000", 1))
+    )
+    wanted = {**entries, "nn_it000": first, "nn_itend": first - 1 + steps * years, "nn_stock": steps}
+    patch_start(template / CFG, folder / CFG, wanted)
 
 
 def _bring(path: Path, target: Path) -> None:
@@ -92,22 +100,21 @@ def _bring(path: Path, target: Path) -> None:
         target.symlink_to(path.resolve())
 
 
-def _steps_per_year(folder: Path) -> int:
-    """Time steps of a year, from the namelists."""
-    groups = [read_namelist(folder / "namelist_cfg")]
-    if (folder / "namelist_ref").is_file():
-        groups.append(read_namelist(folder / "namelist_ref"))
-    step = _entry(groups, "namdom", "rn_dt", "rn_rdt")
-    if step is None:
+def _clock(folder: Path) -> Clock:
+    """Time step and calendar of a run, from its namelists; 365 days where they state no calendar, as NEMO's own default."""
+    groups = read(folder)
+    clock = clock_of(groups)
+    if clock.step is None:
         raise UserError(
             f"{folder}/namelist_cfg: no rn_Dt (or rn_rdt) in &namdom, nor in namelist_ref; set it"
         )
-    days = 360 if int(_entry(groups, "namrun", "nn_leapy") or 0) == 30 else 365
-    return round(days * DAY / float(step))
+    stated = "nn_leapy" in groups.get("namrun", {})
+    return clock if stated else Clock(clock.step, "noleap")
 
 
-def _entry(groups: list[dict[str, Any]], group: str, *names: str) -> Any:
-    return next((g[group][n] for g in groups if group in g for n in names if n in g[group]), None)
+def _steps_per_year(clock: Clock) -> int:
+    """Time steps of a year."""
+    return round((360 if clock.calendar == "360_day" else 365) * DAY / (clock.step or DAY))
 
 
 def execute(command: str, folder: Path) -> float:
@@ -350,14 +357,14 @@ def _starting_restart(folder: Path) -> str | None:
     """Name of the restart that the run started from, without its ending."""
     if not (folder / "namelist_cfg").is_file():
         return None
-    run = read_namelist(folder / "namelist_cfg").get("namrun", {})
+    run = read(folder).get("namrun", {})
     return str(run["cn_ocerst_in"]) if run.get("ln_rstart") and run.get("cn_ocerst_in") else None
 
 
 def _origin(folder: Path, opened: list[tuple[Path, xr.Dataset]]) -> float:
     """Model year at which the run began: from the namelist, else from the days that a restart counts."""
     if (folder / "namelist_cfg").is_file():
-        run = read_namelist(folder / "namelist_cfg").get("namrun", {})
+        run = read(folder).get("namrun", {})
         if "nn_date0" in run and int(run.get("nn_rstctl", 0)) == 0:
             date = int(run["nn_date0"])
             return date // 10000 - 1 + ((date // 100 % 100 - 1) * 30 + date % 100 - 1) / 360.0

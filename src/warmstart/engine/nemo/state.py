@@ -309,12 +309,14 @@ def _labels(series: list[Series], records: Records) -> tuple[Times, np.ndarray]:
     """Times of all series in one, and which of them the records are."""
     starts = np.cumsum([0, *(len(s.times.seconds) for s in series)])
     dates = [s.times.dates for s in series]
+    bounds = [s.times.bounds for s in series]
     whole = Times(
         None if any(d is None for d in dates) else np.concatenate([d for d in dates if d is not None]),
         np.concatenate([s.times.years for s in series]),
-        None,
+        None if any(b is None for b in bounds) else np.concatenate([b for b in bounds if b is not None]),
         np.concatenate([s.times.seconds for s in series]),
         series[0].times.mean,
+        series[0].times.year_days,
     )
     return whole, np.array([starts[number] + index for (number, index), *_ in records])
 

@@ -39,6 +39,7 @@ class Times:
     bounds : begin and end of each mean [seconds, as `seconds`]; None where the file has none.
     seconds : the dates as seconds since year 1 in the same calendar, to compare them.
     mean : whether records are means over time; None where the file does not say.
+    year_days : length of the calendar's year [days]; None where the file has no dates.
     """
 
     dates: np.ndarray | None
@@ -46,6 +47,7 @@ class Times:
     bounds: np.ndarray | None
     seconds: np.ndarray
     mean: bool | None
+    year_days: float | None = None
 
 
 def read_times(ds: xr.Dataset, records: int) -> Times:
@@ -127,7 +129,8 @@ def _decoded(ds: xr.Dataset, axis: str) -> Times:
     mean = _is_mean(ds)
     if mean is None and bounds is not None:
         mean = bool(np.any(bounds[:, 1] > bounds[:, 0]))
-    return Times(dates, seconds / (DAY * _year_days(calendar)), bounds, seconds, mean)
+    length = _year_days(calendar)
+    return Times(dates, seconds / (DAY * length), bounds, seconds, mean, length)
 
 
 def _dates(values: np.ndarray, units: str, calendar: str, axis: str) -> np.ndarray:
@@ -268,7 +271,11 @@ def coordinate(times: Times, chosen: Any) -> xr.Dataset:
     >>> coordinate(read_times(xr.Dataset({"ndastp": 11230.0, "adatrj": 360.0}), 1), [0]).year.item()
     1.0
     """
-    about = {"units": "years", "long_name": "model years since 1 January of year 1"}
+    about: dict[str, Any] = {"units": "years", "long_name": "model years since 1 January of year 1"}
+    if times.bounds is not None and len(times.bounds) and times.mean is not False:
+        length = float(np.median(times.bounds[:, 1] - times.bounds[:, 0]))
+        if length > 0 and times.year_days:
+            about["mean_years"] = round(length / (DAY * times.year_days), 6)
     coords: dict[str, Any] = {"year": ("time", times.years[chosen], about)}
     if times.dates is not None:
         coords["time"] = ("time", times.dates[chosen], {"standard_name": "time"})
