@@ -118,7 +118,7 @@ def test_the_file_says_where_it_came_from(generator, tmp_path):
         ({"wind_stress_south": 0.6}, "wind_stress_south = 0.6 Pa; trained on"),
         ({"wind_stress_sooth": 0.2}, "did you mean wind_stress_south"),
         ({"wind_stress_south": "0.2 K"}, "cannot convert"),
-        ({"bottom_drag": 2e-6}, "bottom_drag = 2e-06 s-1; trained on 1e-06 only"),
+        ({"bottom_drag": 3e-6}, "bottom_drag = 3e-06 s-1; trained on 1e-06 only"),
         ({"wind_stress_south": float("nan")}, "not a finite number"),
     ],
 )

@@ -45,7 +45,7 @@ def initial_states(
     usable = np.isfinite(found.year) & (found.year > 0)
     lacking = np.setdiff1d(members, found.member[usable])
     nothing = np.zeros((0, len(members), int(layout.mask.sum())))
-    if len(lacking) or (ages is None and len(members) < FEWEST):
+    if len(lacking) or not len(members) or (ages is None and len(members) < FEWEST):
         if len(lacking) < len(members):
             log.warning(
                 "no initial state is learned from: members %s hold no transient with its year",
