@@ -13,6 +13,7 @@ def test_parameters_are_scaled_on_their_own_axis():
     np.testing.assert_allclose(scaled(values, ranges), [[0.0, -0.5], [0.5, 0.0]], atol=1e-12)
 
 
-def test_an_unknown_parameter_is_an_error():
-    with pytest.raises(UserError, match="unknown parameter"):
-        scaled({"wind": 1.0}, {"wind": (0.0, 1.0)})
+def test_a_parameter_of_the_users_own_is_scaled_linearly_and_an_empty_range_is_an_error():
+    assert scaled({"wind": 1.0}, {"wind": (0.0, 4.0)}).tolist() == [-0.25]
+    with pytest.raises(UserError, match="is empty"):
+        scaled({"wind": 1.0}, {"wind": (1.0, 1.0)})
