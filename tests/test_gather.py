@@ -199,7 +199,10 @@ def test_a_run_without_a_namelist_has_the_parameters_that_it_says_itself(tmp_pat
     store = ws.open_state(tmp_path / "states.zarr")
     assert table.level.tolist() == [1.0, 2.0] and store.level.attrs["units"] == "kg"
     assert store.level.values.tolist() == [1.0] * 3 + [2.0] * 3 and set(store.heat_restoring.values) == {50.0}
-    assert store.attrs["equation_of_state"].startswith("unknown") and "computed here by S-EOS" in caplog.text
+    assert (
+        store.attrs["equation_of_state_detail"].startswith("unknown")
+        and "computed here by S-EOS" in caplog.text
+    )
     (tmp_path / "RUNS" / "b" / "parameters.yaml").write_text("level: 2 m\n")
     with pytest.raises(ws.UserError, match="level is in m, in other runs in kg"):
         ws.dataset(tmp_path / "RUNS", tmp_path / "other.zarr")
@@ -267,4 +270,8 @@ def test_the_real_runs_of_dino_have_the_parameters_in_which_they_differ(tmp_path
     table = ws.dataset(REAL / "nemo_dino_runs_8deg", tmp_path / "states.zarr", equilibrium_from="1y")
     assert table.wind_stress_south.tolist() == [0.1, 0.2, 0.3] and table.snapshots.tolist() == [24] * 3
     assert table.equilibrium.tolist() == [12] * 3
-    assert ws.open_state(tmp_path / "states.zarr").attrs["equation_of_state"].startswith("S-EOS: rn_t0 10")
+    assert (
+        ws.open_state(tmp_path / "states.zarr")
+        .attrs["equation_of_state_detail"]
+        .startswith("S-EOS: rn_t0 10")
+    )

@@ -13,7 +13,7 @@ from warmstart.request import wanted
 
 STATE, GRID = ocean()
 OWN = "level=namsbc/rn_level:W m-2"
-NAMELIST = "&namrun nn_leapy = 30 /\n&namdom rn_Dt = 5400. /\n&namsbc rn_level = {level} /\n&nameos ln_teos10 = .true. /\n"
+NAMELIST = "&namrun nn_leapy = 30 /\n&namdom rn_Dt = 5400. /\n&namsbc rn_level = {level} /\n&nameos ln_eos80 = .true. /\n"
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +51,7 @@ def test_runs_of_nemo_train_a_generator_whose_states_start_nemo(runs, tmp_path):
     risen = float(GRID.mean(warm.thetao.isel(sample=0)) - GRID.mean(cold.thetao.isel(sample=0)))
     expected = float(GRID.mean(1.2 * np.exp(-GRID.gdept_0 / 1000) + 0 * STATE.thetao))
     assert risen == pytest.approx(expected, rel=0.15), "4 levels of 0.3 K at the surface"
-    assert warm.attrs["season"] == "01-01" and warm.attrs["equation_of_state"].startswith("TEOS-10")
+    assert warm.attrs["season"] == "01-01" and warm.attrs["equation_of_state"] == "eos80"
     assert carried(warm)["level"].namelist == ("namsbc", "rn_level") and warm.level.values.tolist() == [
         4.5,
         4.5,

@@ -196,9 +196,11 @@ def _gather_nemo(
         raise UserError(f"{runs}: nothing to take: " + "; ".join(f"{n}: {why}" for n, why in skipped.items()))
     names = [*parameters.PARAMETERS, *described]
     _say_incomplete([row for row in rows.values() if not row["skipped"]], names)
+    codes = {run.settings.code for run in taken.values()}
     about = {
         "equilibrium_records": _say_told(told),
-        "equation_of_state": _equation(taken),
+        "equation_of_state": codes.pop() if len(codes) == 1 else "",
+        "equation_of_state_detail": _equation(taken),
         "mean_years": max(run.mean_years for run in taken.values()),
     }
     with files.replacing(output.with_suffix(".csv"), overwrite) as temporary:

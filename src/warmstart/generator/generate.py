@@ -313,8 +313,7 @@ def finish(
         sampling = asked.sampling or config.config.sampling
         attrs |= {"sampler": sampling.method, "network_evaluations": sampling.evaluations}
     attrs[ATTRIBUTE] = _season(config.store)
-    if "equation_of_state" in config.store:
-        attrs["equation_of_state"] = config.store["equation_of_state"]
+    attrs |= {n: v for n, v in config.store.items() if n.startswith("equation_of_state") and v}
     if differs := differing(generator, values):
         attrs["differs_from_training"] = "; ".join(differs)
     if asked.outside:

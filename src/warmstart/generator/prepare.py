@@ -28,7 +28,7 @@ from warmstart.season import season
 log = logging.getLogger(__name__)
 
 #: What a store says of its states and a generator repeats.
-CARRIED = ("equation_of_state", "equilibrium_records")
+CARRIED = ("equation_of_state", "equation_of_state_detail", "equilibrium_records")
 #: Relative error of the linear map from parameters to forcing profiles above which a warning is given.
 FORCING_TOLERANCE = 0.05
 

@@ -62,9 +62,28 @@ def equation_of(run: str | Path) -> str | None:
 def _equation(path: Path, changed: int) -> str | None:
     """The equation of state that a namelist chooses; read once for each time it was `changed`."""
     try:
-        entries = namelist.read(path).get("nameos", {})
+        return equation_in(namelist.read(path))
     except UserError:
         return None
+
+
+def equation_in(groups: Mapping[str, Mapping[str, Any]]) -> str | None:
+    """Tell which equation of state namelists choose.
+
+    Parameters
+    ----------
+    groups : the namelists, from :func:`warmstart.engine.nemo.namelist.read`.
+
+    Returns
+    -------
+    As :func:`equation_of`; None also where they choose several.
+
+    Examples
+    --------
+    >>> equation_in({"nameos": {"ln_seos": True}})
+    'seos'
+    """
+    entries = groups.get("nameos", {})
     chosen = [name for switch, name in SWITCHES.items() if entries.get(switch) is True]
     if not chosen and entries.get("nn_eos") in OLD_SWITCH:
         return OLD_SWITCH[entries["nn_eos"]]

@@ -11,6 +11,7 @@ from typing import Any
 
 from warmstart import eos
 from warmstart.config import read_yaml
+from warmstart.engine.nemo import seawater
 from warmstart.engine.nemo.namelist import CFG, number, read
 from warmstart.engine.nemo.wind import IGNORED, NORTH, SOUTH, wind
 from warmstart.errors import UserError
@@ -37,6 +38,10 @@ _RULE = re.compile(r"^(?P<sign>-?)(?P<factors>[\w.]+(?:\s*[*/]\s*[\w.]+)*)$")
 _NAMED = re.compile(r"^(?P<name>[^=:/]+)=(?P<group>[\w&]+)/(?P<entry>[\w%()]+)(?::(?P<units>.+))?$")
 _SEOS = {"rn_t0": eos.T0, "rn_s0": eos.S0, "rn_a0": eos.A0, "rn_b0": eos.B0, "rn_lambda1": eos.LAMBDA1,
          "rn_lambda2": eos.LAMBDA2, "rn_mu1": eos.MU1, "rn_mu2": eos.MU2, "rn_nu": eos.NU}  # fmt: skip
+_EQUATIONS = {
+    "teos10": "TEOS-10 (conservative temperature, absolute salinity)",
+    "eos80": "EOS-80 (potential temperature, practical salinity)",
+}
 #: Reference values of the equation of state that no namelist has to state.
 _FIXED = {"rn_t0": eos.T0, "rn_s0": eos.S0}
 
@@ -52,6 +57,7 @@ class Settings:
     notes : how a value was found, or what it stands for, by parameter.
     described : the parameters that are not in the table.
     equation : the equation of state, in words.
+    code : the same as ``teos10``, ``eos80`` or ``seos``; empty where it is not known.
     """
 
     values: dict[str, float]
@@ -59,6 +65,7 @@ class Settings:
     notes: dict[str, str]
     described: dict[str, Parameter]
     equation: str
+    code: str
 
 
 def named(text: str) -> Parameter:
@@ -153,7 +160,9 @@ def settings(
         notes = {n: note for n, note in notes.items() if n not in given}
     if not there:
         unknown = {n: f"the run has no {CFG}" for n in unknown if n not in values}
-    return Settings(values, unknown, notes, described, equation_of_state(groups))
+    return Settings(
+        values, unknown, notes, described, equation_of_state(groups), seawater.equation_in(groups) or ""
+    )
 
 
 def _of_table(
@@ -345,25 +354,15 @@ def equation_of_state(groups: Groups) -> str:
     'TEOS-10 (conservative temperature, absolute salinity)'
     """
     held = groups.get("nameos", {})
-    names = {"ln_teos10": "TEOS-10 (conservative temperature, absolute salinity)",
-             "ln_eos80": "EOS-80 (potential temperature, practical salinity)", "ln_seos": "S-EOS"}  # fmt: skip
-    chosen = [name for name in names if held.get(name) is True]
-    if len(chosen) > 1:
-        raise UserError(f"&nameos chooses {' and '.join(chosen)}; NEMO takes one")
-    if not chosen:
-        return _former_equation(groups) or "unknown: no namelist states it"
-    if chosen[0] != "ln_seos":
-        return names[chosen[0]]
+    several = [switch for switch in seawater.SWITCHES if held.get(switch) is True]
+    if len(several) > 1:
+        raise UserError(f"&nameos chooses {' and '.join(several)}; NEMO takes one")
+    code = seawater.equation_in(groups)
+    if code != "seos":
+        return _EQUATIONS.get(code or "", "unknown: no namelist states it")
     found = {name: number(groups, "nameos", name) for name in _SEOS}
     numbers = {n: _FIXED.get(n) if v is None else v for n, v in found.items()}
     return "S-EOS: " + ", ".join(f"{n} {'unknown' if v is None else f'{v:g}'}" for n, v in numbers.items())
-
-
-def _former_equation(groups: Groups) -> str:
-    """``nn_eos`` of NEMO 3.6."""
-    code = number(groups, "nameos", "nn_eos")
-    return {-1.0: "TEOS-10 (conservative temperature, absolute salinity)",
-            0.0: "EOS-80 (potential temperature, practical salinity)"}.get(math.nan if code is None else code, "")  # fmt: skip
 
 
 def is_package_equation(equation: str) -> bool:

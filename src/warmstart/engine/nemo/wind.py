@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from warmstart.engine.dino_forcing import wind_stress
 from warmstart import lazy
+from warmstart.engine.dino_forcing import wind_stress
 from warmstart.engine.nemo import kind
 from warmstart.engine.nemo.namelist import number
 from warmstart.engine.nemo.pieces import open_sources
