@@ -15,6 +15,7 @@ from warmstart.fold import Fold
 from warmstart.physics.balance import divergence, kinetic_energy, largest_divergence
 from warmstart.physics.budgets import heat_content, volume_mean
 from warmstart.physics.cgrid import at_north_face, east_transport, north_transport
+from warmstart.physics.transport import barotropic_streamfunction
 
 LAYOUTS = [(pivot, beyond) for pivot in "TF" for beyond in (True, False)]
 
@@ -130,3 +131,27 @@ def test_a_mesh_without_repeated_cells_holds_no_count_and_one_with_keeps_it_in_i
         "tmaskutil"
         not in open_grid(write(folder / "mesh_mask.nc", closed, version="3.6", attrs={"Iperio": 1})).ds
     )
+
+
+@pytest.mark.parametrize(("pivot", "beyond"), LAYOUTS)
+def test_the_streamfunction_is_one_number_at_each_place_across_the_fold(pivot, beyond, tmp_path):
+    world = World(pivot, beyond)
+    variables = world.variables()
+    for name, first in (("tmask", 1), ("umask", 1), ("vmask", 1)):
+        variables[name][1][:, :, :first], variables[name][1][:, :, first:] = 0, 1
+    grid = open_grid(write(tmp_path / "mesh_mask.nc", variables, version="3.6", attrs={"Iperio": 1}))
+    given = np.where(
+        world.place["F"] // 1000 > 1, 1e6 * world.value("F", 8), 0.0
+    )  # 0 along the southern coast
+    south = np.concatenate([0 * given[:1], given[:-1]])
+    flow = {"uo": -(given - south), "vo": given - np.roll(given, 1, axis=1)}
+    state = xr.Dataset()
+    for name, p, e in (("uo", "u", "e2u"), ("vo", "v", "e1v")):
+        depth = (grid.ds[f"e3{p}_0"] * grid.ds[f"{p}mask"]).sum("z")
+        u = xr.DataArray(flow[name], dims=("y", "x")) / (grid.ds[e] * depth.where(depth > 0))
+        state[name] = (
+            u.expand_dims(z=grid.shape[0]).where(grid.ds[f"{p}mask"] > 0).assign_attrs(units="m s-1")
+        )
+    assert float(abs(divergence(state, grid)).max()) < 1e-12
+    apart = barotropic_streamfunction(state, grid).values - given / 1e6
+    np.testing.assert_allclose(apart[1:], apart[1, 0], atol=1e-9)

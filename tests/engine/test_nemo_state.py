@@ -444,3 +444,33 @@ def test_the_file_s_own_thickness_goes_into_means_and_transports(tmp_path):
     )
     twice = east_transport(open_state(path, GRID).isel(time=0), GRID)
     np.testing.assert_allclose(twice, 2.0 * east_transport(STATE, GRID), rtol=1e-6)
+
+
+def restart_of(path, state=STATE, kt=5760):
+    return write(path, restart_variables(state, kt=kt))
+
+
+def test_files_of_runs_that_differ_in_name_physics_or_sea_are_refused(tmp_path):
+    a = restart_of(tmp_path / "CTL_00005760_restart.nc")
+    b = restart_of(tmp_path / "EXP_00011520_restart.nc", kt=11520)
+    with pytest.raises(UserError, match="are of several runs: they are of CTL and of EXP"):
+        open_state([a, b], GRID)
+    folders = [tmp_path / "one", tmp_path / "two"]
+    for number, folder in enumerate(folders):
+        folder.mkdir()
+        (folder / "namelist_cfg").write_text(
+            f"&namusr_def\n rn_trp = -{40 + number}.\n/\n&namrun\n nn_it000 = {number}\n/\n"
+        )
+    paths = [
+        restart_of(f / f"CTL_{kt:08d}_restart.nc", kt=kt)
+        for f, kt in zip(folders, (5760, 11520), strict=True)
+    ]
+    with pytest.raises(UserError, match="several runs: the namelists beside them differ in &namusr_def"):
+        open_state(paths, GRID)
+    (folders[1] / "namelist_cfg").write_text((folders[0] / "namelist_cfg").read_text().replace("= 0", "= 7"))
+    assert open_state(paths, GRID).sizes["time"] == 2  # two jobs of one run
+    shifted = STATE.roll(y=1)
+    c = restart_of(tmp_path / "run_of_4.2.nc")
+    d = restart_of(tmp_path / "run_of_5.0.nc", shifted, kt=11520)
+    with pytest.raises(UserError, match="several runs: their land lies elsewhere"):
+        open_state([c, d], GRID)

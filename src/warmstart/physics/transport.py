@@ -162,6 +162,9 @@ def _mean(section: xr.DataArray, columns: xr.DataArray) -> xr.DataArray:
     return total(section.where(columns, 0.0), "x") / columns.sum()
 
 
+_STREAMFUNCTION = "barotropic streamfunction, clockwise positive"
+
+
 def barotropic_streamfunction(state: xr.Dataset, grid: Grid) -> xr.DataArray:
     """Streamfunction of the depth-integrated flow, 0 on the northern wall.
 
@@ -174,7 +177,8 @@ def barotropic_streamfunction(state: xr.Dataset, grid: Grid) -> xr.DataArray:
     -------
     ``(..., y, x)`` at F points [Sv]: ``U = -dpsi/dy`` integrated southward from the northern wall, hence positive in
     clockwise gyres, 0 on the walls that are connected with the northern one, and equal to the :func:`throughflow` on
-    the coast south of the channel. ``V = dpsi/dx`` holds if the depth-integrated flow has no divergence.
+    the coast south of the channel. On a folded mesh it is integrated from the southern wall, and 0 on the coast north of the channel.
+    ``V = dpsi/dx`` holds if the depth-integrated flow has no divergence.
 
     Examples
     --------
@@ -184,11 +188,15 @@ def barotropic_streamfunction(state: xr.Dataset, grid: Grid) -> xr.DataArray:
     True
     """
     eastward = total(east_transport(state, grid), "z")
+    if grid.fold is not None:  # no wall in the north
+        around = throughflow(state, grid).fillna(0.0)
+        psi = around - eastward.cumsum("y", skipna=False) / SVERDRUP
+        return labelled(psi, "barotropic_streamfunction", "Sv", _STREAMFUNCTION)
     from_north = (
         eastward.isel(y=slice(None, None, -1)).cumsum("y", skipna=False).isel(y=slice(None, None, -1))
     )
     psi = from_north.shift(y=-1, fill_value=0.0) / SVERDRUP
-    return labelled(psi, "barotropic_streamfunction", "Sv", "barotropic streamfunction, clockwise positive")
+    return labelled(psi, "barotropic_streamfunction", "Sv", _STREAMFUNCTION)
 
 
 def gyre(state: xr.Dataset, grid: Grid, lat: Range, rotation: str) -> xr.DataArray:

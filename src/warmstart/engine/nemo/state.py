@@ -15,6 +15,7 @@ from warmstart import lazy
 from warmstart.engine.nemo import seawater
 from warmstart.engine.nemo.pieces import Source, open_sources
 from warmstart.engine.nemo.placing import on_mesh
+from warmstart.engine.nemo.same_run import require_one_run
 from warmstart.engine.nemo.times import Times, coordinate, read_times
 from warmstart.errors import UserError
 from warmstart.grid import Grid
@@ -116,6 +117,7 @@ def open_state(
             f"{sources[0].path} holds no variable of a state ({held} …); expected for example tn sn un vn sshn, "
             "toce soce uoce voce ssh, or votemper vosaline vozocrtx vomecrty sossheig"
         )
+    _require_one_run(sources, found)
     records, leader = _align(found)
     ds = coordinate(*_labels(found[leader], records[leader]))
     for name in records:
@@ -135,6 +137,11 @@ def open_state(
 
     ds.set_close(close)
     return ds if chunks is None else ds.chunk(chunks)
+
+
+def _require_one_run(sources: list[Source], found: dict[str, list[Series]]) -> None:
+    tracers = {s.path: s.values for name in ("so", "thetao") for s in found.get(name, [])}
+    require_one_run(sources, [tracers.get(source.path) for source in sources])
 
 
 def _find(table: Variable, sources: list[Source], grid: Grid, equation: str | None) -> list[Series]:
