@@ -4,7 +4,10 @@ import resource
 import subprocess
 import sys
 
+import netCDF4
+import numpy as np
 import pytest
+from typer.testing import CliRunner
 
 import warmstart as ws
 from nemo_layouts import (
@@ -14,9 +17,12 @@ from nemo_layouts import (
     ocean,
     restart_variables,
     write,
+    write_output,
     write_pieces,
 )
+from warmstart.cli import app
 from warmstart.engine.nemo.kind import recognise
+from warmstart.errors import UserError
 from warmstart.files import write_dataset
 from warmstart.info import describe
 
@@ -152,3 +158,60 @@ def test_info_loads_neither_torch_nor_jax(run):
     result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert result.stdout.strip() == "[]"
     assert resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime - begin < 2
+
+
+def test_a_mesh_in_three_files_is_found_by_its_folder_by_one_of_them_and_beside_the_states(tmp_path):
+    state, grid = ocean()
+    whole = mesh_variables(grid, "3.6")
+    parts = {
+        "mesh_hgr": {n: v for n, v in whole.items() if n[:2] in ("gl", "gp", "e1", "e2", "ff")},
+        "mesh_zgr": {n: v for n, v in whole.items() if n[:2] == "e3" or n[:4] in ("gdep", "mbat")},
+        "mask": {n: v for n, v in whole.items() if n.endswith("mask")},
+    }
+    paths = [write(tmp_path / f"{n}.nc", v, "3.6") for n, v in parts.items()]
+    write(tmp_path / "basins.nc", {"atlmask": whole["glamt"]}, "3.6")
+    expected = ws.open_grid(paths).fingerprint
+    restart = write(tmp_path / "X_00005760_restart.nc", restart_variables(state), "3.6")
+    for path in (tmp_path, paths[1], str(paths[2]), restart, [tmp_path]):
+        assert ws.open_grid(path).fingerprint == expected
+    options = [o for p in paths for o in ("--grid", str(p))]
+    alone = tmp_path / "alone"
+    alone.mkdir()
+    moved = restart.rename(alone / restart.name)
+    done = CliRunner().invoke(app, ["check", str(moved), "--only", "thetao_mean", *options])
+    assert done.exit_code == 0, done.output
+    paths[2].unlink()
+    with pytest.raises(UserError, match=r"holds no mesh_mask.nc"):
+        ws.open_grid(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("operation", "cell_methods", "width", "said"),
+    [
+        ("average", "", 30.0, "means over time"),
+        ("", "area: mean where sea time: mean", 30.0, "means over time"),
+        ("", "time_counter: mean (interval: 5760 s)", 30.0, "means over time"),
+        ("", "", 30.0, "means over time"),
+        ("instant", "", 0.0, "instants"),
+        ("", "area: mean time: point", 0.0, "instants"),
+        ("", "", 0.0, "instants"),
+    ],
+)
+def test_info_says_whether_records_are_means_and_their_dates(tmp_path, operation, cell_methods, width, said):
+    _, grid = ocean()
+    path = tmp_path / "T.nc"
+    write_output(
+        path,
+        {"votemper": grid.tmask.values[None] * 5.0},
+        np.array([60.0]),
+        width,
+        calendar="noleap",
+        operation=operation,
+    )
+    with netCDF4.Dataset(path, "r+") as ds:
+        ds["votemper"].cell_methods = cell_methods
+    lines = describe(path).splitlines()
+    assert said in lines[0]
+    times = lines[lines.index("times") + 1]
+    assert times.endswith(said) and "calendar noleap" in times
+    assert ("0001-02-15 00:00:00" if width else "0001-03-02 00:00:00") in times

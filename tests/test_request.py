@@ -5,10 +5,14 @@ import pytest
 import xarray as xr
 from typer.testing import CliRunner
 
+import warmstart as ws
+from nemo_files import write_mesh
 from warmstart import files, parameters
 from warmstart.cli import app
+from warmstart.engine.nemo.restart import write_restart
 from warmstart.errors import UserError
-from warmstart.request import wanted
+from warmstart.regrid import regrid
+from warmstart.request import initial_state, wanted
 from warmstart.testing import basin
 
 
@@ -51,3 +55,39 @@ def test_generate_from_a_state_with_and_without_parameters(trained, states, tmp_
     assert ds.attrs["given"] == given
     assert ds.attrs["initial_state_age"] == 30
     assert np.isfinite(ds.thetao).sum() > 0
+
+
+@pytest.mark.parametrize("origin", ["own", "nemo"])
+def test_a_state_of_another_mesh_is_moved_to_the_generator_s_by_regrid_and_refused_without(
+    trained, tmp_path, origin
+):
+    state, grid = basin(nx=11, ny=17, nz=6)
+    path = tmp_path / "young_restart.nc"
+    if origin == "own":
+        files.write_dataset(path, state, grid)
+    else:
+        write_mesh(tmp_path / "mesh_mask.nc", grid)
+        write_restart(state, path, grid=grid)
+    arguments = [
+        "generate",
+        str(trained),
+        "--from",
+        str(path),
+        "--age",
+        "30",
+        "-o",
+        str(tmp_path / "out.nc"),
+        "--extrapolate",
+    ]
+    refused = CliRunner().invoke(app, arguments)
+    assert isinstance(refused.exception, UserError)
+    if origin == "nemo":
+        assert "add --regrid (generate --from)" in str(refused.exception)
+    done = CliRunner().invoke(app, [*arguments, "--regrid"])
+    assert done.exit_code == 0, done.output
+    target = files.open_grid(tmp_path / "out.nc")
+    moved = initial_state(path, trained)
+    xr.testing.assert_allclose(
+        moved.thetao.squeeze(), regrid(ws.open_state(path, grid), grid, target).thetao.squeeze(), atol=1e-6
+    )
+    assert files.open_dataset(tmp_path / "out.nc").thetao.shape[-3:] == target.shape != grid.shape

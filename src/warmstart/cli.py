@@ -160,6 +160,9 @@ def generate(
     age: Annotated[
         float | None, typer.Option(help="Its years of spin-up, where the file does not state them.")
     ] = None,
+    regrid: Annotated[
+        bool, typer.Option("--regrid", help="Move the state of --from to the mesh of the generator.")
+    ] = False,
     sampling: Annotated[
         list[str] | None,
         typer.Option(
@@ -202,7 +205,7 @@ def generate(
         extrapolate=extrapolate,
         overwrite=overwrite,
         progress=True,
-        initial=None if initial is None else initial_state(initial),
+        initial=None if initial is None else initial_state(initial, generator if regrid else None),
         age=age,
     )
     say(f"{n} state{'s' * (n > 1)} written to {output}")

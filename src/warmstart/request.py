@@ -13,7 +13,7 @@ from warmstart.engine.nemo import kind
 from warmstart.engine.nemo.settings import settings
 from warmstart.errors import UserError, require_path
 from warmstart.files import open_dataset
-from warmstart.opening import open_state
+from warmstart.opening import open_grid, open_state
 from warmstart.parameters import PARAMETERS, Parameter, extract, parse
 
 
@@ -114,8 +114,36 @@ def pairs(items: Iterable[str] | None, option: str, example: str) -> dict[str, A
     return found
 
 
-def initial_state(path: Path) -> xr.Dataset | Path:
-    """An initial state: a file of this package as it is, one of NEMO opened with the mesh that lies beside it."""
+def initial_state(path: Path, generator: str | Path | None = None) -> xr.Dataset | Path:
+    """An initial state: a file of this package as it is, one of NEMO or Veros opened with its mesh; moved where that is asked for.
+
+    Parameters
+    ----------
+    path : the file.
+    generator : to whose mesh a state of another one is moved (:func:`warmstart.regrid.regrid`); None leaves it where it is.
+
+    Raises
+    ------
+    UserError
+        If it cannot be read, has no mesh beside it, or cannot be moved.
+
+    Examples
+    --------
+    >>> initial_state(Path("state.nc"))
+    PosixPath('state.nc')
+    """
+    if generator is not None:
+        return _moved(path, generator)
     if require_path(path).is_file() and kind.recognise(path).name not in (kind.OWN, kind.OTHER):
         return open_state(path)
     return path
+
+
+def _moved(path: Path, generator: str | Path) -> xr.Dataset:
+    """The states of a file on the mesh of a generator."""
+    from warmstart.generator.checkpoint import NORMALIZER, locate
+    from warmstart.regrid import regrid
+
+    source, target = open_grid(path), open_grid(locate(generator) / NORMALIZER)
+    with open_state(path, source) as ds:
+        return regrid(ds.load(), source, target)

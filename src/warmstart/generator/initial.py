@@ -122,7 +122,7 @@ def _packed(generator: Generator, ds: xr.Dataset, name: str) -> np.ndarray:
         if ds[variable].shape != expected:
             raise UserError(
                 f"{name} is on another grid: {variable} has the shape {ds[variable].shape}; the generator serves "
-                f"{layout.grid!r}; regrid it first (warmstart.regrid)"
+                f"{layout.grid!r}; add --regrid (generate --from) to move it there, or move it with warmstart.regrid.regrid"
             )
     try:
         fields = layout.pack(ds)

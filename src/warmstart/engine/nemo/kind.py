@@ -148,7 +148,8 @@ def recognise(path: str | Path) -> Kind:
     if {"e1t", "e2t"} <= names and names & {"tmask", "bottom_level"}:
         name = MESH if "tmask" in names else DOMAIN
         return Kind(name, _mesh_version(header), detail)
-    if names & {"glamt", "e1t"} or {"tmask", "umask"} <= names:
+    levels = names & {"e3t_1d", "e3t_0"} and names & {"gdept_1d", "gdept_0", "e3w_1d", "mbathy"}
+    if names & {"glamt", "e1t"} or {"tmask", "umask"} <= names or levels:
         return Kind(MESH, "3.6", (*detail, PARTIAL))
     if {"tn", "sn"} <= names or ({"kt", "ndastp"} <= names and "tb" in names):
         return Kind(RESTART, *_restart_version(header, detail))
