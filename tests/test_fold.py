@@ -155,3 +155,16 @@ def test_the_streamfunction_is_one_number_at_each_place_across_the_fold(pivot, b
     assert float(abs(divergence(state, grid)).max()) < 1e-12
     apart = barotropic_streamfunction(state, grid).values - given / 1e6
     np.testing.assert_allclose(apart[1:], apart[1, 0], atol=1e-9)
+
+
+def test_a_mesh_that_says_nothing_and_knows_no_places_is_known_by_its_sea(tmp_path):
+    world = World("T", True)
+    variables = {n: v for n, v in world.variables().items() if n[:4] not in ("glam", "gphi")}
+    j, i = np.indices(world.shape[1:])
+    for p in "tuvf":  # a regular mesh, as somebody may have written over it
+        variables |= {
+            f"glam{p}": (("T", "y", "x"), 36.0 * i[None]),
+            f"gphi{p}": (("T", "y", "x"), 10.0 * j[None] - 40),
+        }
+    grid = open_grid(write(tmp_path / "mesh_mask.nc", variables, version="3.6", attrs={"Iperio": 1}))
+    assert grid.fold == Fold("T", True)

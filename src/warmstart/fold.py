@@ -108,8 +108,8 @@ def recognise(fields: Mapping[str, np.ndarray], facts: Mapping[str, Any], column
 
     Returns
     -------
-    None for a mesh that is not folded. Positions go before what the file says of its rows, and where it says nothing its positions or its
-    ``tmaskutil`` decide.
+    None for a mesh that is not folded. Positions go before what the file says of its rows, and where it says nothing its positions, its
+    ``tmaskutil`` or the shape of its sea decide.
 
     Examples
     --------
@@ -122,7 +122,7 @@ def recognise(fields: Mapping[str, np.ndarray], facts: Mapping[str, Any], column
     if nx < 4 or ny < 4:
         return None
     possible = [Fold(p, row) for p in ("T", "F") if said in (None, p) for row in (True, False)]
-    for fits in (_by_positions, _by_masks):
+    for fits in (_by_positions, _by_masks, _by_sea):
         found = [fold for fold in possible if fits(fold, fields)]
         if len(found) == 1:
             return found[0]
@@ -177,6 +177,18 @@ def _by_masks(fold: Fold, fields: Mapping[str, np.ndarray]) -> bool:
             return False
         repeated += int(lost.sum())
     return repeated > 0
+
+
+def _by_sea(fold: Fold, fields: Mapping[str, np.ndarray]) -> bool:
+    """Whether the sea is the same in repeated cells: in a mesh that is not folded the last row is land."""
+    if "tmask" in fields:
+        depth = (fields["tmask"] > 0.5).sum(axis=0)
+    else:
+        depth = fields.get("bottom_level", np.zeros(fields["glamt"].shape))
+    repeated = ~fold.unique(depth.shape, "T")
+    if not repeated.any() or len(np.unique(depth[-1])) < 2:
+        return False
+    return bool((depth == fold.restored(depth, "T"))[repeated].all())
 
 
 def unique_cells(fields: Mapping[str, np.ndarray], fold: Fold | None) -> dict[str, np.ndarray]:

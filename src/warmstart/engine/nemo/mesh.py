@@ -333,7 +333,8 @@ def _complete_masks(fields: Fields, periodic: bool, where: str, fold: Fold | Non
     if not tmask.any():
         raise UserError(f"{where}: no cell is wet; expected a mask that is 1 in the sea")
     masks = {"tmask": tmask, "umask": tmask & _east(tmask, periodic), "vmask": tmask & _north(tmask, fold)}
-    masks["fmask"] = masks["vmask"] & _east(masks["vmask"], periodic)
+    inside = tmask & _north(tmask, None)
+    masks["fmask"] = inside & _east(inside, periodic)
     for name in ("umask", "vmask"):  # the file's own may close straits
         if name in fields:
             masks[name] = (fields[name] > 0.5) & tmask
