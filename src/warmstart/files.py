@@ -176,7 +176,7 @@ def refuse_existing(path: str | Path, overwrite: bool = False) -> None:
     --------
     >>> refuse_existing("no-such-file.nc")
     """
-    if Path(path).exists() and not overwrite:
+    if require_path(path).exists() and not overwrite:
         raise UserError(
             f"{path} exists; choose another output or allow replacing it with --overwrite (overwrite=True)"
         )

@@ -1,4 +1,4 @@
-"""Many inputs by hand: ``python -m tests.fuzz --inputs 5000 --seed 1``."""
+"""Many inputs by hand: ``PYTHONPATH=tests python -m fuzz --inputs 5000 --seed 1``."""
 
 from __future__ import annotations
 

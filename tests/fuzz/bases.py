@@ -24,7 +24,7 @@ def make(folder: Path) -> Path:
     from report_inputs import verification, verification_table, write_control, write_states
 
     import warmstart as ws
-    from ensemble import TINY, make_store
+    from ensemble import make_store
     from nemo_files import write_mesh, write_template
     from nemo_layouts import mesh_variables, ocean, restart_variables, write, write_output
     from warmstart import files, parameters
@@ -37,7 +37,7 @@ def make(folder: Path) -> Path:
     state, grid = basin(**shape)
     values = parameters.defaults() | {"wind_stress_south": 0.25}
     large = make_store(folder / "large.zarr", **shape)
-    train(large, TINY | {"residual": {"model": "diffusion"}}, folder / "generator")
+    train(large, GENERATOR, folder / "generator")
     shutil.rmtree(large)
 
     other = state.assign(thetao=(state.thetao + 0.5).assign_attrs(state.thetao.attrs))
@@ -46,7 +46,7 @@ def make(folder: Path) -> Path:
     early = parameters.attach(state, values).assign_coords(year=50.0)
     files.write_dataset(folder / "early.nc", early, grid)
     ws.check(folder / "states.nc", reference=folder / "control.nc", output=folder / "metrics.csv")
-    ws.check(folder / "states.nc", output=folder / "metrics.nc")
+    ws.check(folder / "states.nc", only=["inversions", "heat_content"], output=folder / "metrics.nc")
     files.write_dataset(folder / "verify.nc", verification())
     verification_table().to_csv(folder / "verify.csv", index=False)
 
@@ -137,6 +137,21 @@ def _job() -> str:
     return yaml.safe_dump(plan.member_job(read, plan.member_parameters(read)[0], Path("runs")))
 
 
+#: The smallest generator with all its parts: what it draws is of no concern.
+GENERATOR = {
+    "mean": {"relevance": False, "parts": False},
+    "residual": {"model": "diffusion", "modes": 2},
+    "network": {"widths": [8], "embedding": 8},
+    "training": {
+        "steps": 2,
+        "batch": 2,
+        "validate_every": 2,
+        "checkpoint_every": 2,
+        "warmup": 1,
+        "patience": 0,
+    },
+    "sampling": {"steps": 3},
+}
 NAMELIST = """! a run of DINO
 &namrun
    cn_exp = "DINO"

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+from warmstart.errors import UserError
 
 
 def load_plan(path: str) -> None:
@@ -117,8 +121,25 @@ def open_path(name: str, path: str) -> None:
     functions[name]()
 
 
+def fails(path: str) -> None:
+    raise KeyError(path)
+
+
+def leaves(path: str) -> None:
+    Path("left").write_text(path)
+    raise UserError("refused")
+
+
+def harms(path: str) -> None:
+    Path(path).write_bytes(b"")
+
+
+def crashes(path: str) -> None:
+    os.kill(os.getpid(), signal.SIGSEGV)
+
+
 CALLS: dict[str, Callable[..., None]] = {
     f.__name__: f
     for f in (load_plan, remember_plan, read_manifest, read_restart, load_job, claim, namelist, parse, train_config,
-              generate, open_state, open_path)
+              generate, open_state, open_path, fails, leaves, harms, crashes)
 }  # fmt: skip

@@ -76,7 +76,7 @@ def write_record(tally: Tally, path: Path, inputs: int, seed: int) -> None:
         ["git", "status", "--porcelain"], capture_output=True, text=True, check=False
     ).stdout.strip()
     head = {
-        "command": f"python -m tests.fuzz --inputs {inputs} --seed {seed} --record {path}",
+        "command": f"PYTHONPATH=tests python -m fuzz --inputs {inputs} --seed {seed} --record {path}",
         "commit": (commit or "unknown") + (" and changes" if dirty else ""),
         "versions": f"warmstart {version()}, hypothesis {hypothesis}, Python {platform.python_version()}",
         "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores, {sys.platform}",
