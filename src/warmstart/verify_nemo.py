@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
-from collections.abc import Callable, Sequence
+import shutil
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -97,9 +99,11 @@ def verify_nemo(
         seconds = dict.fromkeys(starts, float("nan"))
         mesh = _mesh(grid, [*places, *starts.values()])
     work = {name: folder / "read" / name.replace(" ", "_") for name in starts}
-    statuses = [
-        runs.gather(path, mesh, work[name]) | {"wall_seconds": seconds[name]} for name, path in starts.items()
-    ]
+    with _nothing_left(folder):
+        statuses = [
+            runs.gather(path, mesh, work[name]) | {"wall_seconds": seconds[name]}
+            for name, path in starts.items()
+        ]
     target = _target(control, work.get(CONTROL), spread, mesh)
     names = list(starts)
     results = compare(names, [work[name] for name in names], statuses, target, mesh)
@@ -109,6 +113,18 @@ def verify_nemo(
     with files.replacing(outputs[1], overwrite) as temporary:
         table.to_csv(temporary, index=False)
     return results, table
+
+
+@contextlib.contextmanager
+def _nothing_left(folder: Path) -> Iterator[None]:
+    """Remove a folder that the block made, if a mistake ends it."""
+    fresh = not folder.exists()
+    try:
+        yield
+    except UserError:
+        if fresh:
+            shutil.rmtree(folder, ignore_errors=True)
+        raise
 
 
 def _mesh(grid: str | Path | None, places: Sequence[Path]) -> Grid:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import faulthandler
 import hashlib
 import json
 import os
@@ -150,6 +151,7 @@ def _child(case: Input, bases: Path, place: Path, writer: int) -> None:
             report |= {"broken": True, "text": traceback.format_exc(), "changed": [], "harmed": [], "said": 0}
             report["seconds"] = 0.0
             return
+        faulthandler.disable()
         _limit()
         _redirect(place)
         begin = _cpu()
