@@ -15,7 +15,7 @@ from warmstart.fold import Fold
 from warmstart.physics.balance import divergence, kinetic_energy, largest_divergence
 from warmstart.physics.budgets import heat_content, volume_mean
 from warmstart.physics.cgrid import at_north_face, east_transport, north_transport
-from warmstart.physics.transport import barotropic_streamfunction
+from warmstart.physics.transport import barotropic_streamfunction, heat_transport, overturning
 
 LAYOUTS = [(pivot, beyond) for pivot in "TF" for beyond in (True, False)]
 
@@ -168,3 +168,20 @@ def test_a_mesh_that_says_nothing_and_knows_no_places_is_known_by_its_sea(tmp_pa
         }
     grid = open_grid(write(tmp_path / "mesh_mask.nc", variables, version="3.6", attrs={"Iperio": 1}))
     assert grid.fold == Fold("T", True)
+
+
+@pytest.mark.parametrize(("pivot", "beyond"), LAYOUTS)
+def test_transports_across_rows_count_each_face_once(pivot, beyond, tmp_path):
+    world = World(pivot, beyond)
+    grid = opened(tmp_path, world, "attributes")
+    wet = {p: grid.mask(p).values for p in "TV"}
+    tracer = np.where(wet["T"], world.tracer(), np.nan)
+    vo = np.where(wet["V"], world.velocity("V"), np.nan)
+    dims = ("z", "y", "x")
+    state = xr.Dataset({"thetao": (dims, tracer, {"units": "degC"}), "vo": (dims, vo, {"units": "m s-1"})})
+    flux = np.nan_to_num(vo) * grid.e1v.values * grid.e3v_0.values * world.once("V")
+    below = np.cumsum(flux.sum(axis=2)[::-1], axis=0)[::-1] / 1e6
+    np.testing.assert_allclose(overturning(state, grid).values, -below, rtol=1e-12, atol=1e-15)
+    face = np.nan_to_num(at_north_face(xr.DataArray(world.tracer(), dims=dims), grid).values)
+    expected = 1026.0 * 3991.86795711963 * (flux * face).sum(axis=(0, 2))
+    np.testing.assert_allclose(heat_transport(state, grid).values, expected, rtol=1e-12, atol=1.0)
