@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 
 from warmstart.config import dump_yaml, read_yaml
-from warmstart.data.members import BLOW_UPS
+from warmstart.data.members import BLOW_UPS, labels_of
 from warmstart.engine.veros.member_file import write_member_file, write_restart_of
 from warmstart.errors import UserError
 
@@ -21,7 +21,9 @@ def export(run: Path, collection: Path, undisturbed: Path | None = None) -> str:
     """Write the member file of a run, or note that it blew up; say what was done."""
     status = read_yaml(run / "status.yaml") if (run / "status.yaml").exists() else {}
     if status.get("state") == "failed" and status.get("blow_ups"):
-        note_blow_up(int(run.name.removeprefix("member_")), status["blow_ups"][-1], collection / BLOW_UPS)
+        labels = dict(zip(("name", "split"), labels_of(run), strict=True))
+        last = status["blow_ups"][-1] | {key: label for key, label in labels.items() if label}
+        note_blow_up(int(run.name.removeprefix("member_")), last, collection / BLOW_UPS)
         return "blew up, noted"
     output = collection / f"{run.name}.nc"
     if output.exists():
@@ -35,6 +37,7 @@ def note_blow_up(member: int, last: dict[str, object], path: Path) -> None:
     listed = read_yaml(path)["members"] if path.exists() else []
     others = [m for m in listed if m["member"] != member]
     kept = {name: last.get(name) for name in ("year", "phase", "dt_momentum", "dt_tracer", "parameters")}
+    kept |= {name: last[name] for name in ("name", "split") if name in last}
     members = sorted([*others, {"member": member, **kept}], key=lambda m: m["member"])
     dump_yaml({"members": members}, path)
 

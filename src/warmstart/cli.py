@@ -33,16 +33,25 @@ Sets = Annotated[
 @app.command()
 def simulate(
     plan: Annotated[
-        Path, typer.Argument(help="Ensemble plan (YAML): engine, configuration, ranges, members, years.")
+        Path,
+        typer.Argument(
+            help="Ensemble plan (YAML): engine, configuration, years, and the members: 'ranges' to draw them from, or "
+            "'parameters', a list of them or the path of a CSV table, each with its parameters, a name and a split."
+        ),
     ],
     output: Annotated[Path, typer.Option("-o", "--output", help="Folder of the runs; one folder a member.")],
-    members: Annotated[int | None, typer.Option(help="Number of members instead of the plan's.")] = None,
+    members: Annotated[
+        int | None, typer.Option(help="Number of members instead of the plan's; of a list the first so many.")
+    ] = None,
     workers: Annotated[
-        int | None, typer.Option(help="Members at once on the local cluster; default: one a core.")
+        int | None, typer.Option(help="Members at once on this machine; default: one a core.")
     ] = None,
     scheduler: Annotated[
         str | None, typer.Option(help="Address of a dask scheduler, for example tcp://node:8786.")
     ] = None,
+    dashboard: Annotated[
+        bool, typer.Option("--dashboard", help="Serve dask's dashboard, to this machine only (needs bokeh).")
+    ] = False,
     batch: Annotated[int, typer.Option(help="Members that one engine process runs together.")] = 1,
     device: Annotated[str, typer.Option(help="cpu or gpu.")] = "cpu",
     until: Annotated[
@@ -64,6 +73,7 @@ def simulate(
         batch=batch,
         device=device,
         until=until,
+        dashboard=dashboard,
         progress=True,
     )
     print_table(table, f"{output}")

@@ -396,12 +396,15 @@ def ranged(name: str, low: float, high: float, described: Parameter | None = Non
     return Parameter(p.name, p.units, p.default, low, high, p.scale, p.description, p.namelist)
 
 
+SPLITS = ("train", "validation", "test")
+
+
 def split_of(index: int) -> str:
-    """Return the split of a member: one in eight validates, one in eight tests.
+    """Return the split of a member whose plan gives none: one in eight validates, one in eight tests.
 
     Parameters
     ----------
-    index : Sobol index of the member.
+    index : number of the member, its place in the Sobol sequence or in the plan's list.
 
     Returns
     -------

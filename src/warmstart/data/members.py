@@ -33,7 +33,7 @@ class Member:
 
     Attributes
     ----------
-    index : Sobol index, which decides the split.
+    index : its number, which decides the split where its file names none.
     path : its ``states.nc``, or its member file.
     grid : its mesh.
     chosen : which of the snapshots in the file to take, shape ``(sample,)``.
@@ -46,6 +46,8 @@ class Member:
     older : whether it is a member file of the older format.
     variables : those of a state that it holds.
     described : its parameters that are not in the table.
+    name : what the plan calls it, if it lists its members; else empty.
+    given_split : the split that the plan gives it, if it does; else empty.
     """
 
     index: int
@@ -61,6 +63,13 @@ class Member:
     older: bool = False
     variables: tuple[str, ...] = STATE_VARIABLES
     described: dict[str, parameters.Parameter] = field(default_factory=dict)
+    name: str = ""
+    given_split: str = ""
+
+    @property
+    def split(self) -> str:
+        """The split that was given, or that of its number."""
+        return self.given_split or parameters.split_of(self.index)
 
 
 @dataclass(frozen=True)
@@ -69,14 +78,22 @@ class BlowUp:
 
     Attributes
     ----------
-    index : Sobol index.
+    index : its number.
     year : in which it blew up the last time [model years].
     values : its parameters.
+    name, given_split : as of :class:`Member`.
     """
 
     index: int
     year: float
     values: dict[str, float] = field(default_factory=dict)
+    name: str = ""
+    given_split: str = ""
+
+    @property
+    def split(self) -> str:
+        """The split that was given, or that of its number."""
+        return self.given_split or parameters.split_of(self.index)
 
 
 def find_members(place: Path, transient: bool = True) -> tuple[list[Member], list[BlowUp]]:
@@ -152,11 +169,48 @@ def _blow_up(folder: Path, times: Any) -> BlowUp:
     """What a run that blew up says of the last time."""
     try:
         last = times[-1]
-        return BlowUp(_index(folder), float(last["year"]), dict(last.get("parameters") or {}))
+        labels = labels_of(folder)
+        return BlowUp(_index(folder), float(last["year"]), dict(last.get("parameters") or {}), *labels)
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise UserError(
             f"{folder / 'status.yaml'}: expected 'blow_ups', a list of year and parameters ({error!r})"
         ) from error
+
+
+def labels_of(folder: Path) -> tuple[str, str]:
+    """Name and split of a member that its plan lists, from its ``job.yaml``; empty where they were not given.
+
+    Raises
+    ------
+    UserError
+        If the split is none.
+
+    Examples
+    --------
+    >>> labels_of(Path("no-such-folder"))
+    ('', '')
+    """
+    path = folder / "job.yaml"
+    job = read_yaml(path) if path.exists() else {}
+    return str(job.get("name") or ""), known_split(job.get("split"), path)
+
+
+def known_split(split: Any, path: Path) -> str:
+    """A split as a file states it, empty if it states none.
+
+    Raises
+    ------
+    UserError
+        If it is another word.
+
+    Examples
+    --------
+    >>> known_split("test", Path("states.nc")), known_split(None, Path("states.nc"))
+    ('test', '')
+    """
+    if split not in (None, "", *parameters.SPLITS):
+        raise UserError(f"{path}: split is {split!r}; expected one of {', '.join(parameters.SPLITS)}")
+    return str(split or "")
 
 
 def _say_older(older: list[Path], total: int) -> None:
@@ -184,8 +238,14 @@ def _listed_blow_ups(path: Path) -> list[BlowUp]:
         return []
     listed = read_yaml(path).get("members") or []
     try:
-        return [BlowUp(int(m["member"]), float(m["year"]), dict(m.get("parameters") or {})) for m in listed]
-    except (KeyError, TypeError, ValueError) as error:
+        return [
+            BlowUp(
+                int(m["member"]), float(m["year"]), dict(m.get("parameters") or {}),
+                str(m.get("name") or ""), known_split(m.get("split"), path),
+            )
+            for m in listed
+        ]  # fmt: skip
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise UserError(
             f"{path}: expected 'members', a list of member, year and parameters ({error!r})"
         ) from error
@@ -251,6 +311,8 @@ def _member(
         described = {n: p for n, p in parameters.carried(opened).items() if n not in parameters.PARAMETERS}
         forcing = tuple(name for name in FORCING if name in opened)
         version = str(opened.attrs.get("warmstart_version", "unknown"))
+        name = str(opened.attrs.get("member_name", ""))
+        split = known_split(opened.attrs.get("split"), path)
     return Member(
         index=index,
         path=path,
@@ -263,6 +325,8 @@ def _member(
         version=version,
         older=older,
         described=described,
+        name=name,
+        given_split=split,
     )
 
 
@@ -346,7 +410,7 @@ def load_states(
     Returns
     -------
     States, parameters and forcing profiles, dims ``(sample, z, y, x)``; coordinates ``member year phase split drift
-    verdict``, dims ``(sample,)``.
+    verdict`` and, of a member with a name, ``member_name``, dims ``(sample,)``.
 
     Raises
     ------
@@ -376,8 +440,9 @@ def load_states(
         return ("sample", np.full(n, value, dtype=dtype), attrs)
 
     ds = ds.assign_coords(
-        member=repeated(member.index, "int64", long_name="Sobol index of the simulation"),
-        split=repeated(parameters.split_of(member.index), object, long_name="split, by member"),
+        member=repeated(member.index, "int64", long_name="number of the simulation"),
+        member_name=repeated(member.name, object, long_name="what the plan calls the simulation"),
+        split=repeated(member.split, object, long_name="split, by member"),
         drift=repeated(
             member.drift, "float64", units="K/century", long_name="drift below 2000 m at the end of the run"
         ),

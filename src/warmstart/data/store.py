@@ -32,7 +32,7 @@ def dataset(
 
     The store holds the states, one snapshot a chunk, compressed without loss; parameters, forcing profiles, year,
     phase, drift and split of each snapshot; and the mesh in the group ``grid``. Splits are by member, never by
-    snapshot. Members that blew up have a row in the table without snapshots; those that are not finished are left out and
+    snapshot: the one that the plan gives a member, else that of its number. Members that blew up have a row in the table without snapshots; those that are not finished are left out and
     named in the log.
 
     Parameters
@@ -45,8 +45,8 @@ def dataset(
 
     Returns
     -------
-    One row a member: ``member split snapshots equilibrium first_year last_year drift verdict`` and its varied
-    parameters; years in model years, drift in K/century.
+    One row a member: ``member split snapshots equilibrium first_year last_year drift verdict``, its ``name`` where the plan
+    gives names, and its varied parameters; years in model years, drift in K/century.
 
     Raises
     ------
@@ -147,14 +147,19 @@ def _with_blow_ups(table: pd.DataFrame, blown_up: Sequence[BlowUp]) -> pd.DataFr
     """The table with a row for each member that blew up."""
     rows = [
         {
-            "member": b.index, "split": parameters.split_of(b.index), "snapshots": 0, "equilibrium": 0,
+            "member": b.index, "name": b.name, "split": b.split, "snapshots": 0, "equilibrium": 0,
             "last_year": b.year, "verdict": BLEW_UP, **{n: v for n, v in b.values.items() if n in table},
         }
         for b in blown_up
     ]  # fmt: skip
     if not rows:
         return table
-    return pd.concat([table, pd.DataFrame(rows)]).sort_values("member", ignore_index=True)[table.columns]
+    both = pd.concat([table, pd.DataFrame(rows)]).sort_values("member", ignore_index=True)
+    named = "name" in table or any(b.name for b in blown_up)
+    columns = [c for c in table.columns if c != "name"]
+    if not named:
+        return both[columns]
+    return both[["member", "name", *columns[1:]]].fillna({"name": ""})
 
 
 def describe(table: pd.DataFrame) -> str:
@@ -186,7 +191,7 @@ def describe(table: pd.DataFrame) -> str:
 
 def _attrs(members: list[Member], ranges: dict[str, list[float]]) -> dict[str, Any]:
     """Global attributes: where the store comes from and what it holds."""
-    splits = [parameters.split_of(m.index) for m in members]
+    splits = [m.split for m in members]
     return {
         **files.provenance(config=ranges),
         "title": "states of an ensemble of simulations",
@@ -200,13 +205,14 @@ def _attrs(members: list[Member], ranges: dict[str, list[float]]) -> dict[str, A
 
 
 def _ranges(runs: Path, members: list[Member]) -> dict[str, list[float]]:
-    """Ranges of the varied parameters: those of the plan, or what the training members span."""
-    if (runs / "plan.yaml").exists():
-        return _planned(runs / "plan.yaml")
+    """Ranges of the varied parameters: those of a plan that draws them, or what the training members span."""
+    planned = _planned(runs / "plan.yaml") if (runs / "plan.yaml").exists() else {}
+    if planned:
+        return planned
     spans = {}
     for name in names_of(members):
         values = [
-            m.values[name] for m in members if name in m.values and parameters.split_of(m.index) == "train"
+            m.values[name] for m in members if name in m.values and m.split == "train"
         ]
         if values and min(values) < max(values):
             spans[name] = [min(values), max(values)]
@@ -241,9 +247,10 @@ def _write(path: Path, members: list[Member], forcing: tuple[str, ...], attrs: d
     variables = tuple(n for n in STATE_VARIABLES if all(n in m.variables for m in members))
     if lost := sorted({n for m in members for n in m.variables} - {*variables}):
         log.warning("%s not in the store: not all members have it", ", ".join(lost))
+    unused = [] if any(m.name for m in members) else ["member_name"]
     batch: list[xr.Dataset] = []
     for member in members:
-        batch.append(load_states(member, forcing, names, variables))
+        batch.append(load_states(member, forcing, names, variables).drop_vars(unused))
         if member is members[-1] or sum(ds.nbytes for ds in batch) > BATCH_BYTES:
             _append(
                 path,
@@ -298,6 +305,7 @@ def summary(ds: xr.Dataset) -> pd.DataFrame:
         rows.append(
             {
                 "member": int(member),
+                **({"name": str(first["member_name"].values)} if "member_name" in part else {}),
                 "split": str(first["split"].values),
                 "snapshots": part.sizes["sample"],
                 "equilibrium": int((part["phase"].values == "equilibrium").sum()),

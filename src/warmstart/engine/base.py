@@ -154,6 +154,7 @@ class Job(Frozen):
     engine : which engine.
     configuration : the grid.
     parameters : a value for each parameter of the table, in its units.
+    name, split : of a member that its plan lists, if they were given; the files of the run carry them.
     start : ``rest`` or the path of a ``restart.h5``.
     folder : where everything is written.
     phases : what to run, in order.
@@ -163,6 +164,8 @@ class Job(Frozen):
     engine: Literal["veros"]
     configuration: Configuration
     parameters: dict[str, float]
+    name: str | None = None
+    split: Literal["train", "validation", "test"] | None = None
     start: str
     folder: Path
     phases: tuple[Phase, ...] = Field(min_length=1)

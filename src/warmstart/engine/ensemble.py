@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import os
-import tempfile
 import time
-from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +12,7 @@ import pandas as pd
 
 from warmstart import parameters as table
 from warmstart.engine import starts
+from warmstart.engine.cluster import LOG, Attendance, connected
 from warmstart.engine.member import (
     LOCK,
     is_done,
@@ -34,6 +32,7 @@ from warmstart.engine.plan import (
     remember,
 )
 from warmstart.engine.progress import Watch, display, member_folder
+from warmstart.engine.signals import Terminated, terminable
 from warmstart.errors import UserError, require_installed
 
 if TYPE_CHECKING:
@@ -45,8 +44,6 @@ POLL_SECONDS = 0.5
 DEVICES = ("cpu", "gpu")
 SUBMITS = 20  #: times a member is handed to the scheduler again after its workers died
 STOP_SECONDS = 20.0  #: given to the engines for stopping after an interrupt
-# terminals send an interrupt to workers too; they shall wait for the client to stop them in order
-_IGNORE_INTERRUPT = "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)"
 
 
 def simulate(
@@ -59,6 +56,7 @@ def simulate(
     batch: int = 1,
     device: str = "cpu",
     until: str | None = None,
+    dashboard: bool = False,
 ) -> pd.DataFrame:
     """Run an ensemble of ocean simulations, or continue one with the same call.
 
@@ -68,30 +66,33 @@ def simulate(
 
     Parameters
     ----------
-    plan : the ensemble plan: a YAML file, its content, or a :class:`~warmstart.engine.plan.Plan`.
+    plan : the ensemble plan: a YAML file, its content, or a :class:`~warmstart.engine.plan.Plan`. It draws the members
+        from `ranges`, or lists them in `parameters`, each with a name and a split if wanted.
     output : folder of the ensemble; made if it does not exist, continued if it holds the same plan.
     members : number of members in place of the plan's; member *i* is the same whatever this number is.
     scheduler : address of a dask scheduler, ``tcp://host:8786``, whose workers see `output` under the same path; None
-        starts a local cluster. (Scripts that call this then need ``if __name__ == "__main__":``.)
-    workers : workers of the local cluster, one core each; None takes one a core.
+        runs them on this machine.
+    workers : members at once on this machine, one core each; None takes one a core.
     batch : members that one engine process runs together, as one program mapped over members. It changes results by
         round-off only; on a GPU it is what fills the device, on a CPU it gains nothing.
     device : ``cpu`` or ``gpu``.
     until : ``equilibrium`` or ``near`` ends the spin-up of each member as soon as it is there, at the plan's `years` at
         the latest; None takes what the plan says.
+    dashboard : whether to serve dask's dashboard, on this machine's loopback address only; otherwise nothing listens.
     progress : whether to show progress: a bar on a terminal, a line every 30 s elsewhere; False logs that line.
 
     Returns
     -------
-    One row a member: ``member state years drift verdict wall_seconds attempts reason`` and the sampled parameters;
-    `years` in model years, `drift` in K/century, `state` is ``finished`` or ``failed``.
+    One row a member: ``member state years drift verdict wall_seconds attempts reason`` and the parameters that differ; of
+    listed members also ``name`` and ``split``; `years` in model years, `drift` in K/century, `state` is ``finished`` or ``failed``.
 
     Raises
     ------
     UserError
-        If the plan is wrong, the folder holds another ensemble, or another process works in it.
-    KeyboardInterrupt
-        After a clean stop.
+        If the plan is wrong, the folder holds another ensemble, another process works in it, or the scheduler or all its
+        workers are gone.
+    KeyboardInterrupt, SystemExit
+        At Ctrl-C, and at SIGTERM with code 143, after a clean stop.
 
     Examples
     --------
@@ -105,42 +106,46 @@ def simulate(
         raise UserError(f"batch is {batch}; expected at least 1 member")
     if device not in DEVICES:
         raise UserError(f"device is {device!r}; expected one of {', '.join(DEVICES)}")
+    if dashboard and scheduler is not None:
+        raise UserError("the dashboard is that of the scheduler; leave --dashboard out, or --scheduler")
     _require_distributed()
     runs = Path(output).resolve()
     # a plan that cannot be run leaves nothing behind
     values, finished = member_parameters(resolved), finished_members(resolved)
     numbers = range(resolved.first, resolved.members)
     jobs = [
-        member_job(resolved, values[i], member_folder(runs, i), starts.others(finished, values[i]))
+        member_job(
+            resolved, values[i], member_folder(runs, i), starts.others(finished, values[i]),
+            resolved.parameters[i] if resolved.parameters else None,
+        )
         for i in numbers
-    ]
+    ]  # fmt: skip
     runs.mkdir(parents=True, exist_ok=True)
-    with locked(runs / LOCK):
+    with terminable(), locked(runs / LOCK):
         remember(resolved, runs)
         for job in jobs:
             same_job(Path(job["folder"]), job)
         if resolved.start in starts.MADE:
             for job in jobs:
-                _write_start(resolved, job, finished)
+                known = starts.others(finished, job["parameters"])
+                starts.write_start(
+                    resolved.start, job["parameters"], resolved.configuration, known, Path(job["folder"])
+                )
         waiting = [i for i, job in enumerate(jobs) if not is_done(read_status(Path(job["folder"])))]
         length = resolved.years + resolved.settle_years
         if waiting:
             for i in waiting:
                 mark_waiting(Path(jobs[i]["folder"]))
-            log.info("%s: %d of %d members to run, %d years each", runs, len(waiting), len(jobs), length)
+            log.info(
+                "%s: %d of %d members to run, %d years each; dask's log: %s",
+                runs, len(waiting), len(jobs), length, runs / LOG,
+            )  # fmt: skip
             # batches are the same whatever is finished already
             tasks = {k: jobs[k : k + batch] for k in sorted({i - i % batch for i in waiting})}
-            at_once = 1 if device == "gpu" else _cores()
-            with _client(scheduler, min(workers or at_once, len(tasks))) as client:
+            at_once = min(workers or (1 if device == "gpu" else _cores()), len(tasks))
+            with connected(scheduler, at_once, runs, dashboard) as client:
                 _run(client, tasks, device, Watch(runs, numbers, length), progress)
     return summary(runs, resolved)
-
-
-def _write_start(plan: Plan, job: dict[str, Any], finished: Sequence[starts.Finished]) -> None:
-    """Make the restart of a member that does not start from rest."""
-    varied, folder = sorted(plan.ranges), Path(job["folder"])
-    known = starts.others(finished, job["parameters"])
-    starts.write_start(plan.start, job["parameters"], plan.configuration, varied, known, folder)
 
 
 def summary(runs: Path, plan: Plan) -> pd.DataFrame:
@@ -161,12 +166,17 @@ def summary(runs: Path, plan: Plan) -> pd.DataFrame:
     >>> summary(Path("no-such-folder"), plan)["state"].item()
     'waiting'
     """
-    rows = []
-    for i, values in list(enumerate(member_parameters(plan)))[plan.first :]:
+    rows, every = [], member_parameters(plan)
+    differing = [n for n in table.PARAMETERS if n in plan.ranges or len({v[n] for v in every}) > 1]
+    listed = plan.parameters
+    named = listed is not None and any(member.name for member in listed)
+    for i, values in list(enumerate(every))[plan.first :]:
         status = read_status(member_folder(runs, i))
         rows.append(
             {
                 "member": i,
+                **({"name": listed[i].name or ""} if listed and named else {}),
+                **({"split": listed[i].split or table.split_of(i)} if listed else {}),
                 "state": status.get("state", "waiting"),
                 "years": float(status.get("years") or 0.0),
                 "drift": _number(status.get("drift_K_per_century")),
@@ -174,7 +184,7 @@ def summary(runs: Path, plan: Plan) -> pd.DataFrame:
                 "wall_seconds": float(status.get("wall_seconds", 0.0)),
                 "attempts": int(status.get("attempts", 0)),
                 "reason": status.get("message", ""),
-                **{name: values[name] for name in table.PARAMETERS if name in plan.ranges},
+                **{name: values[name] for name in differing},
             }
         )
     return pd.DataFrame(rows)
@@ -190,18 +200,25 @@ def _run(
     """Hand the members, in batches, to the scheduler and wait for them."""
     futures = {_submit(client, i, jobs, device): i for i, jobs in tasks.items()}
     submits = dict.fromkeys(tasks, 1)
+    attendance = Attendance(client, watch.runs)
     try:
         with display(progress) as show:
             while futures:
                 time.sleep(POLL_SECONDS)
                 for future in [f for f in futures if f.done()]:
                     i = futures.pop(future)
+                    if future.status in ("cancelled", "lost"):
+                        raise attendance.gone()
                     if not _ended(future, tasks[i], last=submits[i] >= SUBMITS):
                         submits[i] += 1
                         futures[_submit(client, i, tasks[i], device)] = i
+                attendance.look()
                 show(watch.look())
-    except KeyboardInterrupt:
-        log.warning("stopping; the same command continues where the checkpoints are")
+    except BaseException as error:
+        if attendance.lost:
+            raise
+        if isinstance(error, (KeyboardInterrupt, Terminated)):
+            log.warning("stopping; the same command continues where the checkpoints are")
         client.cancel(list(futures), force=True)
         _wait_for_engines([Path(job["folder"]) for i in futures.values() for job in tasks[i]])
         raise
@@ -236,10 +253,6 @@ def _ended(future: Future, jobs: list[dict[str, Any]], last: bool) -> bool:
         for folder, state in zip(folders, future.result(), strict=True):
             log.info("%s %s", folder.name, state)
         return True
-    if future.status in ("cancelled", "lost"):
-        raise UserError(
-            "the dask scheduler is gone; start it again, then the same command continues the ensemble"
-        )
     error = future.exception()
     if isinstance(error, KilledWorker) and not last:
         return False
@@ -260,57 +273,6 @@ def _wait_for_engines(folders: list[Path]) -> None:
                     break
             except UserError:
                 time.sleep(0.1)
-
-
-@contextlib.contextmanager
-def _client(scheduler: str | None, workers: int) -> Iterator[Client]:
-    """Connect to the given scheduler, or start a local cluster that lives as long as the block."""
-    import dask
-    from distributed import Client, LocalCluster
-
-    if scheduler is not None:
-        try:
-            client = Client(scheduler, timeout="10s", set_as_default=False)
-        except (OSError, ValueError) as error:
-            raise UserError(
-                f"no dask scheduler answers at {scheduler}: {error}; give for example tcp://host:8786"
-            ) from error
-        with client:
-            yield client
-        return
-    environ = dask.config.get("distributed.nanny.pre-spawn-environ")
-    local = {
-        "distributed.scheduler.allowed-failures": 1000,
-        "distributed.worker.profile.enabled": False,  # takes 4 % of a core for each process
-        "distributed.admin.system-monitor.interval": "10s",
-        "distributed.admin.system-monitor.gil.enabled": False,
-        "distributed.nanny.pre-spawn-environ": {**environ, "DASK_LOGGING__DISTRIBUTED": "critical"},
-    }
-    with tempfile.TemporaryDirectory(prefix="warmstart-dask-") as scratch, dask.config.set(local), _quiet():
-        cluster = LocalCluster(
-            n_workers=workers,
-            threads_per_worker=1,
-            processes=True,
-            memory_limit=0,
-            dashboard_address=":0",
-            worker_dashboard_address=None,
-            local_directory=scratch,
-            preload=_IGNORE_INTERRUPT,
-        )
-        with cluster, Client(cluster, set_as_default=False) as client:
-            yield client
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep dask's chatter about workers that come and go out of the log; this module says what matters."""
-    logger = logging.getLogger("distributed")
-    former = logger.level
-    logger.setLevel(logging.CRITICAL + 1)
-    try:
-        yield
-    finally:
-        logger.setLevel(former)
 
 
 def _cores() -> int:

@@ -1,4 +1,4 @@
-"""Ensemble plans: which parameters vary, how many members, how long they run."""
+"""Ensemble plans: which members with which parameters, drawn from ranges or listed, and how long they run."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from pydantic import BaseModel, Field, ValidationError, field_validator, model_v
 
 from warmstart import parameters as table
 from warmstart.config import Config, build, dump_yaml, load_yaml, read_yaml
-from warmstart.engine import dino, starts
+from warmstart.engine import dino, listed, starts
 from warmstart.engine.acceleration import Acceleration
 from warmstart.engine.base import Configuration, Job, spinup_phases
+from warmstart.engine.listed import Listed
 from warmstart.engine.member import LOCK
 from warmstart.engine.verdict import UNTIL_YEARS
 from warmstart.errors import UserError
@@ -28,10 +29,14 @@ class Plan(Config):
     ----------
     engine : which ocean engine runs the members.
     configuration : resolution and levels.
-    members : how many members, those before `first` counted; member *i* is the same whatever this number is.
+    parameters : the members one by one, each its parameters and, if wanted, its `name` and `split`; in a plan file also
+        the path of a CSV table of them, relative to the plan (:func:`~warmstart.engine.listed.read_table`). Without it
+        they are drawn from `ranges`.
+    members : how many members, those before `first` counted; member *i* is the same whatever this number is. Of listed
+        members it is their number and need not be given.
     first : number of the first member that is run; those before are the business of another plan, which may start
         otherwise.
-    seed : seed of the Sobol sequence that places the members in `ranges`.
+    seed : seed of the Sobol sequence that places the members in `ranges`; nothing is drawn where they are listed.
     years : length of the accelerated spin-up of each member; with another `until` its longest [model years].
     until : ``years``, or ``equilibrium``: a member whose deep ocean and transports have come to rest over 200 years
         (:mod:`warmstart.engine.verdict`), and stayed so for 50, goes on to settle at once; or ``near``: one whose deep ocean has nearly, over 100.
@@ -39,7 +44,8 @@ class Plan(Config):
         (:class:`~warmstart.engine.acceleration.Acceleration`); none if it is not given.
     settle_years : years run after it at short time steps, which the ``equilibrium`` snapshots come from.
     ranges : parameter name to lowest and highest value; numbers, or text with units.
-    fixed : parameters with one value for all members; the others keep the default of the parameters table.
+    fixed : parameters with one value for all members, but those that are listed with another; the others keep the
+        default of the parameters table.
     start : ``rest``; ``cold``, at rest and everywhere 2 degC and 35; ``nearest``, the state of the finished member with
         the nearest parameters; ``predicted``, what a regression on the finished members expects; the path of an
         engine restart from which every member starts; or a folder with one restart a member, ``member_NNN.h5``.
@@ -52,7 +58,8 @@ class Plan(Config):
 
     engine: Literal["veros"] = "veros"
     configuration: Configuration
-    members: int = Field(ge=1, le=100_000)
+    parameters: tuple[Listed, ...] | None = Field(default=None, max_length=listed.MOST)
+    members: int = Field(ge=1, le=listed.MOST)
     first: int = Field(default=0, ge=0)
     seed: int = Field(ge=0)
     years: int = Field(ge=1)
@@ -65,6 +72,25 @@ class Plan(Config):
     finished: str | None = None
     checkpoint_seconds: float = Field(default=60.0, gt=0, le=300)
     extrapolate: bool = False
+
+    @model_validator(mode="before")
+    @classmethod
+    def _count_listed(cls, given: Any) -> Any:
+        """Members that are listed have a number, and are not drawn."""
+        if not isinstance(given, dict) or not isinstance(given.get("parameters"), (list, tuple)):
+            return given
+        return {"members": max(len(given["parameters"]), 1), "seed": 0, **given}
+
+    @field_validator("parameters", mode="before")
+    @classmethod
+    def _parse_listed(cls, value: Any) -> Any:
+        if value is not None and not isinstance(value, (list, tuple)):
+            raise ValueError(
+                "expected a list of members, each with its parameters, or the path of a CSV table"
+            )
+        if value is not None and not value:
+            raise ValueError("lists no member; expected at least one, or ranges: to draw members from")
+        return value
 
     @field_validator("ranges", mode="before")
     @classmethod
@@ -104,15 +130,37 @@ class Plan(Config):
                 f"until: {self.until} is judged over {UNTIL_YEARS[self.until]:g} years; years is {self.years}"
             )
         if not self.extrapolate:
-            given = {**self.ranges, **{name: (value, value) for name, value in self.fixed.items()}}
-            for name, (low, high) in given.items():
-                p = table.get(name)
-                if low < p.low or high > p.high:
-                    raise ValueError(
-                        f"{name}: {low:g} to {high:g} {p.units} leaves the range in which the engine was shown to be "
-                        f"stable, {p.low:g} to {p.high:g} {p.units}; stay inside, or set extrapolate: true"
-                    )
+            _require_stable(self.ranges)
+            _require_stable({name: (value, value) for name, value in self.fixed.items()})
+        if self.parameters is not None:
+            self._require_listed(self.parameters)
         return self
+
+    def _require_listed(self, members: Sequence[Listed]) -> None:
+        """Refuse a list that contradicts the rest of the plan, or itself."""
+        if self.ranges:
+            raise ValueError("ranges and parameters both say where the members lie; keep one of them")
+        if self.members != len(members):
+            raise ValueError(
+                f"members is {self.members}, but parameters lists {len(members)}; remove members, or list as many"
+            )
+        for i, member in enumerate(members):
+            if not self.extrapolate:
+                where = f"parameters: member {listed.called(i, members)}: "
+                _require_stable({name: (value, value) for name, value in member.values.items()}, where)
+        listed.require_distinct(members, member_parameters(self))
+
+
+def _require_stable(given: dict[str, tuple[float, float]], where: str = "") -> None:
+    """Refuse values with which the engine was never shown to be stable."""
+    for name, (low, high) in given.items():
+        p = table.get(name)
+        if low < p.low or high > p.high:
+            span = f"{low:g} to {high:g}" if low < high else f"{low:g}"
+            raise ValueError(
+                f"{where}{name}: {span} {p.units} leaves the range in which the engine was shown to be "
+                f"stable, {p.low:g} to {p.high:g} {p.units}; stay inside, or set extrapolate: true"
+            )
 
 
 def load_plan(
@@ -122,8 +170,9 @@ def load_plan(
 
     Parameters
     ----------
-    plan : a plan, its content, or the path of a YAML file; a relative `start` there is relative to that file.
-    members : number of members in place of the plan's.
+    plan : a plan, its content, or the path of a YAML file; a relative `start`, `finished` or table of `parameters` there
+        is relative to that file.
+    members : number of members in place of the plan's; of listed members the first so many.
     until : ``years``, ``near`` or ``equilibrium`` in place of the plan's.
 
     Returns
@@ -144,10 +193,10 @@ def load_plan(
     if isinstance(plan, Plan):
         resolved = plan
     elif isinstance(plan, dict):
-        resolved = build(Plan, plan, "plan")
+        resolved = build(Plan, _with_table(plan, Path()), "plan")
     else:
-        resolved = load_yaml(plan, Plan)
         beside = Path(plan).parent
+        resolved = build(Plan, _with_table(read_yaml(plan), beside), str(plan))
         if resolved.start not in starts.NAMES:
             resolved = resolved.model_copy(update={"start": str((beside / resolved.start).resolve())})
         if resolved.finished is not None:
@@ -157,7 +206,11 @@ def load_plan(
     if members is not None:
         if members < 1:
             raise UserError(f"members is {members}; expected at least 1")
-        resolved = resolved.model_copy(update={"members": members})
+        few = resolved.parameters
+        if few is not None and members > len(few):
+            raise UserError(f"members is {members}, but the plan lists {len(few)}; list more in parameters")
+        few = few if few is None else few[:members]
+        resolved = resolved.model_copy(update={"members": members, "parameters": few})
     if resolved.first >= resolved.members:
         raise UserError(
             f"first is {resolved.first}, of {resolved.members} members; expected a smaller number"
@@ -174,6 +227,13 @@ def load_plan(
     return resolved
 
 
+def _with_table(given: dict[str, Any], beside: Path) -> dict[str, Any]:
+    """The content of a plan with its members in place of the path of their table."""
+    if "parameters" not in given:
+        return given
+    return {**given, "parameters": listed.resolved(given["parameters"], beside)}
+
+
 def member_parameters(plan: Plan) -> list[dict[str, float]]:
     """All parameters of every member, in the units of the parameters table, those before `first` too.
 
@@ -184,8 +244,11 @@ def member_parameters(plan: Plan) -> list[dict[str, float]]:
     >>> len(member_parameters(plan))
     2
     """
-    sampled = table.sobol(plan.ranges, plan.members, plan.seed)
-    return [table.resolve({**plan.fixed, **values}) for values in sampled]
+    if plan.parameters is not None:
+        own = [member.values for member in plan.parameters]
+    else:
+        own = table.sobol(plan.ranges, plan.members, plan.seed)
+    return [table.resolve({**plan.fixed, **values}) for values in own]
 
 
 def finished_members(plan: Plan) -> list[starts.Finished]:
@@ -208,7 +271,11 @@ def finished_members(plan: Plan) -> list[starts.Finished]:
 
 
 def member_job(
-    plan: Plan, values: dict[str, float], folder: Path, finished: Sequence[starts.Finished] = ()
+    plan: Plan,
+    values: dict[str, float],
+    folder: Path,
+    finished: Sequence[starts.Finished] = (),
+    member: Listed | None = None,
 ) -> dict[str, Any]:
     """What the engine is asked for one member, as ``job.yaml`` holds it.
 
@@ -218,6 +285,7 @@ def member_job(
     values : a value for each parameter of the table, in its units.
     folder : folder of the member.
     finished : the finished members whose deep ocean the first shift aims at.
+    member : name and split, where the plan lists its members.
 
     Returns
     -------
@@ -236,15 +304,15 @@ def member_job(
     """
     how = plan.acceleration
     if how is not None and finished:
-        expected = _begun_with(folder) or starts.expected_profile(
-            values, plan.configuration, sorted(plan.ranges), finished
-        )
+        expected = _begun_with(folder) or starts.expected_profile(values, plan.configuration, finished)
         how = how.model_copy(update={"expected": expected})
     try:
         job = Job(
             engine=plan.engine,
             configuration=plan.configuration,
             parameters=values,
+            name=member.name if member else None,
+            split=member.split if member else None,
             start=starts.path_of(plan.start, folder),
             folder=folder,
             phases=spinup_phases(
@@ -297,19 +365,17 @@ def remember(plan: Plan, runs: Path) -> Plan:
     path = runs / "plan.yaml"
     if path.exists():
         former = load_yaml(path, Plan)
-        differing = [
-            f"{key} ({_short(getattr(former, key))} there, {_short(getattr(plan, key))} asked for)"
-            for key in Plan.model_fields
-            if key not in FREE and getattr(former, key) != getattr(plan, key)
-        ]
-        if differing:
+        if differing := _differing(former, plan):
             raise UserError(
                 f"{runs} holds an ensemble of another plan: {'; '.join(differing)}. "
-                "Choose another output folder, or change the plan back; only members may grow"
+                "Choose another output folder, or change the plan back; only members may be added"
             )
+        longer = max(former, plan, key=lambda p: p.members)
         plan = plan.model_copy(
-            update={"first": min(plan.first, former.first), "members": max(plan.members, former.members)}
-        )
+            update={
+                "first": min(plan.first, former.first), "members": longer.members, "parameters": longer.parameters,
+            }
+        )  # fmt: skip
         if plan == former:
             return plan
     elif runs.exists() and any(path.name != LOCK for path in runs.iterdir()):
@@ -319,6 +385,18 @@ def remember(plan: Plan, runs: Path) -> Plan:
     runs.mkdir(parents=True, exist_ok=True)
     dump_yaml(plan, path)
     return plan
+
+
+def _differing(former: Plan, plan: Plan) -> list[str]:
+    """What makes two plans another: keys, or members of their lists."""
+    both = former.parameters is not None and plan.parameters is not None
+    free = (*FREE, "parameters", "seed") if both else FREE
+    differing = [
+        f"{key} ({_short(getattr(former, key))} there, {_short(getattr(plan, key))} asked for)"
+        for key in Plan.model_fields
+        if key not in free and getattr(former, key) != getattr(plan, key)
+    ]
+    return differing + (listed.changes(former.parameters or (), plan.parameters or ()) if both else [])
 
 
 def _short(value: Any) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,10 +16,13 @@ from warmstart.data import normalize
 from warmstart.data.layout import Layout
 from warmstart.engine import dino
 from warmstart.engine.base import Configuration
+from warmstart.engine.listed import same
 from warmstart.errors import UserError
 from warmstart.grid import Grid
 from warmstart.physics.theory import NEEDED, theory_of
 from warmstart.regression.mean import fit
+
+log = logging.getLogger(__name__)
 
 #: What a plan may ask for by name; anything else is the path of a restart, or of a folder with one a member.
 NAMES = ("rest", "cold", "nearest", "predicted")
@@ -67,7 +71,7 @@ def read_finished(folder: str | Path, grid: Grid, before: int = 0) -> list[Finis
     Raises
     ------
     UserError
-        If there are none, or one is on another mesh.
+        If there are none, one is on another mesh, or its file lacks a parameter.
 
     Examples
     --------
@@ -86,6 +90,10 @@ def read_finished(folder: str | Path, grid: Grid, before: int = 0) -> list[Finis
             files.open_grid(path).require_same(grid, str(path))
             states = ds[list(CARRIED)].isel(time=(ds["phase"] == "equilibrium").values).load()
             values = {name: float(v) for name, v in parameters.extract(ds).items()}
+        if lacking := [name for name in parameters.PARAMETERS if name not in values]:
+            raise UserError(
+                f"{path} does not say its {', '.join(lacking)}; expected a finished member with all parameters"
+            )
         if states.sizes["time"]:
             found.append(Finished(path, values, states.isel(time=-1), states.mean("time")))
     if not found:
@@ -120,26 +128,58 @@ def others(finished: Sequence[Finished], values: dict[str, float]) -> list[Finis
     >>> others([], parameters.defaults())
     []
     """
-    return [m for m in finished if any(not np.isclose(m.values[n], v, rtol=1e-6) for n, v in values.items())]
+    return [m for m in finished if not same(values, m.values)]
 
 
-def nearest(values: dict[str, float], finished: Sequence[Finished], varied: Sequence[str]) -> xr.Dataset:
-    """Take the last state of the member whose parameters are nearest, each in units of its range in the table.
+def varied(values: dict[str, float], finished: Sequence[Finished]) -> list[str]:
+    """Names of the parameters in which the finished members and the run that shall start differ among each other.
+
+    However they were given: drawn from ranges, fixed, or listed. What the other members of its plan are makes no difference
+    to a run.
 
     Parameters
     ----------
     values : parameters of the run that shall start.
     finished : from :func:`read_finished`.
-    varied : names of the parameters to compare.
+
+    Returns
+    -------
+    The names, in their order.
+
+    Examples
+    --------
+    >>> varied(parameters.defaults(), [])
+    []
+    """
+    return [name for name in sorted(values) if any(_differ(m.values, values, name) for m in finished)]
+
+
+def nearest(values: dict[str, float], finished: Sequence[Finished], varied: Sequence[str]) -> xr.Dataset:
+    """Take the last state of the member whose parameters are nearest, each in units of its range in the table, or of its logarithm.
+
+    Parameters
+    ----------
+    values : parameters of the run that shall start.
+    finished : from :func:`read_finished`.
+    varied : names of the parameters to compare, from :func:`varied`.
 
     Returns
     -------
     State, dims ``(z, y, x)``; the attribute ``nearest`` names the file.
 
+    Raises
+    ------
+    UserError
+        If there is no finished member.
+
     Examples
     --------
     >>> nearest(values, read_finished("runs", grid), ["wind_stress_south"])  # doctest: +SKIP
     """
+    if not finished:
+        raise UserError(
+            "no finished member has other parameters than the run that shall start; expected one at least, or start: rest"
+        )
     here = _scaled(values, varied)
     chosen = min(
         finished, key=lambda m: (float(((_scaled(m.values, varied) - here) ** 2).sum()), m.path.name)
@@ -154,7 +194,8 @@ def predicted(
 
     Parameters
     ----------
-    values, finished, varied : as :func:`nearest`.
+    values, finished, varied : as :func:`nearest`. Of a parameter in which only the run differs the members know nothing;
+        the log says so.
     grid : the mesh of the members.
 
     Returns
@@ -174,6 +215,12 @@ def predicted(
         raise UserError(
             f"{len(finished)} finished members are too few for a regression; expected at least {FEWEST}, or start: nearest"
         )
+    unknown = [n for n in varied if not any(_differ(m.values, finished[0].values, n) for m in finished)]
+    if unknown:
+        log.warning(
+            "the finished members all have one value of %s and cannot tell what another does",
+            ", ".join(unknown),
+        )
     layout = Layout(grid, CARRIED)
     fields = layout.pack(xr.concat([m.mean for m in finished], "sample"))
     normalizer = normalize.fit(fields, layout)
@@ -184,6 +231,10 @@ def predicted(
         model = fit(states, inputs, layout.to_wet(layout.weights))
         expected = layout.from_wet(model.predict(_known(values, varied)))
     return layout.unpack(normalizer.restore(expected)[None]).isel(sample=0, drop=True)
+
+
+def _differ(one: dict[str, float], other: dict[str, float], name: str) -> bool:
+    return not same({name: one[name]}, other)
 
 
 def _scaled(values: dict[str, float], varied: Sequence[str]) -> np.ndarray:
@@ -218,7 +269,6 @@ def write_start(
     start: str,
     values: dict[str, float],
     configuration: Configuration,
-    varied: Sequence[str],
     finished: Sequence[Finished],
     folder: Path,
 ) -> None:
@@ -229,7 +279,6 @@ def write_start(
     start : one of :data:`MADE`.
     values : parameters of the member.
     configuration : its grid.
-    varied : names of the parameters that differ between members.
     finished : from :func:`read_finished`; nobody reads it for a cold start.
     folder : of the member; ``start.h5`` is written there.
 
@@ -240,7 +289,7 @@ def write_start(
 
     Examples
     --------
-    >>> write_start("cold", values, Configuration(resolution=4, levels=18), [], [], folder)  # doctest: +SKIP
+    >>> write_start("cold", values, Configuration(resolution=4, levels=18), [], folder)  # doctest: +SKIP
     """
     from warmstart.engine.veros.restart import restart_from_state
 
@@ -250,9 +299,9 @@ def write_start(
     if start == "cold":
         state = cold(grid)
     elif start == "nearest":
-        state = nearest(values, finished, varied)
+        state = nearest(values, finished, varied(values, finished))
     else:
-        state = predicted(values, finished, varied, grid)
+        state = predicted(values, finished, varied(values, finished), grid)
     folder.mkdir(parents=True, exist_ok=True)
     restart_from_state(state, grid, folder / FILE)
 
@@ -292,14 +341,13 @@ def path_of(start: str, folder: Path) -> str:
 def expected_profile(
     values: dict[str, float],
     configuration: Configuration,
-    varied: Sequence[str],
     finished: Sequence[Finished],
 ) -> tuple[float, ...]:
     """Horizontal means of temperature and salinity that the regression expects at equilibrium.
 
     Parameters
     ----------
-    values, configuration, varied, finished : as :func:`write_start`.
+    values, configuration, finished : as :func:`write_start`.
 
     Returns
     -------
@@ -308,10 +356,10 @@ def expected_profile(
     Examples
     --------
     >>> finished = read_finished("runs", dino.grid(4, 18))  # doctest: +SKIP
-    >>> expected_profile(values, Configuration(resolution=4, levels=18), ["wind_stress_south"], finished)  # doctest: +SKIP
+    >>> expected_profile(values, Configuration(resolution=4, levels=18), finished)  # doctest: +SKIP
     """
     grid = dino.grid(configuration.resolution, configuration.levels)
-    state = predicted(values, finished, varied, grid)
+    state = predicted(values, finished, varied(values, finished), grid)
     weight = grid.volume
     means = [
         (state[name].fillna(0.0) * weight).sum(("y", "x")) / weight.sum(("y", "x"))

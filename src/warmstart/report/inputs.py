@@ -16,7 +16,7 @@ import xarray as xr
 from warmstart import parameters
 from warmstart.check import read_metrics
 from warmstart.config import read_yaml
-from warmstart.data.members import BLEW_UP, find_members
+from warmstart.data.members import BLEW_UP, find_members, labels_of
 from warmstart.data.members import Member as Found
 from warmstart.engine.nemo.folders import STATES
 from warmstart.engine.nemo.kind import recognise
@@ -287,10 +287,7 @@ def _collection(folder: Path) -> Ensemble:
     found, blown = find_members(folder)
     members = [_run(m.path.parent) if m.path.name == "states.nc" else _member_file(m) for m in found]
     members += [
-        Member(
-            b.index, parameters.split_of(b.index), b.values, {"year": b.year, "verdict": BLEW_UP}, None, None
-        )
-        for b in blown
+        Member(b.index, b.split, b.values, {"year": b.year, "verdict": BLEW_UP}, None, None) for b in blown
     ]
     ordered = tuple(sorted(members, key=lambda m: m.index))
     return Ensemble(folder, found[0].grid, ordered, _spans(folder))
@@ -305,8 +302,7 @@ def _member_file(member: Found) -> Member:
     with netCDF4.Dataset(member.path) as file:
         kept = "series" in file.groups
     series = open_dataset(member.path, group="series").load() if kept else None
-    split = parameters.split_of(member.index)
-    return Member(member.index, split, member.values, facts, states.one(-1), series)
+    return Member(member.index, member.split, member.values, facts, states.one(-1), series)
 
 
 def _run(folder: Path) -> Member:
@@ -325,7 +321,8 @@ def _run(folder: Path) -> Member:
     if (folder / "series.nc").exists():
         series = open_dataset(folder / "series.nc").load()
     values = {n: float(v) for n, v in job.get("parameters", {}).items() if n in parameters.PARAMETERS}
-    return Member(index, parameters.split_of(index), values, facts, state, series)
+    split = labels_of(folder)[1] or parameters.split_of(index)
+    return Member(index, split, values, facts, state, series)
 
 
 def training_ranges(inputs: Inputs) -> tuple[str, dict[str, tuple[float, float]]]:

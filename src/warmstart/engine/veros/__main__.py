@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import signal
 import sys
 
 from warmstart.engine.veros import environment
@@ -17,6 +18,8 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--device", choices=("cpu", "gpu"), default="cpu")
     options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr)
+    for number in (signal.SIGTERM, signal.SIGINT):  # until the engine heeds them, they end it wherever it is
+        signal.signal(number, signal.SIG_DFL)
     try:
         environment.configure(device=options.device)
         from warmstart.engine.veros.batch import run_batch

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import functools
 import math
-import signal
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,7 +13,7 @@ from typing import Any
 from warmstart.engine.base import Job, load_job
 from warmstart.engine.veros import environment
 from warmstart.engine.veros.folder import FAILED, Report, opened
-from warmstart.engine.veros.run import CALL_SECONDS, TERMINATED, Run, build_step, emit
+from warmstart.engine.veros.run import CALL_SECONDS, TERMINATED, Run, build_step, emit, heed_signals
 from warmstart.errors import UserError
 
 
@@ -88,7 +87,6 @@ class Batch:
 
     def execute(self) -> int:
         """Run to the end of all, or to a signal; return the exit code."""
-        signal.signal(signal.SIGTERM, self._on_signal)
         talks = [run.requests() for run in self.runs]
         asked: list[tuple[dict[str, Any], int] | None] = [next(talk, None) for talk in talks]
         # a run that has come to its end keeps its place: the program is compiled for this number of members
@@ -120,7 +118,7 @@ class Batch:
                     theta = _replace(theta, request[0], i)
         return max(run.code for run in self.runs)
 
-    def _on_signal(self, *_: Any) -> None:
+    def _stop_in_order(self, *_: Any) -> None:
         self.stopping = True
 
     def _stop(self, carry: Any, asked: Sequence[Any]) -> int:
@@ -140,6 +138,7 @@ class Batch:
         steps = [min(most, n) for n in left]
         if first:  # compile before the clock starts
             jax.block_until_ready(self.advance(carry, theta, jnp.zeros(len(steps), int)))
+            heed_signals(self._stop_in_order)
         before = time.monotonic()
         carry = jax.block_until_ready(self.advance(carry, theta, jnp.asarray(steps)))
         self.step_seconds = max((time.monotonic() - before) / max(steps), 1e-6)

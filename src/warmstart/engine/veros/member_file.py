@@ -42,7 +42,15 @@ FROM_NOTHING = ("rest", "cold", "unknown")  #: starts of which these are stages 
 FEWEST_STATES, LEAST_YEARS = 4, 5.0  #: at equilibrium, and between two of them
 FORMAT = 2  #: of the file; files without the attribute ``member_format`` are older and hold no restart
 #: Of the run; others, as its command, name folders of the machine.
-KEPT_ATTRIBUTES = ("warmstart_version", "created", "Conventions", "config_hash", "seed")
+KEPT_ATTRIBUTES = (
+    "warmstart_version",
+    "created",
+    "Conventions",
+    "config_hash",
+    "seed",
+    "member_name",
+    "split",
+)
 TKE_BITS = 12  #: of the mantissa that are kept: 0.02 %
 
 

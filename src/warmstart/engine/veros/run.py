@@ -8,7 +8,7 @@ import math
 import signal
 import sys
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -53,7 +53,8 @@ def run_job(path: str | Path, report: Report = emit) -> int:
 
     Returns
     -------
-    Exit code: 0 finished, 3 blown up twice, 143 stopped by SIGTERM after a checkpoint.
+    Exit code: 0 finished, 3 blown up twice, 143 stopped by SIGTERM or Ctrl-C after a checkpoint; before anything is
+    computed the signal itself ends the process.
 
     Raises
     ------
@@ -97,7 +98,6 @@ class Run:
 
     def execute(self) -> int:
         """Run to the end, to a failure, or to a signal; return the exit code."""
-        signal.signal(signal.SIGTERM, self._on_signal)
         self.step = build_step(self.job)
         for theta, steps in self.requests():
             self._advance(theta, steps)
@@ -122,7 +122,7 @@ class Run:
                 self.code = FAILED
                 return blown
 
-    def _on_signal(self, *_: Any) -> None:
+    def _stop_in_order(self, *_: Any) -> None:
         self.stopping = True
 
     def _resume(self) -> None:
@@ -248,6 +248,7 @@ class Run:
             n = min(steps, 2 if first else max(1, int(CALL_SECONDS / self.step_seconds)))
             if first:  # compile before the clock starts
                 jax.block_until_ready(self.step.advance(self.carry, theta, 0))
+                heed_signals(self._stop_in_order)
             before = time.monotonic()
             self.carry = jax.block_until_ready(self.step.advance(self.carry, theta, n))
             self.step_seconds = max((time.monotonic() - before) / n, 1e-6)
@@ -319,13 +320,14 @@ class Run:
 
     def _finish(self) -> None:
         """Write states, series, restart and status, then drop the checkpoint."""
-        values, config = (
-            self.job.parameters,
-            self.job.model_dump(mode="json", exclude={"folder", "checkpoint_seconds"}),
-        )
+        values = self.job.parameters
+        # what changes no result changes no hash
+        config = self.job.model_dump(mode="json", exclude={"folder", "checkpoint_seconds", "name", "split"})
         attrs = files.provenance(
             config=config, command=f"python -m warmstart.engine.veros {self.folder / 'job.yaml'}"
         )
+        labels = {"member_name": self.job.name, "split": self.job.split}
+        attrs |= {key: label for key, label in labels.items() if label is not None}
         series = diagnose.series_dataset(self.progress.rows)
         found = judge(series)
         attrs |= found.attributes()
@@ -370,6 +372,26 @@ class Run:
             temporary.write_text(
                 yaml.safe_dump(status | ({"message": message} if message else {}), sort_keys=False)
             )
+
+
+def heed_signals(stop: Callable[..., None]) -> None:
+    """From now on a signal asks for an end after a checkpoint; until here, while nothing was computed, it ends the process.
+
+    A handler of Python waits for the call in which the signal comes, and compiling is one call of a minute or more.
+
+    Parameters
+    ----------
+    stop : called at a signal.
+
+    Examples
+    --------
+    >>> heed_signals(lambda *_: None)  # doctest: +SKIP
+    """
+    signal.signal(signal.SIGTERM, stop)
+    if (
+        signal.getsignal(signal.SIGINT) is signal.SIG_DFL
+    ):  # a process that is an engine; another keeps its Ctrl-C
+        signal.signal(signal.SIGINT, stop)
 
 
 def build_step(job: Job) -> PureStep:
