@@ -45,8 +45,9 @@ def write_member(folder, i, values, verdict="equilibrium", grid=GRID):
     )
 
 
-@pytest.fixture
-def finished(tmp_path):
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    tmp_path = tmp_path_factory.mktemp("finished")
     corners = [(0.1, 2e-5), (0.35, 2e-5), (0.1, 1.5e-4), (0.35, 1.5e-4), (0.2, 5e-5)]
     for copy in range(12):  # many members: the prior says less
         for i, (wind, mixing) in enumerate(corners):
@@ -56,37 +57,162 @@ def finished(tmp_path):
     return tmp_path
 
 
-def test_the_nearest_member_is_the_one_with_the_nearest_parameters(finished):
+def test_the_nearest_member_is_the_one_with_the_nearest_parameters(members):
     values = parameters.defaults() | {"wind_stress_south": 0.33, "vertical_diffusivity": 1.3e-4}
-    state = starts.nearest(values, starts.read_finished(finished, GRID), NAMES)
+    state = starts.nearest(values, members, NAMES)
     assert state.attrs["nearest"] == "member_003.nc"
     expected = temperature(values | {"wind_stress_south": 0.35, "vertical_diffusivity": 1.5e-4})
     assert float(state.thetao.mean()) == pytest.approx(expected + 0.1), "its last snapshot"
 
 
-def test_a_linear_law_is_predicted(finished):
+@pytest.fixture(scope="module")
+def members(finished):
+    """What they say, read once; not to be changed."""
+    return starts.read_finished(finished, GRID)
+
+
+@pytest.fixture(scope="module")
+def of_collection(request):
+    return collection(request.config.rootpath / "data" / "dino-4deg")
+
+
+WAYS = {
+    "ranges": lambda v: {"members": 1, "seed": 1, "ranges": {n: [v[n], v[n] * 1.000001] for n in v}},
+    "fixed": lambda v: {"members": 1, "seed": 1, "ranges": {}, "fixed": v},
+    "list": lambda v: {"parameters": [v]},
+    "some fixed, some listed": lambda v: {
+        "fixed": {"vertical_diffusivity": v["vertical_diffusivity"]},
+        "parameters": [{n: x for n, x in v.items() if n != "vertical_diffusivity"}],
+    },
+}
+
+
+def in_plan(way, values, **new):
+    """A plan that gives its one member these values."""
+    rest = {key: PLAN[key] for key in ("configuration", "years")}
+    return load_plan({**rest, **WAYS[way](values), **new})
+
+
+def from_csv(tmp_path, values):
+    path = tmp_path / "members.csv"
+    path.write_text(",".join(values) + "\n" + ",".join(map(repr, values.values())) + "\n")
+    return str(path)
+
+
+def collection(folder):
+    """The members of data/dino-4deg by their parameters alone; their states are numbers of a law."""
+    found = []
+    for path in sorted(folder.glob("member_*.nc")):
+        with files.open_dataset(path) as ds:
+            values = {name: float(v) for name, v in parameters.extract(ds).items()}
+        state = xr.Dataset({n: (0.0 * GRID.tmask).where(GRID.tmask > 0) for n in starts.CARRIED})
+        state["thetao"] = state["thetao"] + temperature(values)
+        found.append(starts.Finished(path, values, state, state))
+    return found
+
+
+def beside_49(finished):
+    """Parameters near to those of member 49, to give in any way; the other members are all farther off."""
+    names = [n for n in sorted(parameters.PARAMETERS) if len({m.values[n] for m in finished}) > 1]
+    return {
+        n: finished[49].values[n] + 0.02 * (finished[0].values[n] - finished[49].values[n]) for n in names
+    }
+
+
+@pytest.mark.parametrize("way", [*WAYS, "csv"])
+def test_nearest_is_member_49_of_the_collection_however_the_parameters_are_given(
+    way, of_collection, tmp_path
+):
+    finished, folder = of_collection, of_collection[0].path.parent
+    values = beside_49(finished)
+    if way == "csv":
+        plan = in_plan("list", values, parameters=from_csv(tmp_path, values))
+    else:
+        plan = in_plan(way, values, extrapolate=True)
+    asked = member_parameters(plan)[0]
+    assert len(starts.varied(asked, finished)) == 8
+    state = starts.nearest(asked, finished, starts.varied(asked, finished))
+    assert state.attrs["nearest"] == "member_049.nc"
+    # what it is away from the member that an empty list of parameters takes
+    ends = [files.open_dataset(folder / f"member_{i:03d}.nc").thetao.isel(time=-1) for i in (0, 49)]
+    assert float(abs(ends[0] - ends[1]).max()) == pytest.approx(5.95, abs=0.01)
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_predicted_start_follows_the_values_however_they_are_given(way, members, tmp_path):
+    for wind, mixing in ((0.12, 3e-5), (0.33, 1.4e-4)):
+        values = {"wind_stress_south": wind, "vertical_diffusivity": mixing}
+        asked = member_parameters(in_plan(way, values))[0]
+        profile = starts.expected_profile(asked, SMALL, members)
+        assert profile[:6] == pytest.approx([temperature(values)] * 6, abs=0.1)
+        folder = tmp_path / f"{wind}"
+        starts.write_start("predicted", asked, SMALL, members, folder)
+        fields = read_restart(folder / starts.FILE)[0]
+        wet = GRID.tmask.values > 0
+        assert from_veros(fields["temp"][..., 1])[wet].mean() == pytest.approx(temperature(values), abs=0.1)
+
+
+def test_a_parameter_that_no_finished_member_varied_changes_no_nearest_and_is_named_in_a_warning(
+    caplog, members
+):
+    values = parameters.defaults() | {
+        "wind_stress_south": 0.33,
+        "vertical_diffusivity": 1.3e-4,
+        "bottom_drag": 5e-6,
+    }
+    names = starts.varied(values, members)
+    assert names == ["bottom_drag", "vertical_diffusivity", "wind_stress_south"]
+    assert starts.nearest(values, members, names).attrs["nearest"] == "member_003.nc"
+    starts.predicted(values, members, names, GRID)
+    assert "one value of bottom_drag and cannot tell" in caplog.text
+
+
+def test_a_small_difference_of_a_small_number_is_another_member(members):
+    """Drag of 1.005e-6 is not 1e-6, although both are nothing beside 1e-8."""
+    assert starts.others(members, members[0].values | {"bottom_drag": 1.005e-6}) == members
+
+
+def test_a_run_whose_only_finished_member_is_itself_has_no_start(tmp_path):
+    write_member(tmp_path, 0, {})
+    known = starts.others(starts.read_finished(tmp_path, GRID), parameters.defaults())
+    with pytest.raises(UserError, match="no finished member has other parameters"):
+        starts.write_start("nearest", parameters.defaults(), SMALL, known, tmp_path / "member_001")
+
+
+def test_a_finished_member_that_does_not_say_all_its_parameters_is_refused(tmp_path):
+    write_member(tmp_path, 0, {})
+    with xr.open_dataset(tmp_path / "member_000.nc") as ds:
+        ds = ds.load().drop_vars("bottom_drag")
+    files.write_dataset(tmp_path / "member_000.nc", ds, GRID, overwrite=True)
+    with pytest.raises(UserError, match="does not say its bottom_drag"):
+        starts.read_finished(tmp_path, GRID)
+
+
+def test_a_linear_law_is_predicted(members):
     values = parameters.defaults() | {"wind_stress_south": 0.25, "vertical_diffusivity": 8e-5}
-    state = starts.predicted(values, starts.read_finished(finished, GRID), NAMES, GRID)
+    state = starts.predicted(values, members, NAMES, GRID)
     assert float(state.thetao.mean()) == pytest.approx(temperature(values), abs=0.05)
     assert (np.isfinite(state.thetao.values) == (GRID.tmask.values > 0)).all()
-    profile = starts.expected_profile(values, SMALL, NAMES, starts.read_finished(finished, GRID))
+    profile = starts.expected_profile(values, SMALL, members)
     assert profile[:6] == pytest.approx([float(state.thetao.mean())] * 6)
     assert profile[6:] == pytest.approx([35.0] * 6, abs=1e-3)
 
 
-def test_the_number_of_threads_changes_no_bit_of_a_prediction(finished):
+def test_the_number_of_threads_changes_no_bit_of_a_prediction(members):
     values = parameters.defaults() | {"wind_stress_south": 0.25, "vertical_diffusivity": 8e-5}
-    members, states = starts.read_finished(finished, GRID), []
+    states = []
     for threads in (1, 2):
         with threadpool_limits(threads):
             states.append(starts.predicted(values, members, NAMES, GRID))
     xr.testing.assert_identical(*states)
 
 
-def test_a_member_that_has_begun_keeps_the_aim_it_began_with_whatever_else_has_finished(finished, tmp_path):
+def test_a_member_that_has_begun_keeps_the_aim_it_began_with_whatever_else_has_finished(
+    finished, tmp_path, members
+):
     how = {"stretch_years": 12, "window_years": 6}
     plan = load_plan(PLAN | {"finished": str(finished), "acceleration": how, "years": 20})
-    members, values = starts.read_finished(finished, GRID), member_parameters(plan)[0]
+    values = member_parameters(plan)[0]
     folder = tmp_path / "runs" / "member_000"
     folder.mkdir(parents=True)
     begun = member_job(plan, values, folder, members)
@@ -103,8 +229,7 @@ def test_a_round_starts_from_the_members_before_it_whatever_else_is_finished(fin
         load_plan(PLAN | {"first": 9, "members": 9})
 
 
-def test_a_member_made_again_learns_nothing_from_itself(finished):
-    members = starts.read_finished(finished, GRID)
+def test_a_member_made_again_learns_nothing_from_itself(members):
     left = starts.others(members, members[0].values)
     same = {m.path for m in members} - {m.path for m in left}
     assert len(same) == 12 and members[0].path in same, "the twelve copies of one set of parameters"
@@ -130,7 +255,7 @@ def test_two_members_are_too_few_for_a_regression(tmp_path):
 
 
 def test_a_cold_start_is_homogeneous_and_at_rest(tmp_path):
-    starts.write_start("cold", parameters.defaults(), SMALL, [], [], tmp_path / "member_000")
+    starts.write_start("cold", parameters.defaults(), SMALL, [], tmp_path / "member_000")
     fields = read_restart(tmp_path / "member_000" / starts.FILE)[0]
     wet = GRID.tmask.values > 0
     assert (from_veros(fields["temp"][..., 1])[wet] == 2.0).all()

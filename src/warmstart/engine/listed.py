@@ -172,7 +172,8 @@ def changes(former: Sequence[Listed], new: Sequence[Listed]) -> list[str]:
 
     Examples
     --------
-    >>> changes([Listed(values={"bottom_drag": 1e-6})], [Listed(values={"bottom_drag": 2e-6}), Listed()])
+    >>> before, after = (Listed.model_validate({"bottom_drag": drag}) for drag in (1e-6, 2e-6))
+    >>> changes([before], [after, Listed()])
     ['member 0 (bottom_drag 1e-06 there, 2e-06 asked for)']
     """
     found = []
