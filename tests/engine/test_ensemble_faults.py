@@ -141,7 +141,7 @@ def test_engines_in_threads_die_with_their_program_as_those_of_verify_do(tmp_pat
         "import sys, time; from concurrent.futures import ThreadPoolExecutor; from warmstart.engine.member import run_member\n"
         "with ThreadPoolExecutor(2) as pool:\n"
         "    for i in range(2):\n"
-        "        pool.submit(run_member, {'engine': 'veros', 'folder': f'{sys.argv[1]}/member_00{i}'}, ['sleep', '60'])\n"
+        "        pool.submit(run_member, {'engine': 'veros', 'folder': f'{sys.argv[1]}/member_00{i}'}, ['sh', '-c', 'exec sleep 60'])\n"
     )
     process = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stderr=subprocess.DEVNULL)
 

@@ -6,16 +6,16 @@ import csv
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_serializer, model_validator
 
 from warmstart import parameters as table
 from warmstart.config import Config
-from warmstart.errors import UserError
+from warmstart.errors import UserError, reason, require_path
 
 LABELS = ("name", "split")  #: what a member may have beside parameters
-MOST = 100_000  #: members of a plan
+MOST = 5000  #: members of a list; the resolved plan holds them all
 LONGEST_NAME = 100  #: characters of a name
 SAME = 1e-6  #: two values of a parameter are the same if they differ by less than this share of its range
 DELIMITERS = ",;\t"  #: of columns
@@ -234,6 +234,7 @@ def read_table(path: str | Path) -> list[dict[str, Any]]:
 
 def _rows(path: Path) -> list[tuple[int, list[str]]]:
     """Number and cells of each line that holds anything; as many cells as the heading has."""
+    require_path(path)
     if path.is_dir():
         raise UserError(f"parameters: {path} is a folder; expected a CSV table of members")
     try:
@@ -246,7 +247,7 @@ def _rows(path: Path) -> list[tuple[int, list[str]]]:
     except FileNotFoundError:
         raise UserError(f"parameters: {path} does not exist; expected a CSV table of members") from None
     except (OSError, UnicodeDecodeError, csv.Error, ValueError) as error:
-        raise UserError(f"parameters: {path} is no CSV table: {error}") from error
+        raise UserError(f"parameters: {path} is no CSV table: {reason(error)}") from error
     for line, cells in rows:
         if len(cells) != len(rows[0][1]):
             raise UserError(
@@ -325,6 +326,4 @@ def resolved(given: Any, beside: Path) -> Any:
     """
     if not isinstance(given, (str, Path)):
         return given
-    if "\0" in str(given) or len(str(given)) > 4096:
-        raise UserError("parameters: expected a list of members, or the path of a CSV table")
-    return read_table(beside / cast("str", given))
+    return read_table(beside / require_path(given))

@@ -59,7 +59,7 @@ class Plan(Config):
     engine: Literal["veros"] = "veros"
     configuration: Configuration
     parameters: tuple[Listed, ...] | None = Field(default=None, max_length=listed.MOST)
-    members: int = Field(ge=1, le=listed.MOST)
+    members: int = Field(ge=1, le=100_000)
     first: int = Field(default=0, ge=0)
     seed: int = Field(ge=0)
     years: int = Field(ge=1)
