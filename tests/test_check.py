@@ -128,7 +128,7 @@ def test_a_good_state_passes_without_reference_and_what_has_nothing_to_compare_w
     table = verb.check(ocean, ocean_grid).set_index("metric")
     assert not verb.violations(table)
     assert (table.verdict[list(ABSOLUTE)] == "PASS").all()
-    assert table.verdict["heat_content"] == "-"
+    assert table.verdict["heat_content"] == "not judged"
 
 
 @pytest.mark.parametrize("metric", ["missing_values", "mask_violations"])
@@ -164,9 +164,11 @@ def test_more_inversions_than_the_reference_fail_and_fewer_do_not(ocean, ocean_g
         < verb.check(calm, ocean_grid, only=only).value[0]
         < verb.check(wild, ocean_grid, only=only).value[0]
     )
-    table = verb.check(wild, ocean_grid, reference=calm, only=only).set_index("metric")
+    several = xr.concat([calm, turbulent(0.25), ocean], "sample")
+    table = verb.check(wild, ocean_grid, reference=several, only=only).set_index("metric")
     assert table.verdict["inversions"] == "FAIL" and table.verdict["inversions_volume"] == "WARN"
-    assert set(verb.check(calm, ocean_grid, reference=wild, only=only).verdict) == {"PASS"}
+    rough = xr.concat([wild, turbulent(1.5)], "sample")
+    assert set(verb.check(calm, ocean_grid, reference=rough, only=only).verdict) == {"PASS"}
     assert set(verb.check(ocean, ocean_grid, reference=ocean, only=only).verdict) == {"PASS"}
 
 
@@ -174,7 +176,10 @@ def test_the_members_of_the_reference_pass_against_themselves(ensemble, ocean_gr
     table = verb.check(ensemble, ocean_grid, reference=ensemble)
     assert set(table.verdict) == {"PASS"}
     one = ensemble.isel(sample=2)
-    assert set(verb.check(one, ocean_grid, reference=one).verdict) == {"PASS"}
+    alone = verb.check(one, ocean_grid, reference=one)
+    assert set(alone.verdict) == {"PASS", "not judged"}
+    unjudged = alone[alone.verdict == "not judged"]
+    assert "heat_content" in set(unjudged.metric) and unjudged.note.str.contains("one state").any()
 
 
 def test_outside_the_reference_is_a_warning_unless_the_rules_call_it_hard(ensemble, ocean_grid):
@@ -190,7 +195,7 @@ def test_outside_the_reference_is_a_warning_unless_the_rules_call_it_hard(ensemb
         ).verdict
     ) <= {
         "PASS",
-        "-",
+        "not judged",
     }
 
 
@@ -618,7 +623,7 @@ def test_foreign_names_of_dimensions_empty_axes_and_folders_are_one_line(ocean, 
     for states, message in (
         (ocean.rename(z="depth"), "thetao has the dimensions depth, y, x; expected"),
         (ocean.expand_dims(time=3).isel(time=[]), "time has length 0"),
-        (tmp_path, "is a folder but no zarr store"),
+        (tmp_path, "holds no run: expected states.nc"),
     ):
         with pytest.raises(UserError, match=message) as raised:
             verb.check(states, ocean_grid, only=["inversions"])

@@ -225,7 +225,9 @@ def generate(
 def check(
     states: Annotated[
         list[Path],
-        typer.Argument(help="States to look at: generated, simulated, a store, or NEMO's files of one run."),
+        typer.Argument(
+            help="States to look at: generated, simulated, a store, NEMO's files; folders of a run or of runs; a row each."
+        ),
     ],
     output: Annotated[
         Path | None,
@@ -253,11 +255,26 @@ def check(
             "--published", help="Definitions of nemo-spinup-evaluation and DINO-Fusion; CSV as the former's."
         ),
     ] = False,
+    section: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=LON,LAT,LON,LAT",
+            help="Further metric: volume transport across a section, positive to the right of the way from the first place to the second; repeatable.",
+        ),
+    ] = None,
+    box: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=WEST,EAST,SOUTH,NORTH[,TOP,BOTTOM]",
+            help="Further metrics: mean temperature and salinity of a box, in degrees and metres; repeatable.",
+        ),
+    ] = None,
     overwrite: Overwrite = False,
 ) -> None:
-    """Look at states: physical metrics against a reference; exit code 1 where a hard rule is broken."""
+    """Look at states: physical metrics against a reference; exit code 1 where a verdict is FAIL."""
     from warmstart.check import check as look
-    from warmstart.check import summary, violations
+    from warmstart.check import conclusion, summary, violations
+    from warmstart.request import numbers
 
     table = look(
         states[0] if len(states) == 1 else states,
@@ -268,8 +285,19 @@ def check(
         only=[name.strip() for names in only for name in names.split(",")] if only else None,
         overwrite=overwrite,
         published=published,
+        sections={n: v for n, v in numbers(section, "--section", (4,)).items()},
+        boxes={
+            n: {"lon": v[:2], "lat": v[2:4], **({"depth": v[4:]} if len(v) == 6 else {})}
+            for n, v in numbers(box, "--box", (4, 6)).items()
+        },
     )
-    print_table(summary(table), ", ".join(str(path) for path in states))
+    rows = summary(table)
+    for run, of_run in rows.groupby("run", sort=False):
+        view = of_run.drop(columns=["run", "mean", "hard", "description"]).rename(
+            columns={"standard_deviation": "sd", "reference_low": "low", "reference_high": "high"}
+        )
+        print_table(view, str(run) or ", ".join(str(path) for path in states))
+    say(conclusion(table))
     if violations(table):
         raise typer.Exit(1)
 

@@ -18,14 +18,21 @@ from warmstart.physics.published import NEMO_SPINUP_EVALUATION
 
 #: Columns of the table, one row a sample and metric.
 COLUMNS = (
-    "sample", "metric", "value", "unit", "reference_low", "reference_high", "verdict", "hard", "description",
+    "run", "sample", "metric", "value", "unit", "expected", "standard_deviation", "departure", "reference_low",
+    "reference_high", "verdict", "hard", "note", "description",
 )  # fmt: skip
-#: Verdicts from good to bad; ``-`` where there is nothing to compare with.
-VERDICTS = ("-", "PASS", "WARN", "FAIL")
-#: Columns that differ from sample to sample; the others belong to the metric.
-PER_SAMPLE = ("value", "verdict")
+#: Those that tables of former versions lack, and what stands in for them.
+ADDED = {"run": "", "expected": "", "standard_deviation": "", "departure": "", "note": ""}
+NUMBERS = ("value", "expected", "standard_deviation", "departure", "reference_low", "reference_high")
+TEXTS = ("run", "metric", "unit", "verdict", "note", "description")
+VERDICTS = ("not judged", "PASS", "WARN", "FAIL")  #: from good to bad
+#: Columns that belong to the metric; the others differ from sample to sample.
+PER_METRIC = ("unit", "hard", "description")
 #: What the columns are called in a NetCDF file.
 LONG_NAMES = {
+    "run": "run that the state is of", "expected": "value that the reference expects",
+    "standard_deviation": "standard deviation of what the reference expects",
+    "departure": "difference from the expected value, in standard deviations", "note": "what the verdict rests on",
     "value": "value, in the unit of the metric", "unit": "unit of the metric", "reference_low": "lower end of the reference",
     "reference_high": "upper end of the reference", "verdict": "verdict on the value",
     "hard": "whether a violation is an error", "description": "what the metric says",
@@ -65,13 +72,15 @@ def read_metrics(path: str | Path) -> pd.DataFrame:
             header = [line[1:].partition(":") for line in itertools.takewhile(_is_header, file)]
         attrs = {key.strip(): json.loads(value) for key, _, value in header}
         table = pd.read_csv(path, skiprows=len(header), dtype=str, keep_default_na=False)
-    if tuple(table.columns) != COLUMNS or attrs.get("rows") != len(table):
+    former = tuple(n for n in COLUMNS if n not in ADDED)
+    if tuple(table.columns) not in (COLUMNS, former) or attrs.get("rows") != len(table):
         raise UserError(
             f"{path} is no whole metrics CSV: expected the columns {', '.join(COLUMNS)} and all its rows"
         )
     attrs.pop("rows")
+    table = table.assign(**{n: v for n, v in ADDED.items() if n not in table})[list(COLUMNS)]
     table.attrs.update(attrs)
-    for name in ("value", "reference_low", "reference_high"):
+    for name in NUMBERS:
         table[name] = _column(table[name], lambda text: float(text or "nan"), path, "a number")
     table["sample"] = _column(table["sample"], int, path, "a whole number").astype("int64")
     table["hard"] = _column(table["hard"], {"True": True, "False": False}.__getitem__, path, "True or False")
@@ -99,6 +108,7 @@ def _column(column: pd.Series, read: Callable[[str], Any], path: Path, expected:
 
 def _judged(table: pd.DataFrame, path: Path) -> pd.DataFrame:
     """The table, if its verdicts are verdicts and its header is one."""
+    table["verdict"] = table["verdict"].replace("-", VERDICTS[0])  # as former versions wrote it
     unknown = sorted(set(table["verdict"]) - set(VERDICTS))
     if unknown:
         raise UserError(
@@ -145,21 +155,32 @@ def write_metrics(table: pd.DataFrame, path: Path, overwrite: bool = False) -> N
 
 
 def _to_dataset(table: pd.DataFrame) -> xr.Dataset:
-    """Values and verdicts ``(sample, metric)``, the rest ``(metric,)``."""
-    metrics, samples = table["metric"].unique(), table["sample"].unique()
-    ds = xr.Dataset(coords={"metric": np.array(metrics, dtype=str), "sample": samples})
-    for name in COLUMNS[2:]:
-        wide = table.pivot(index="sample", columns="metric", values=name).loc[samples, metrics].to_numpy()
-        wide = wide if name in PER_SAMPLE else wide[0]
-        if name == "hard":
-            wide = wide.astype("int8")
-        elif wide.dtype == object or name in ("unit", "verdict", "description"):
-            wide = wide.astype(str)
+    """Values and verdicts ``(sample, metric)``, the rest ``(metric,)``; states of several runs are numbered through."""
+    metrics = table["metric"].unique()
+    states = table[["run", "sample"]].drop_duplicates().reset_index(drop=True)
+    several = states["run"].nunique() > 1
+    place = pd.MultiIndex.from_frame(states)
+    number = np.arange(len(states)) if several else states["sample"].to_numpy()
+    ds = xr.Dataset(coords={"metric": np.array(metrics, dtype=str), "sample": number})
+    for name in (n for n in COLUMNS if n not in ("run", "sample", "metric")):
+        values: np.ndarray[Any, Any]
+        if name in PER_METRIC:
+            first = table.groupby("metric", sort=False)[name].first().loc[list(metrics)]
+            values = first.to_numpy("int8" if name == "hard" else object)
+        else:
+            wide = table.pivot(index=["run", "sample"], columns="metric", values=name)
+            values = wide.reindex(index=place, columns=metrics).to_numpy()
+        if name in TEXTS:
+            values = np.where(pd.isna(values), "", values).astype(str)
+        dims = ("metric",) if name in PER_METRIC else ("sample", "metric")
         ds[name] = (
-            ("sample", "metric") if name in PER_SAMPLE else ("metric",),
-            wide,
+            dims,
+            values if name in TEXTS or name == "hard" else values.astype("float64"),
             {"long_name": LONG_NAMES[name]},
         )
+    ds["run"] = ("sample", states["run"].to_numpy(object).astype(str), {"long_name": LONG_NAMES["run"]})
+    if several:
+        ds["state"] = ("sample", states["sample"].to_numpy(), {"long_name": "number of the state in its run"})
     ds["sample"].attrs["long_name"] = "number of the state"
     ds["metric"].attrs["long_name"] = "name of the metric"
     ds.attrs = {k: v if isinstance(v, str | int | float) else json.dumps(v) for k, v in table.attrs.items()}
@@ -169,19 +190,33 @@ def _to_dataset(table: pd.DataFrame) -> xr.Dataset:
 def _from_dataset(path: Path) -> pd.DataFrame:
     ds = open_dataset(path).load()
     ds.close()
-    if missing := [name for name in COLUMNS if name not in ds.variables]:
+    if missing := [name for name in COLUMNS if name not in ds.variables and name not in ADDED]:
         raise UserError(
             f"{path} is no table of metrics ({', '.join(missing)} missing); expected a file that check wrote"
         )
+    for name, value in ADDED.items():
+        if name not in ds:
+            numeric = name in NUMBERS
+            ds[name] = (
+                ("sample", [value] * ds.sizes["sample"])
+                if name == "run"
+                else ((), np.nan if numeric else value)
+            )
     with reading(path, "expected a table of metrics that check wrote"):
-        frame = ds.to_dataframe(dim_order=["sample", "metric"]).reset_index()[list(COLUMNS)]
-        frame["hard"] = frame["hard"].astype(bool)
-        for name in ("value", "reference_low", "reference_high"):
-            frame[name] = frame[name].astype("float64")
-        for name in ("metric", "unit", "verdict", "description"):
+        frame = ds.to_dataframe(dim_order=["sample", "metric"]).reset_index()
+        if "state" in ds:
+            frame["sample"] = frame["state"]
+        for name in TEXTS:
             frame[name] = [v.decode() if isinstance(v, bytes) else str(v) for v in frame[name]]
+        # a metric that a state does not have
+        frame = frame[frame["verdict"] != ""][list(COLUMNS)].reset_index(drop=True)
+        frame["hard"] = frame["hard"].astype(bool)
+        for name in NUMBERS:
+            frame[name] = frame[name].astype("float64")
         frame.attrs = dict(ds.attrs)
-        frame.attrs["skipped"] = json.loads(str(ds.attrs.get("skipped", "{}")))
+        for name, empty in (("skipped", "{}"), ("parameters", "{}"), ("member", "[]")):
+            if name in ds.attrs or name == "skipped":
+                frame.attrs[name] = json.loads(str(ds.attrs.get(name, empty)))
     return frame
 
 

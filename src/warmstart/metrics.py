@@ -7,7 +7,7 @@ range) is one line of ``thresholds.yaml``.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import NamedTuple
 
@@ -25,9 +25,11 @@ from warmstart.physics import (
     spectra,
     transport,
 )
+from warmstart.physics.section import transport_across
+from warmstart.thresholds import Box
 from warmstart.variables import DIAGNOSTICS
 
-__all__ = ["ALL", "METRICS", "PUBLISHED", "SELDOM", "Metric"]
+__all__ = ["ALL", "DENSITY", "DRIFTS", "METRICS", "PUBLISHED", "SELDOM", "Metric", "named"]
 
 
 class Metric(NamedTuple):
@@ -137,5 +139,43 @@ PUBLISHED: dict[str, Metric] = {
     for variable in TS
     for by_index in (False, True)
 }
-#: Everything that can be asked for by name.
+#: Everything that can be computed of a state by name.
 ALL = METRICS | PUBLISHED
+#: Trends along the states of one run, by name: the metric that they are of.
+DRIFTS = {"drift_thetao_deep": "thetao_deep", "drift_so_deep": "so_deep"}
+#: Metrics that need the density of sea water: they say nothing where the equation of state is not known.
+DENSITY = (
+    "inversions", "inversions_1e-5", "inversions_1e-2", "inversions_volume", "inversions_in_situ", "convective_energy",
+    "mixed_layer_mean", "mixed_layer_deepest", "overturning_density_north", "overturning_density_abyssal",
+    "thermal_wind_residual", "geostrophic_residual", "sea_level_residual",
+)  # fmt: skip
+
+
+def named(
+    sections: Mapping[str, tuple[float, float, float, float]], boxes: Mapping[str, Box]
+) -> dict[str, Metric]:
+    """Metrics of sections and boxes.
+
+    Parameters
+    ----------
+    sections : by name, longitude and latitude of the start and of the end.
+    boxes : by name, their bounds.
+
+    Returns
+    -------
+    ``section_NAME`` [Sv], ``box_NAME_thetao`` [degC] and ``box_NAME_so`` [1e-3].
+
+    Examples
+    --------
+    >>> list(named({"drake": (-68.0, -55.0, -65.0, -65.0)}, {}))
+    ['section_drake']
+    """
+    found = {
+        f"section_{name}": Metric(partial(transport_across, start=p[:2], end=p[2:], name=name), UV)
+        for name, p in sections.items()
+    }
+    for name, box in boxes.items():
+        for variable in TS:
+            mean = partial(budgets.volume_mean, variable=variable, lon=box.lon, lat=box.lat, depth=box.depth)
+            found[f"box_{name}_{variable}"] = Metric(mean, (variable,))
+    return found

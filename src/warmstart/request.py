@@ -114,6 +114,47 @@ def pairs(items: Iterable[str] | None, option: str, example: str) -> dict[str, A
     return found
 
 
+def numbers(
+    items: Iterable[str] | None, option: str, counts: tuple[int, ...]
+) -> dict[str, tuple[float, ...]]:
+    """Values of a repeated option ``NAME=number,number,…``.
+
+    Parameters
+    ----------
+    items : what was given.
+    option : of the message.
+    counts : how many numbers there may be.
+
+    Returns
+    -------
+    Name to numbers.
+
+    Raises
+    ------
+    UserError
+        If an item has no name, something is no number, or there are fewer or more.
+
+    Examples
+    --------
+    >>> numbers(["drake=-68,-55,-65,-65"], "--section", (4,))
+    {'drake': (-68.0, -55.0, -65.0, -65.0)}
+    """
+    found: dict[str, tuple[float, ...]] = {}
+    wanted = " or ".join(map(str, counts))
+    for item in items or []:
+        name, _, value = item.partition("=")
+        try:
+            read = tuple(float(part) for part in value.split(","))
+        except ValueError:
+            read = ()
+        if not name.strip().isidentifier() or len(read) not in counts or any(v != v for v in read):
+            raise UserError(
+                f"{option} {item[:80]}: expected NAME= and {wanted} numbers with commas between them"
+            )
+        found[name.strip()] = read
+    return found
+
+
 def initial_state(path: Path, generator: str | Path | None = None) -> xr.Dataset | Path:
     """An initial state: a file of this package as it is, one of NEMO or Veros opened with its mesh; moved where that is asked for.
 

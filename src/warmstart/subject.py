@@ -17,6 +17,7 @@ import xarray as xr
 from warmstart.errors import UserError, require_path
 from warmstart.grid import Grid
 from warmstart.opening import open_grid, open_state
+from warmstart.parameters import PARAMETERS
 from warmstart.physics.balance import saltless
 from warmstart.physics.cgrid import require_fit
 from warmstart.variables import DIAGNOSTICS, VARIABLES
@@ -39,11 +40,12 @@ class Subject(NamedTuple):
 
     Attributes
     ----------
-    states : Dataset ``(sample, [z,] y, x)`` with variables of :data:`KNOWN` and the labels ``split`` and ``phase``.
+    states : Dataset ``(sample, [z,] y, x)`` with variables of :data:`KNOWN`, the labels ``split phase member year`` and the parameters.
     grid : the mesh.
     times : date, year or number of each sample.
     name : what to call it in messages and headers.
     files : where it comes from; empty for what was handed over in memory.
+    along_time : whether the states are those of one run, one after the other.
     opened : what to close when the states are no longer needed; None for what was handed over.
     """
 
@@ -53,6 +55,18 @@ class Subject(NamedTuple):
     name: str
     files: list[Path]
     opened: xr.Dataset | None = None
+    along_time: bool = False
+
+    @property
+    def parameters(self) -> dict[str, np.ndarray]:
+        """Parameters of each state, as far as it carries them."""
+        size = self.states.sizes["sample"]
+        return {n: np.broadcast_to(self.states[n].values, size) for n in PARAMETERS if n in self.states}
+
+    @property
+    def free_surface(self) -> bool:
+        """Whether the depth-integrated flow may have divergence: states of NEMO, unless a generator made them."""
+        return self.grid.ds.attrs.get("engine") == "nemo" and "generator" not in self.states.attrs
 
     def close(self) -> None:
         """Close the files."""
@@ -98,7 +112,8 @@ def read(source: Source, grid: Mesh | None = None) -> Subject:
         _require_likely(ds[name], mesh)
     lead = [str(d) for d in ds[names].dims if d not in ("z", "y", "x")]
     times = _times(ds, lead)
-    labels = [c for c in ("split", "phase") if c in ds]
+    labels = [c for c in ("split", "phase", "member", "year") if c in ds and set(ds[c].dims) <= set(lead)]
+    labels += [n for n in PARAMETERS if n in ds and set(ds[n].dims) <= set(lead)]
     flat = ds[names + labels].reset_coords(labels).drop_vars([c for c in ds.coords if c not in labels])
     if not lead:
         flat = flat.expand_dims("sample")
@@ -106,14 +121,14 @@ def read(source: Source, grid: Mesh | None = None) -> Subject:
         flat = flat.stack(row=lead, create_index=False).rename(row="sample").transpose("sample", ...)
     elif lead != ["sample"]:
         flat = flat.rename({lead[0]: "sample"})
-    return Subject(flat, mesh, times, name_of(source), files, ds if files else None)
+    return Subject(flat, mesh, times, name_of(source), files, ds if files else None, lead == ["time"])
 
 
 def _opened(source: Source, grid: Mesh | None) -> tuple[xr.Dataset, Grid, list[Path]]:
     if isinstance(source, xr.Dataset):
         if grid is None:
             raise UserError("a Dataset carries no mesh; hand over grid as well")
-        return source, _grid(grid), []
+        return source, mesh_of(grid), []
     paths = [require_path(p) for p in ([source] if isinstance(source, str | Path) else source)]
     if not paths:
         raise UserError("no file given; give at least one states file")
@@ -121,7 +136,8 @@ def _opened(source: Source, grid: Mesh | None) -> tuple[xr.Dataset, Grid, list[P
     return open_state(paths if len(paths) > 1 else paths[0], mesh, diagnostics=True), mesh, paths
 
 
-def _grid(grid: Mesh) -> Grid:
+def mesh_of(grid: Mesh) -> Grid:
+    """Open a mesh, whatever holds it."""
     if isinstance(grid, Grid):
         return grid
     return Grid(grid) if isinstance(grid, xr.Dataset) else open_grid(grid)
@@ -131,7 +147,7 @@ def _mesh(path: Path, grid: Mesh | None) -> Grid:
     """The mesh handed over, else the file's own; refuses to choose between two that differ."""
     if grid is None:
         return open_grid(path)
-    mesh = _grid(grid)
+    mesh = mesh_of(grid)
     try:
         own = open_grid(path)
     except UserError:

@@ -91,7 +91,7 @@ def test_n2_by_teos10_is_that_of_gsw_within_its_stencil(ocean, ocean_grid):
 
 def test_an_unknown_equation_and_reference_are_refused(ocean, ocean_grid):
     with pytest.raises(UserError, match="expected one of seos, teos10"):
-        density.potential_density(ocean, ocean_grid, equation="eos80")
+        density.potential_density(ocean, ocean_grid, equation="eos90")
     with pytest.raises(UserError, match="local, in situ or a depth"):
         column.density_step(ocean, ocean_grid, reference="surface")
 

@@ -132,6 +132,24 @@ def labelled(da: xr.DataArray, name: str, units: str, long_name: str) -> xr.Data
     return da
 
 
+def turned(grid: Grid, lat: tuple[float, float]) -> str:
+    """Why the rows of a mesh are no circles of latitude between two latitudes; empty where they are.
+
+    Examples
+    --------
+    >>> from warmstart.testing import basin
+    >>> turned(basin(nx=6, ny=8, nz=4)[1], (-90.0, 90.0))
+    ''
+    """
+    rows = grid.gphiv.transpose("y", "x").where((grid.vmask > 0).any("z").transpose("y", "x"))
+    middle = rows.mean("x")
+    apart = abs(grid.gphiv.transpose("y", "x").diff("y")).max()
+    uneven = (rows.max("x") - rows.min("x")) > apart
+    if not bool((uneven & (middle > lat[0]) & (middle < lat[1])).any()):
+        return ""
+    return f"rows of this mesh between {span(lat)} are no circles of latitude"
+
+
 def unknown(state: xr.Dataset, name: str, units: str, long_name: str, why: str) -> xr.DataArray:
     """NaN for every state, and in the attribute ``comment`` why a metric has no value there.
 

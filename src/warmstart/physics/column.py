@@ -16,8 +16,11 @@ from warmstart import eos
 from warmstart.errors import UserError
 from warmstart.grid import Grid
 from warmstart.physics.cgrid import extreme, labelled, take, total
-from warmstart.physics.density import equation_of_state
+from warmstart.physics.density import chosen_equation
 from warmstart.physics.sharing import shared
+
+#: Depth of the water that a mixed layer is compared with [m].
+REFERENCE_DEPTH = 10.0
 
 
 def wet_pairs(grid: Grid) -> xr.DataArray:
@@ -44,7 +47,7 @@ def wet_pairs(grid: Grid) -> xr.DataArray:
 
 @shared
 def density_step(
-    state: xr.Dataset, grid: Grid, reference: str | float = "local", equation: str = "seos"
+    state: xr.Dataset, grid: Grid, reference: str | float = "local", equation: str | None = None
 ) -> xr.DataArray:
     """Density of the lower minus that of the upper of two neighbouring cells, both at the depth of their common face.
 
@@ -55,7 +58,7 @@ def density_step(
     reference : where the two are compared: ``"local"`` at their common face, a depth [m] for potential density, or
         ``"in situ"`` for each at its own depth. That is no criterion of stability: with TEOS-10 compression hides
         inversions, and the pressure term of the simplified equation makes water above 10 degC lighter with depth.
-    equation : equation of state, ``"seos"`` or ``"teos10"``.
+    equation : equation of state, as in :func:`warmstart.physics.density.potential_density`.
 
     Returns
     -------
@@ -74,7 +77,7 @@ def density_step(
     True
     """
     thetao, so = take(state, grid, "thetao"), take(state, grid, "so")
-    density = equation_of_state(equation)
+    density = chosen_equation(state, grid, equation)
     if isinstance(reference, str):
         if reference not in ("local", "in situ"):
             raise UserError(f"no reference {reference}; expected local, in situ or a depth in m")
@@ -91,7 +94,7 @@ def density_step(
 
 
 def n2(
-    state: xr.Dataset, grid: Grid, reference: str | float = "local", equation: str = "seos"
+    state: xr.Dataset, grid: Grid, reference: str | float = "local", equation: str | None = None
 ) -> xr.DataArray:
     """Square of the buoyancy frequency, N2 = g / RHO0 * (rho_lower - rho_upper) / e3w at the faces between cells.
 
@@ -126,7 +129,7 @@ def inversions(
     grid: Grid,
     threshold: float = 0.0,
     reference: str | float = "local",
-    equation: str = "seos",
+    equation: str | None = None,
 ) -> xr.DataArray:
     """Fraction of the wet vertical pairs in which the upper cell is denser than the lower one.
 
@@ -161,7 +164,7 @@ def inversions_volume(
     grid: Grid,
     threshold: float = 0.0,
     reference: str | float = "local",
-    equation: str = "seos",
+    equation: str | None = None,
 ) -> xr.DataArray:
     """Fraction of the volume between cell centres that lies in inverted pairs.
 
@@ -244,7 +247,7 @@ def convective_energy(state: xr.Dataset, grid: Grid) -> xr.DataArray:
     >>> float(convective_energy(state, grid).max())
     0.0
     """
-    step = density_step(state, grid, "local", "seos")
+    step = density_step(state, grid)
     unknown = (step.isnull() & wet_pairs(grid)) | (take(state, grid, "thetao").isnull() & grid.mask("T"))
     known = ~unknown.any("z")
     density = step.fillna(0.0).cumsum("z")
@@ -319,7 +322,7 @@ def _beyond(threshold: float) -> str:
 
 @shared
 def mixed_layer_depth(
-    state: xr.Dataset, grid: Grid, threshold: float = 0.03, reference_depth: float = 10.0
+    state: xr.Dataset, grid: Grid, threshold: float = 0.03, reference_depth: float = REFERENCE_DEPTH
 ) -> xr.DataArray:
     """Depth at which potential density exceeds that near the surface by a threshold.
 
@@ -333,12 +336,12 @@ def mixed_layer_depth(
     Returns
     -------
     ``(..., y, x)`` [m]: linear between cell centres, the sea floor where the whole column is within the threshold, NaN
-    on land.
+    on land and where the column does not reach the reference level, which is the column's own.
 
     Notes
     -----
     Criterion of de Boyer Montegut et al. (2004, doi:10.1029/2004JC002378), with the surface-referenced potential
-    density of the simplified equation of state.
+    density by the state's own equation (:func:`warmstart.physics.density.own_equation`).
 
     Examples
     --------
@@ -348,17 +351,20 @@ def mixed_layer_depth(
     ('y', 'x')
     """
     wet, depth = grid.mask("T"), grid.gdept_0
-    sigma = eos.density_anomaly(take(state, grid, "thetao"), take(state, grid, "so"), 0.0)
-    level = int(np.abs(grid.gdept_1d.values - reference_depth).argmin())
-    excess = (sigma - sigma.isel(z=level) - threshold).where(wet)
-    below = wet & (xr.DataArray(np.arange(wet.sizes["z"]), dims="z") > level)
+    density = chosen_equation(state, grid, None)
+    sigma = density(take(state, grid, "thetao"), take(state, grid, "so"), 0.0)
+    level, reaches = _reference_level(grid, reference_depth)
+    number = xr.DataArray(np.arange(wet.sizes["z"]), dims="z")
+    start = total(sigma.where((number == level) & reaches, 0.0), "z")
+    excess = (sigma - start - threshold).where(wet)
+    below = wet & (number > level)
     beyond = (excess > 0) & below
     first = beyond & (beyond.cumsum("z") == 1)
     above = excess.shift(z=1)
     fraction = above / (above - excess).where(first)
     crossing = (depth.shift(z=1) + fraction * (depth - depth.shift(z=1))).where(first, 0.0)
     floor = (grid.e3t_0 * wet).sum("z")
-    known = wet.isel(z=level) & (excess.notnull() | ~wet).all("z")
+    known = reaches & (excess.notnull() | ~wet).all("z")
     mld = crossing.sum("z").where(beyond.any("z"), floor).where(known)
     mld = mld.transpose(*(d for d in state.thetao.dims if d != "z"))
     text = f"mixed layer depth, {threshold:g} kg m-3 denser than at {reference_depth:g} m"
@@ -366,7 +372,7 @@ def mixed_layer_depth(
 
 
 def mixed_layer_mean(state: xr.Dataset, grid: Grid) -> xr.DataArray:
-    """Area mean of the mixed layer depth; see :func:`mixed_layer_depth`.
+    """Area mean of the mixed layer depth, over the columns that have one; see :func:`mixed_layer_depth`.
 
     Parameters
     ----------
@@ -384,9 +390,19 @@ def mixed_layer_mean(state: xr.Dataset, grid: Grid) -> xr.DataArray:
     >>> bool(mixed_layer_mean(state, grid) > 0)
     True
     """
-    depth = mixed_layer_depth(state, grid).where(grid.area > 0, 0.0)
-    mean = total(depth * grid.area, ("y", "x")) / grid.area.sum()
+    area = grid.area.where(_reference_level(grid, REFERENCE_DEPTH)[1], 0.0)
+    depth = mixed_layer_depth(state, grid).where(area > 0, 0.0)
+    whole = area.sum()
+    mean = total(depth * area, ("y", "x")) / whole.where(whole > 0)
     return labelled(mean, "mixed_layer_mean", "m", "area mean of the mixed layer depth")
+
+
+def _reference_level(grid: Grid, depth: float) -> tuple[xr.DataArray, xr.DataArray]:
+    """Number of the level nearest a depth in each column ``(y, x)``, and whether the column has water there."""
+    wet = grid.mask("T")
+    centre = grid.gdept_0.where(wet, grid.gdept_1d)
+    level = abs(centre - depth).argmin("z")
+    return level, wet.isel(z=level)
 
 
 def mixed_layer_deepest(state: xr.Dataset, grid: Grid) -> xr.DataArray:
@@ -408,5 +424,6 @@ def mixed_layer_deepest(state: xr.Dataset, grid: Grid) -> xr.DataArray:
     >>> bool(mixed_layer_deepest(state, grid) <= grid.bathymetry.max())
     True
     """
-    deepest = extreme(mixed_layer_depth(state, grid), grid.area > 0, "max")
+    counted = (grid.area > 0) & _reference_level(grid, REFERENCE_DEPTH)[1]
+    deepest = extreme(mixed_layer_depth(state, grid), counted, "max")
     return labelled(deepest, "mixed_layer_deepest", "m", "largest mixed layer depth")

@@ -1,13 +1,15 @@
 """Density of sea water: potential density of any reference depth, by the equation of state that the engine uses.
 
 ``"seos"`` is NEMO's simplified equation of state (:mod:`warmstart.eos`), that of DINO in NEMO and in Veros.
-``"teos10"`` takes the state as Conservative Temperature and Absolute Salinity, as NEMO's ``ln_teos10`` does, and needs
-the package ``gsw``.
+``"teos10"`` takes the state as Conservative Temperature and Absolute Salinity, as NEMO's ``ln_teos10`` does, ``"teos10-potential"`` as
+potential temperature and Absolute Salinity, ``"eos80"`` as potential temperature and practical salinity; they need the package ``gsw``.
+A state says which it has in its attribute ``equation_of_state`` (:func:`own_equation`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import xarray as xr
@@ -32,7 +34,7 @@ POLYNOMIAL = {
     (2, 4): -5.3563304045, (0, 5): 5.4048723791e-01, (1, 5): 4.8169980163e-01, (0, 6): -1.9083568888e-01,
 }  # fmt: skip
 #: Names of the equations of state.
-EQUATIONS = ("seos", "teos10")
+EQUATIONS = ("seos", "teos10", "teos10-potential", "eos80")
 
 
 def equation_of_state(name: str) -> Density:
@@ -40,7 +42,7 @@ def equation_of_state(name: str) -> Density:
 
     Parameters
     ----------
-    name : ``"seos"`` or ``"teos10"``.
+    name : one of :data:`EQUATIONS`.
 
     Returns
     -------
@@ -59,13 +61,61 @@ def equation_of_state(name: str) -> Density:
     """
     if name == "seos":
         return eos.density_anomaly
-    if name != "teos10":
+    if name not in EQUATIONS:
         raise UserError(f"{name} is no equation of state; expected one of {', '.join(EQUATIONS)}")
     try:
         import gsw  # noqa: F401
     except ModuleNotFoundError as error:
         raise UserError("TEOS-10 needs the package gsw; install warmstart[teos10]") from error
-    return teos10_anomaly
+    if name == "teos10":
+        return teos10_anomaly
+    return partial(
+        _of_potential_temperature, salinity_factor=1.0 if name == "teos10-potential" else 35.16504 / 35.0
+    )
+
+
+def _of_potential_temperature(thetao: Any, so: Any, depth: Any, salinity_factor: float) -> Any:
+    """Density anomaly by TEOS-10 of potential temperature, and of salinity times a factor that makes it absolute."""
+    import gsw
+
+    absolute = so * salinity_factor
+    conservative = xr.apply_ufunc(
+        gsw.CT_from_pt, absolute, thetao, dask="parallelized", output_dtypes=["float64"]
+    )
+    return teos10_anomaly(conservative, absolute, depth)
+
+
+def own_equation(state: xr.Dataset, grid: Grid) -> str | None:
+    """Tell the equation of state that a state was made with.
+
+    Parameters
+    ----------
+    state : its attribute ``equation_of_state`` is ``seos``, ``teos10`` or ``eos80``.
+    grid : its mesh; DINO and the oceans of this package have the simplified equation.
+
+    Returns
+    -------
+    One of :data:`EQUATIONS`, for a state of potential temperature; None where nothing says it.
+
+    Examples
+    --------
+    >>> from warmstart.testing import basin
+    >>> own_equation(*basin(nx=6, ny=8, nz=4))
+    'seos'
+    """
+    said = str(state.attrs.get("equation_of_state", grid.ds.attrs.get("equation_of_state", "")))
+    if said == "teos10":
+        name = str(state["so"].attrs.get("standard_name", "")) if "so" in state else ""
+        return "teos10-potential" if "absolute" in name else "eos80"
+    if said in ("seos", "eos80"):
+        return said
+    configuration = str(grid.ds.attrs.get("configuration", "")).upper()
+    return "seos" if "DINO" in configuration or grid.ds.attrs.get("engine") in ("veros", "none") else None
+
+
+def chosen_equation(state: xr.Dataset, grid: Grid, equation: str | None) -> Density:
+    """The equation asked for, else that of the state, else that of DINO."""
+    return equation_of_state(equation or own_equation(state, grid) or "seos")
 
 
 def teos10_anomaly(thetao: Any, so: Any, depth: Any) -> Any:
@@ -101,7 +151,7 @@ def teos10_anomaly(thetao: Any, so: Any, depth: Any) -> Any:
 
 
 def potential_density(
-    state: xr.Dataset, grid: Grid, reference: float = 0.0, equation: str = "seos"
+    state: xr.Dataset, grid: Grid, reference: float = 0.0, equation: str | None = None
 ) -> xr.DataArray:
     """Density of the water when moved adiabatically to a reference depth, minus 1000 kg m-3: sigma-0, sigma-2, ….
 
@@ -110,7 +160,7 @@ def potential_density(
     state : ``thetao`` [degC] and ``so`` [1e-3], ``(..., z, y, x)``.
     grid : its mesh.
     reference : reference depth [m]; 0 gives sigma-0, 2000 gives sigma-2.
-    equation : one of :data:`EQUATIONS`.
+    equation : one of :data:`EQUATIONS`; None takes the state's own (:func:`own_equation`), or that of DINO where it says none.
 
     Returns
     -------
@@ -127,21 +177,21 @@ def potential_density(
     >>> potential_density(state, grid, 2000.0).attrs["units"]
     'kg m-3'
     """
-    density = equation_of_state(equation)
+    density = chosen_equation(state, grid, equation)
     anomaly = density(take(state, grid, "thetao"), take(state, grid, "so"), reference)
     sigma = (anomaly + (eos.RHO0 - 1000.0)).where(grid.mask("T")).transpose(*state.thetao.dims)
     return labelled(sigma, "sigma", "kg m-3", f"potential density referenced to {reference:g} m, minus 1000")
 
 
 @shared
-def in_situ_density(state: xr.Dataset, grid: Grid, equation: str = "seos") -> xr.DataArray:
+def in_situ_density(state: xr.Dataset, grid: Grid, equation: str | None = None) -> xr.DataArray:
     """Density of the water where it is, minus ``eos.RHO0``.
 
     Parameters
     ----------
     state : ``thetao`` [degC] and ``so`` [1e-3], ``(..., z, y, x)``.
     grid : its mesh.
-    equation : one of :data:`EQUATIONS`.
+    equation : one of :data:`EQUATIONS`; None takes the state's own (:func:`own_equation`), or that of DINO where it says none.
 
     Returns
     -------
@@ -158,7 +208,7 @@ def in_situ_density(state: xr.Dataset, grid: Grid, equation: str = "seos") -> xr
     >>> in_situ_density(state, grid).dims
     ('z', 'y', 'x')
     """
-    density = equation_of_state(equation)
+    density = chosen_equation(state, grid, equation)
     anomaly = density(take(state, grid, "thetao"), take(state, grid, "so"), grid.gdept_0)
     result = anomaly.where(grid.mask("T")).transpose(*state.thetao.dims)
     return labelled(result, "density", "kg m-3", "in-situ density minus the reference density")

@@ -12,8 +12,18 @@ import xarray as xr
 
 from warmstart.errors import UserError
 from warmstart.grid import Grid
-from warmstart.physics.cgrid import SVERDRUP, at_north_face, extreme, labelled, north_transport, span, total
-from warmstart.physics.density import potential_density
+from warmstart.physics.cgrid import (
+    SVERDRUP,
+    at_north_face,
+    extreme,
+    labelled,
+    north_transport,
+    span,
+    total,
+    turned,
+    unknown,
+)
+from warmstart.physics.density import own_equation, potential_density
 from warmstart.physics.sharing import shared
 from warmstart.physics.transport import overturning_cell
 
@@ -68,7 +78,7 @@ def residual_flow(state: xr.Dataset) -> xr.Dataset:
 
 @shared
 def overturning_density(
-    state: xr.Dataset, grid: Grid, edges: Any = None, reference: float = SIGMA2, equation: str = "seos"
+    state: xr.Dataset, grid: Grid, edges: Any = None, reference: float = SIGMA2, equation: str | None = None
 ) -> xr.DataArray:
     """Meridional overturning streamfunction in density classes.
 
@@ -79,7 +89,7 @@ def overturning_density(
     edges : increasing edges of the classes [kg m-3, minus 1000]; water beyond the outermost is counted in the nearest;
         None takes :data:`EDGES`.
     reference : reference depth of the density [m].
-    equation : equation of state, ``"seos"`` or ``"teos10"``.
+    equation : equation of state, as in :func:`warmstart.physics.density.potential_density`.
 
     Returns
     -------
@@ -99,7 +109,8 @@ def overturning_density(
     >>> overturning_density(state, grid).dims
     ('sigma', 'y')
     """
-    edges = np.asarray(EDGES[equation] if edges is None else edges, float)
+    own = equation or own_equation(state, grid) or "seos"
+    edges = np.asarray(EDGES["seos" if own == "seos" else "teos10"] if edges is None else edges, float)
     if edges.size < 2 or not (np.diff(edges) > 0).all():
         raise UserError("edges of density classes must increase; expected at least two")
     sigma = at_north_face(potential_density(state, grid, reference, equation), grid)
@@ -164,15 +175,17 @@ def overturning_density_cell(
     >>> overturning_density_cell(state, grid, (10.0, 65.0), "northern").attrs["units"]
     'Sv'
     """
+    kind = {"northern": "max", "abyssal": "min"}[rotation]
+    text = f"{kind}imum overturning in sigma-2 classes, {span(lat)}"
+    text += "" if below is None else f", of water denser than the mean at {below:g} m"
+    if why := turned(grid, lat):
+        return unknown(state, "overturning_density_cell", "Sv", text, why)
     psi = overturning_density(state, grid).rename(sigma="z")
     rows = grid.gphiv.mean("x")
     inside = (rows > lat[0]) & (rows < lat[1])
     if below is not None:
         inside = inside & (psi.z >= _mean_density(state, grid, lat, below))
-    kind = {"northern": "max", "abyssal": "min"}[rotation]
     value = extreme(psi.drop_vars("z"), inside.drop_vars("z", errors="ignore"), kind)
-    text = f"{kind}imum overturning in sigma-2 classes, {span(lat)}"
-    text += "" if below is None else f", of water denser than the mean at {below:g} m"
     return labelled(value, "overturning_density_cell", "Sv", text)
 
 
@@ -216,4 +229,5 @@ def residual_cell(state: xr.Dataset, grid: Grid, lat: Range, below: float, rotat
     """
     value = overturning_cell(residual_flow(state), grid, lat, below, rotation)
     text = value.attrs["long_name"].replace("Eulerian", "residual")
-    return labelled(value, "residual_cell", "Sv", text)
+    comment = {n: value.attrs[n] for n in ("comment",) if n in value.attrs}
+    return labelled(value, "residual_cell", "Sv", text).assign_attrs(comment)

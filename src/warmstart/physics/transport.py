@@ -24,6 +24,7 @@ from warmstart.physics.cgrid import (
     span,
     take,
     total,
+    turned,
     unknown,
 )
 from warmstart.physics.channel import find_channel
@@ -222,8 +223,11 @@ def gyre(state: xr.Dataset, grid: Grid, lat: Range, rotation: str) -> xr.DataArr
     """
     rows = (grid.gphif >= lat[0]) & (grid.gphif <= lat[1])
     kind = {"clockwise": "max", "anticlockwise": "min"}[rotation]
-    value = extreme(barotropic_streamfunction(state, grid), rows, kind)
     text = f"{kind}imum barotropic streamfunction, {span(lat)}"
+    if bool(grid.mask("V").isel(y=-1).any()):
+        why = "the northern edge of this mesh is open: the streamfunction has no coast there to start from"
+        return unknown(state, "gyre", "Sv", text, why)
+    value = extreme(barotropic_streamfunction(state, grid), rows, kind)
     return labelled(value, "gyre", "Sv", text)
 
 
@@ -278,8 +282,10 @@ def overturning_cell(state: xr.Dataset, grid: Grid, lat: Range, below: float, ro
     rows = grid.gphiv.mean("x")
     inside = (rows > lat[0]) & (rows < lat[1]) & (grid.gdepw_1d > below)
     kind = {"northern": "max", "abyssal": "min"}[rotation]
-    value = extreme(overturning(state, grid), inside, kind)
     text = f"{kind}imum Eulerian overturning, {span(lat)}, below {below:g} m"
+    if why := turned(grid, lat):
+        return unknown(state, "overturning_cell", "Sv", text, why)
+    value = extreme(overturning(state, grid), inside, kind)
     return labelled(value, "overturning_cell", "Sv", text)
 
 
@@ -386,8 +392,11 @@ def heat_transport_peak(state: xr.Dataset, grid: Grid, hemisphere: str) -> xr.Da
     lat: Range = {"north": (0.0, 90.0), "south": (-90.0, 0.0)}[hemisphere]
     rows = grid.gphiv.mean("x")
     kind = {"north": "max", "south": "min"}[hemisphere]
+    text = f"{kind}imum northward heat transport, {span(lat)}"
+    if why := turned(grid, lat):
+        return unknown(state, "heat_transport_peak", "W", text, why)
     value = extreme(heat_transport(state, grid), (rows > lat[0]) & (rows < lat[1]), kind)
-    return labelled(value, "heat_transport_peak", "W", f"{kind}imum northward heat transport, {span(lat)}")
+    return labelled(value, "heat_transport_peak", "W", text)
 
 
 def _thickness(free_surface: bool) -> str:

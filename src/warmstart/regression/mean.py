@@ -125,6 +125,30 @@ class MeanModel:
         # einsum and not @: its order of summation depends on no number of threads
         return self.offset + np.einsum("k,kw->w", self.coefficients_at(inputs)[0], self.basis)
 
+    def left_out(self) -> np.ndarray:
+        """Residuals of the training members from what the others predict, hyper-parameters and relevance as they are.
+
+        Returns
+        -------
+        ``(member, wet)``, standardised units.
+
+        Notes
+        -----
+        Rasmussen and Williams (2006), eq. 5.12.
+        """
+        members = len(self.coefficients)
+        residuals = np.zeros_like(self.coefficients)
+        for part, factors in enumerate(self.relevance):
+            own, seen = self.part == part, self.inputs * factors
+            gram = covariance(seen, seen, self.candidates) + self.candidates[:, 3, None, None] * np.eye(
+                members
+            )
+            inverse = np.linalg.inv(gram)
+            each = inverse @ self.coefficients[:, own] / np.diagonal(inverse, axis1=1, axis2=2)[..., None]
+            residuals[:, own] = np.einsum("ck,cik->ik", self.posterior[:, own], each)
+        # the offset too is the mean of the others
+        return np.asarray(residuals @ self.basis * members / max(members - 1, 1))
+
     def spread(self, inputs: np.ndarray) -> float:
         """Predictive standard deviation of the state: root of its volume-weighted mean square, standardised units."""
         return float(np.sqrt(self.coefficients_at(inputs)[1].sum()))

@@ -228,7 +228,7 @@ def _metric_tile(name: str, row: pd.Series, truth: Mapping[str, float], count: i
     low, high = row["reference_low"] * factor, row["reference_high"] * factor
     if not (math.isnan(low) and math.isnan(high)):
         notes.append(f"accepted {span(low, high, 4)}")
-    return Tile(title, value, units, notes, row["verdict"] if row["verdict"] != "-" else "")
+    return Tile(title, value, units, notes, row["verdict"] if row["verdict"] != "not judged" else "")
 
 
 def _verify_tiles(table: pd.DataFrame) -> list[Tile]:

@@ -151,6 +151,51 @@ def read_run(folder: Path, name: Iterable[Parameter] = ()) -> Run:
     return Run(folder, grid, tuple(groups[best]), best, *usable[best], made, versions[best], tuple(notes))
 
 
+def states_of(folder: Path, grid: Grid | None = None) -> tuple[list[Path], Grid, dict[str, float]]:
+    """Choose the files of a run whose states shall be looked at: of restarts and outputs of several frequencies those with the most.
+
+    Parameters
+    ----------
+    folder : as for :func:`read_run`, but without a namelist, or with some variables only, it is a run too.
+    grid : its mesh; None takes the one that lies there.
+
+    Returns
+    -------
+    The files of one state or series, their mesh, and the parameters that the namelists hold.
+
+    Raises
+    ------
+    UserError
+        With the reason why there is nothing to take.
+
+    Examples
+    --------
+    >>> states_of(Path("no-such-folder"))
+    Traceback (most recent call last):
+    ...
+    warmstart.errors.UserError: no-such-folder holds no restart and no output of NEMO
+    """
+    groups = _groups(folder)[0]
+    if not groups:
+        raise UserError(f"{folder} holds no restart and no output of NEMO")
+    grid = grid or _mesh(folder)
+    count: dict[str, tuple[int, int]] = {}
+    notes = []
+    for name, paths in groups.items():
+        try:
+            with open_state(paths, grid) as ds:
+                count[name] = (sum(v in ds for v in STATE_VARIABLES), ds.sizes.get("time", 1))
+        except UserError as error:
+            notes.append(f"{name}: {error}")
+    if not count:
+        raise UserError("; ".join(notes))
+    try:
+        values = namelist.parameters(folder)[0]
+    except UserError:
+        values = {}
+    return groups[max(count, key=lambda n: count[n])], grid, values
+
+
 def _groups(folder: Path) -> tuple[dict[str, list[Path]], dict[str, str]]:
     """Files of states by what they are: restarts, output of each frequency; and the versions they show."""
     groups: dict[str, list[Path]] = defaultdict(list)
