@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import xarray as xr
 
-from warmstart.check import check
+from warmstart.check import measure_reference
 from warmstart.files import open_dataset, open_grid, provenance, replacing, write_dataset
 
 HELD_OUT = 7  #: the test member whose parameters the demo asks for
@@ -19,17 +19,12 @@ HELD_OUT = 7  #: the test member whose parameters the demo asks for
 def main(store: Path, generator: Path, output: Path) -> None:
     """Copy the generator, measure the training members, and store the states of the held-out one, spin-up included."""
     ds, grid = open_dataset(store), open_grid(store)
-    equilibrium = ds.phase == "equilibrium"
-    training = ds.isel(sample=(equilibrium & (ds.split == "train")).values).load()
     truth = ds.isel(sample=(ds.member == HELD_OUT).values).load()
     with replacing(output, overwrite=True) as folder:
         folder.mkdir()
         for name in ("weights.safetensors", "config.yaml", "normalizer.nc", "README.md"):
             shutil.copy(generator / name, folder / name)
-        reference = folder / "training.nc"
-        write_dataset(reference, plain(training), grid)
-        check(reference, output=folder / "reference.csv")
-        reference.unlink()
+        measure_reference(store, folder / "reference.csv")
         write_dataset(folder / "control.nc", plain(truth).assign_attrs(provenance()), grid)
 
 

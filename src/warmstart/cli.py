@@ -131,9 +131,12 @@ def train(
     overwrite: Overwrite = False,
 ) -> None:
     """Train a generator; the same command continues an interrupted training."""
+    from warmstart.check import measure_reference
     from warmstart.generator.train import train as fit
 
     fit(store, config, output, sets=sets or (), overwrite=overwrite, progress=True)
+    if os.environ.get("RANK", "0") == "0":  # of several processes one writes
+        measure_reference(store, output / "reference.csv", overwrite=True)
     say(f"generator written to {output}")
 
 
@@ -285,7 +288,7 @@ def check(
         only=[name.strip() for names in only for name in names.split(",")] if only else None,
         overwrite=overwrite,
         published=published,
-        sections={n: v for n, v in numbers(section, "--section", (4,)).items()},
+        sections={n: (v[0], v[1], v[2], v[3]) for n, v in numbers(section, "--section", (4,)).items()},
         boxes={
             n: {"lon": v[:2], "lat": v[2:4], **({"depth": v[4:]} if len(v) == 6 else {})}
             for n, v in numbers(box, "--box", (4, 6)).items()

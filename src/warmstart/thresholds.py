@@ -70,7 +70,7 @@ class Thresholds(Config):
     """
 
     warn: float = Field(default=2.0, gt=0)
-    fail: float = Field(default=4.0, gt=0)
+    fail: float = Field(default=5.0, gt=0)
     widen: float = Field(default=0.1, ge=0)
     metrics: dict[str, Rule] = Field(default_factory=dict)
     free_surface: dict[str, Rule] = Field(default_factory=dict)
@@ -219,7 +219,7 @@ def expected(rules: Thresholds, metric: str, value: float, centre: float, spread
 
     Examples
     --------
-    >>> [expected(Thresholds(), "heat_content", v, 1.0, 0.5).verdict for v in (1.9, 2.1, 3.1)]
+    >>> [expected(Thresholds(), "heat_content", v, 1.0, 0.5).verdict for v in (1.9, 2.1, 3.6)]
     ['PASS', 'WARN', 'FAIL']
     """
     rule = rules.rule(metric)

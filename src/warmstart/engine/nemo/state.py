@@ -333,7 +333,8 @@ def _field(
 ) -> xr.Variable:
     """The variable as the package has it; read, divided, converted and masked when it is asked for."""
     series, mine = found[table.name], records[table.name]
-    wet = grid.mask(table.point, table.three_d).values
+    # the vertical velocity stands on the top faces of the T cells
+    wet = grid.mask("T" if table.point == "W" else table.point, table.three_d).values
     dtype = np.result_type(*(s.values.dtype for s in series), "float32")
     convert = _conversion(found, records, grid) if series[0].conservative else None
 
