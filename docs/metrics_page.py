@@ -174,7 +174,7 @@ def page(drawn: Mapping[str, str] | None = None) -> str:
 
     # the package answers to that name with the verb
     table = import_module("warmstart.check")
-    units, rules = units_of(table.ALL), thresholds.load(None, table.ALL)
+    units, rules = units_of(table.ALL), thresholds.load(None, [*table.ALL, *table.DRIFTS])
     lines = [
         "# Metrics", "",
         "Every metric is a function `(state, grid) -> DataArray` with units; `warmstart check` computes those of the table below.",

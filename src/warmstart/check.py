@@ -290,7 +290,7 @@ def measure_reference(store: Source, output: str | Path, overwrite: bool = False
     >>> from warmstart.testing import basin
     >>> state, grid = basin(nx=6, ny=8, nz=4)
     >>> folder = Path(tempfile.mkdtemp())
-    >>> write_dataset(folder / "states.nc", state.expand_dims("sample"), grid)
+    >>> _ = write_dataset(folder / "states.nc", state.expand_dims("sample"), grid)
     >>> measure_reference(folder / "states.nc", folder / "reference.csv").shape[0] > 40
     True
     """

@@ -20,7 +20,7 @@ from warmstart.check import check
 from warmstart.data.layout import Layout
 from warmstart.errors import UserError
 from warmstart.grid import Grid
-from warmstart.metrics import METRICS
+from warmstart.metrics import DRIFTS, METRICS
 from warmstart.physics.distributions import TRACERS, distances, level_spread
 from warmstart.variables import VARIABLES
 
@@ -164,7 +164,7 @@ def one_sided(metric: str) -> bool:
     >>> one_sided("inversions"), one_sided("channel_transport")
     (True, False)
     """
-    rule = thresholds.load(None, METRICS).metrics.get(metric)
+    rule = thresholds.load(None, [*METRICS, *DRIFTS]).metrics.get(metric)
     return rule is not None and rule.compare in ("above", "none")
 
 

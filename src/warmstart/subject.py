@@ -65,8 +65,10 @@ class Subject(NamedTuple):
 
     @property
     def free_surface(self) -> bool:
-        """Whether the depth-integrated flow may have divergence: states of NEMO, unless a generator made them."""
-        return self.grid.ds.attrs.get("engine") == "nemo" and "generator" not in self.states.attrs
+        """Whether the depth-integrated flow may have divergence: not that of DINO in Veros, nor of a generated state."""
+        mesh = self.grid.ds.attrs
+        lid = mesh.get("engine") == "veros" and mesh.get("configuration") == "DINO"
+        return mesh.get("engine") in ("nemo", "veros") and not lid and "generator" not in self.states.attrs
 
     def close(self) -> None:
         """Close the files."""

@@ -178,3 +178,30 @@ def test_mixing_releases_less_energy_than_sorting(pool):
     mixed = eos.G * 20.0 * (density.mean() - density) @ depth
     assert 0 < mixed < energy
     assert energy == pytest.approx(eos.G * 20.0 * (np.sort(density) - density) @ depth)
+
+
+def test_a_shallow_column_has_no_mixed_layer_and_blanks_no_other():
+    """Levels of 4 m: the third lies nearest 10 m, and columns of one and two levels do not reach it."""
+    bottom = np.full((5, 6), 8)
+    bottom[[0, -1]] = 0
+    bottom[2, 2], bottom[2, 3] = 1, 2
+    grid = mesh(np.arange(6.0), np.arange(5.0), np.arange(0.0, 33.0, 4.0), bottom, False)
+    warm = xr.where(grid.gdept_0 < 18.0, 20.0, 5.0)
+    state = finish(xr.Dataset({"thetao": warm, "so": warm * 0 + 35.0}).transpose("z", "y", "x"), grid)
+    depth = column.mixed_layer_depth(state, grid)
+    counted = (bottom == 8).astype(bool)
+    assert np.isnan(depth.values[~counted]).all()
+    one = float(depth[1, 1])
+    assert 14.0 < one < 14.1  # between the centres at 14 and 18, where it begins to be cold
+    np.testing.assert_allclose(depth.values[counted], one)
+    assert float(column.mixed_layer_mean(state, grid)) == pytest.approx(one)
+    assert float(column.mixed_layer_deepest(state, grid)) == pytest.approx(one)
+
+
+def test_the_equation_of_state_is_that_of_the_state(ocean, ocean_grid):
+    pytest.importorskip("gsw", reason="gsw is not installed")
+    plain = column.mixed_layer_mean(ocean, ocean_grid)
+    said = column.mixed_layer_mean(ocean.assign_attrs(equation_of_state="seos"), ocean_grid)
+    other = column.mixed_layer_mean(ocean.assign_attrs(equation_of_state="eos80"), ocean_grid)
+    assert float(plain) == float(said) != float(other)
+    assert float(other) == pytest.approx(float(plain), rel=0.2)

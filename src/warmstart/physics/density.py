@@ -110,7 +110,7 @@ def own_equation(state: xr.Dataset, grid: Grid) -> str | None:
     if said in ("seos", "eos80"):
         return said
     configuration = str(grid.ds.attrs.get("configuration", "")).upper()
-    return "seos" if "DINO" in configuration or grid.ds.attrs.get("engine") in ("veros", "none") else None
+    return "seos" if "DINO" in configuration or grid.ds.attrs.get("engine") == "none" else None
 
 
 def chosen_equation(state: xr.Dataset, grid: Grid, equation: str | None) -> Density:

@@ -224,7 +224,7 @@ def gyre(state: xr.Dataset, grid: Grid, lat: Range, rotation: str) -> xr.DataArr
     rows = (grid.gphif >= lat[0]) & (grid.gphif <= lat[1])
     kind = {"clockwise": "max", "anticlockwise": "min"}[rotation]
     text = f"{kind}imum barotropic streamfunction, {span(lat)}"
-    if bool(grid.mask("V").isel(y=-1).any()):
+    if grid.fold is None and bool(grid.mask("V").isel(y=-1).any()):
         why = "the northern edge of this mesh is open: the streamfunction has no coast there to start from"
         return unknown(state, "gyre", "Sv", text, why)
     value = extreme(barotropic_streamfunction(state, grid), rows, kind)

@@ -190,7 +190,7 @@ def states_of(folder: Path, grid: Grid | None = None) -> tuple[list[Path], Grid,
     if not count:
         raise UserError("; ".join(notes))
     try:
-        values = namelist.parameters(folder)[0]
+        values = settings(folder, required=False).values
     except UserError:
         values = {}
     return groups[max(count, key=lambda n: count[n])], grid, values
