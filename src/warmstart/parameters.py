@@ -80,7 +80,7 @@ class Parameter:
 PARAMETERS: dict[str, Parameter] = {
     p.name: p
     for p in (
-        Parameter("wind_stress_south", "Pa", 0.2, 0.05, 0.4, "linear", "Zonal wind stress at the southern westerlies (45S)."),
+        Parameter("wind_stress_south", "Pa", 0.2, 0.05, 0.4, "linear", "Zonal wind stress at the southern westerlies (45S).", ("namusr_def", "rn_ztau0")),
         Parameter("wind_stress_north", "Pa", 0.1, 0.05, 0.2, "linear", "Zonal wind stress at the northern westerlies (45N)."),
         Parameter("restoring_temperature_north", "degC", 5.0, 0.0, 6.0, "linear", "Restoring temperature at the northern wall, annual mean.", ("namusr_def", "rn_tstar_n")),
         Parameter("restoring_temperature_south", "degC", -0.5, -1.5, 1.0, "linear", "Restoring temperature at the southern wall, annual mean.", ("namusr_def", "rn_tstar_s")),

@@ -201,6 +201,7 @@ def test_any_entry_may_be_named_a_parameter_and_takes_the_place_of_the_tables(ru
     made = settings(run, name=[named("wind=namusr_def/rn_ztau0:Pa"), named("kappa=namzdf/rn_avt0:m2 s-1")])
     assert made.values["wind"] == 0.15 and made.described["wind"].units == "Pa"
     assert made.values["kappa"] == 1.2e-5 and "vertical_diffusivity" not in made.values
+    assert "wind_stress_south" not in made.values and "wind_stress_south" not in made.notes
     for text, match in (
         ("wind", "expected name=group/entry"),
         ("heat_restoring=a/b", "choose another name"),

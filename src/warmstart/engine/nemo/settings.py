@@ -478,8 +478,6 @@ def _setting(
     name: str, value: float, described: Mapping[str, Parameter], spacing: float
 ) -> dict[str, dict[str, Any]]:
     """The entries that give one parameter its value; none where there are none."""
-    if name == SOUTH:
-        return {"namusr_def": {"rn_ztau0": value}}
     if name == "eddy_diffusivity":
         speed = float(f"{2 * value / spacing:.8g}")
         return {
