@@ -74,6 +74,9 @@ def test_a_plan_fills_its_ranges_evenly_in_the_scale_of_each_parameter():
 
 def test_coordinates_invert():
     for p in PARAMETERS.values():
+        middle = (p.low * p.high) ** 0.5 if p.scale == "log" else (p.low + p.high) / 2
+        assert p.value(np.array([0.0, 0.5, 1.0])) == pytest.approx([p.low, middle, p.high]), p.name
+        assert p.coordinate([p.low, middle, p.high]) == pytest.approx([0.0, 0.5, 1.0]), p.name
         assert p.value(p.coordinate(p.default)) == pytest.approx(p.default)
         assert p.low <= p.default <= p.high, p.name
 

@@ -118,7 +118,9 @@ def test_signals_lose_no_row_and_change_no_bit(tmp_path, go):
             break
         assert (tmp_path / "stopped" / "checkpoint.h5").exists()
     assert codes[:-1] == [run.TERMINATED] * (len(codes) - 1) and codes[-1] == 0 and len(codes) > 4
-    for whole, stopped in zip(results(tmp_path / "whole")[:2], results(tmp_path / "stopped")[:2], strict=True):
+    for whole, stopped in zip(
+        results(tmp_path / "whole")[:2], results(tmp_path / "stopped")[:2], strict=True
+    ):
         xr.testing.assert_equal(whole, stopped)
     assert results(tmp_path / "stopped")[0].year.values.tolist() == [0, 1, 2, 3, 4, 5]
     whole, stopped = (read_restart(tmp_path / n / "restart.h5")[0] for n in ("whole", "stopped"))

@@ -38,6 +38,8 @@ def test_mixed_examples_are_no_member():
 
 
 def test_the_condition_is_that_of_the_largest_weight():
-    for row in rows(snapshots(np.eye(6)), np.random.default_rng(0), 100, 3):
+    drawn = rows(snapshots(np.eye(6)), np.random.default_rng(0), 100, 3)
+    assert len(drawn) == 100 and len({row.samples[0] for row in drawn}) > 1
+    for row in drawn:
         assert np.abs(row.weights).argmax() == 0
         assert abs(np.linalg.norm(row.weights) - 1) < 1e-12
