@@ -342,6 +342,14 @@ def test_what_cannot_be_moved_is_refused():
     bent["glamt"] = bent.glamt + 0.1 * bent.gphit
     with pytest.raises(UserError, match="curvilinear"):
         regrid(STATE, COARSE, Grid(bent))
+    for name in ("gphit", "glamt"):
+        folded = FINE.ds.copy(deep=True)
+        folded[name].values[:] = np.where(folded[name] > 40, 80 - folded[name], folded[name])
+        with pytest.raises(UserError, match="the target mesh is curvilinear"):
+            regrid(STATE, COARSE, Grid(folded))
+    for name in ("thetao", "so"):
+        with pytest.raises(UserError, match=f"the state holds no {name}"):
+            regrid(STATE.drop_vars(name), COARSE, FINE)
     with pytest.raises(UserError, match="expected 'bilinear'"):
         regrid(STATE, COARSE, FINE, "cubic")
     with pytest.raises(UserError, match="not a number at"):

@@ -16,7 +16,7 @@ from nemo_layouts import (
     write_pieces,
 )
 from warmstart.engine.nemo.kind import recognise
-from warmstart.engine.nemo.mesh import _nearest, find, open_grid
+from warmstart.engine.nemo.mesh import split, _nearest, find, open_grid
 from warmstart.errors import UserError
 from warmstart.grid import HORIZONTAL, MASKS, THREE_D, VERTICAL
 
@@ -66,6 +66,12 @@ def test_the_mesh_of_3_6_may_lie_in_several_files(tmp_path):
         for n, v in (("mask", masks), ("mesh_zgr", level), ("mesh_hgr", rest))
     ]
     assert float(open_grid(files).volume.sum()) == pytest.approx(float(GRID.volume.sum()), rel=1e-12)
+    write(tmp_path / "other_mask.nc", {"nothing": masks["tmask"]}, "3.6")
+    assert sorted(split(tmp_path)) == sorted(files), "the files that hold a part of it, and no other"
+    for path in files:
+        path.rename(tmp_path / "away")
+        assert split(tmp_path) == []
+        (tmp_path / "away").rename(path)
     with pytest.raises(UserError, match=r"lacks .*e1t.* mesh_hgr, mesh_zgr and mask together"):
         open_grid(files[:2])
 

@@ -6,7 +6,7 @@ import pytest
 from nemo_files import write_template
 from warmstart import files
 from warmstart.check import METRICS
-from warmstart.engine.nemo import runs
+from warmstart.engine.nemo import folders, runs
 from warmstart.engine.nemo.restart import write_restart
 from warmstart.grid import Grid
 from warmstart.testing import basin
@@ -52,3 +52,16 @@ def test_the_overturning_of_the_series_is_that_of_check_and_labelled_so(tmp_path
             assert series[name].values == pytest.approx(float(checked))
             for label in (series[name].attrs["long_name"], checked.attrs["long_name"]):
                 assert "Eulerian" in label and "residual" not in label
+
+
+def test_runs_are_the_folders_that_hold_a_namelist_or_files_of_nemo(tmp_path):
+    _, grid = basin(nx=8, ny=12, nz=5)
+    for name in ("b_run", "a_run", "notes"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "a_run" / "namelist_cfg").write_text("&namrun\n/\n")
+    write_template(tmp_path / "b_run" / "DINO_00002880_restart.nc", grid, "5.0 RK3")
+    (tmp_path / "notes" / "read.me").write_text("no run")
+    (tmp_path / "namelist_cfg").write_text("&namrun\n/\n")  # beside the runs, it serves all of them
+    assert folders.find(tmp_path) == [tmp_path / "a_run", tmp_path / "b_run"]
+    assert folders.find(tmp_path / "a_run") == [tmp_path / "a_run"]
+    assert folders.find(tmp_path / "notes") == []

@@ -6,7 +6,7 @@ import xarray as xr
 
 from warmstart.errors import UserError
 from warmstart.generator import constraints
-from warmstart.generator.conserve import means
+from warmstart.generator.conserve import conserve, means
 from warmstart.generator.mixed_layer import mixed
 from warmstart.generator.thermal_wind import ageostrophic, balancing
 from warmstart.generator.transports import carried, carrying
@@ -210,6 +210,35 @@ def test_each_constraint_keeps_what_those_before_it_have_made(case):
     errors = [np.linalg.norm(carried(s, grid) - wanted, axis=1) for s in (plain, whole)]
     assert (errors[1] < 0.85 * errors[0]).all()
     assert not whole.uo.equals(plain.uo)
+
+
+@pytest.mark.parametrize(
+    ("constraint", "key"),
+    [
+        (constraints.stabilise, "mixed"),
+        (lambda state, grid: mixed(np.full(grid.shape[1:], 900.0))(state, grid), "convected"),
+        (lambda state, grid: carrying(1.5 * carried(state, grid))(state, grid), "carried"),
+        (lambda state, grid: conserve(state, grid, {"thetao": 5.0, "so": 34.0}), "conserved"),
+    ],
+    ids=["stabilise", "mixed", "carrying", "conserve"],
+)
+def test_a_record_says_by_how_much_the_water_changed_on_average_over_its_volume(case, constraint, key):
+    state, grid = case
+    rough = noisy(state)
+    new, record = constraint(rough, grid)
+    wet, volume = grid.tmask.values > 0, grid.volume.values
+    for name, word in (("thetao", "temperature"), ("so", "salinity")):
+        change = (new[name] - rough[name]).values[wet]
+        expected = np.sqrt((change**2 * volume[wet]).sum() / volume[wet].sum())
+        assert record[f"constraint_{key}_{word}"] == pytest.approx(expected, rel=1e-9) and expected > 0
+        assert (new[name].isnull().values == ~wet).all()
+    if key in ("mixed", "convected"):
+        moved = (new.thetao != rough.thetao).values & wet
+        assert record[f"constraint_{key}_share"] == pytest.approx(volume[moved].sum() / volume.sum())
+    if key == "conserved":
+        heat, salt = (float(((new[n] - rough[n]) * grid.volume).sum()) for n in ("thetao", "so"))
+        assert record["constraint_heat"] == pytest.approx(1026.0 * 3991.86795711963 * heat, rel=1e-9)
+        assert record["constraint_salt"] == pytest.approx(1.026 * salt, rel=1e-9)
 
 
 @pytest.mark.parametrize("name", ["thetao", "uo", "zos"])

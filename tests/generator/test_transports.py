@@ -45,6 +45,15 @@ def test_a_state_comes_to_carry_what_is_wanted(made, monkeypatch):
     assert gap(carrying(wanted)(state, grid)[0]) < 1e-3 * asked
 
 
+def test_it_is_said_where_the_transports_are_not_reached(made, monkeypatch, caplog):
+    state, grid = made
+    carrying(1.3 * carried(state, grid))(state, grid)
+    assert not caplog.records
+    monkeypatch.setattr(transports, "MOST", 1)
+    carrying(1.3 * carried(state, grid))(state, grid)
+    assert "transports of thetao are reached less closely: 1 steps were too few" in caplog.text
+
+
 def test_heat_and_salt_content_stay_and_nothing_is_written_on_land(made):
     state, grid = made
     moved, record = carrying(1.3 * carried(state, grid))(state, grid)

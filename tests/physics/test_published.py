@@ -132,6 +132,64 @@ def test_output_of_a_year_has_one_row_a_month_and_says_what_cannot_be_computed(t
         )  # fmt: skip
 
 
+def test_published_numbers_of_an_analytic_ocean_follow_from_the_formulas_in_plain_numpy(ocean, ocean_grid):
+    """As of the real files above, where there are none: with noise, so that every cell counts for itself."""
+    rng = np.random.default_rng(3)
+    noise = {n: ocean[n] + 0.3 * rng.standard_normal(ocean[n].shape) for n in ("thetao", "uo", "vo", "zos")}
+    noise["so"] = ocean.so - 0.2 * rng.random(ocean.so.shape)
+    state, m = ocean.assign(noise), ocean_grid.ds
+    t, s, u, v, level = (np.nan_to_num(state[n].values) for n in ("thetao", "so", "uo", "vo", "zos"))
+    lat, z, tmask = np.abs(m.gphit.values), m.gdept_1d.values[:, None, None], m.tmask.values
+    area = (m.e1t * m.e2t).values
+    volume = area * m.e3t_0.values * tmask
+    rho = density.polynomial_density(xr.DataArray(t), xr.DataArray(s)).values * tmask
+    full = np.where(rho == 0, np.nan, rho)
+    rows = np.arange(lat.shape[0])[:, None] + 0 * lat
+    k = np.abs(m.gdept_1d.values - 500).argmin()
+    column = area * m.e3t_0.values.sum(0) * tmask[k] * (lat < 30)
+    meridian = (u * m.umask.values * m.e2u.values * m.e3u_0.values)[:, :, 0].sum(0)
+    higher = 0.5 * (level + np.roll(level, -1, 1))[:, 0]
+    surface = m.umask.values[0, 0, 0]  # of one corner, as committed
+    stretched = 1 + higher * surface / (m.e3u_0.values.sum(0)[:, 0] + 1 - surface)
+    north = 0.5 * (level + np.roll(level, -1, 0))
+    open_v = m.vmask.values[0]
+    deep = m.e3v_0.values.sum(0) + 1 - open_v
+    psi = (
+        np.cumsum((v * m.e3v_0.values).sum(0) * (1 + north * open_v / deep) * m.e1v.values * open_v, 1) / 1e6
+    )
+    with np.errstate(invalid="ignore"):
+        denser, lighter = full[:-1] - full[1:] > 1e-5, rho[1:] - rho[:-1] < 0
+
+    def mean(values, box):
+        return (values * volume)[box & (volume > 0)].sum() / volume[box].sum()
+
+    expected = {
+        "nemo_spinup_evaluation_check_density_computed": denser.sum() / full.size,
+        "nemo_spinup_evaluation_temperature_500m_30NS": (t[k] * column).sum() / column.sum(),
+        "nemo_spinup_evaluation_temperature_BWbox": mean(t, ~((z < 3000) & (lat < 30))),
+        "nemo_spinup_evaluation_temperature_DWbox": mean(t, (np.abs(z - 1750) < 1250) & (lat < 30)),
+        "nemo_spinup_evaluation_ACC_Drake": meridian.sum() / 1e6,
+        "nemo_spinup_evaluation_ACC_Drake_2": (meridian * stretched).sum() / 1e6,
+        "nemo_spinup_evaluation_NASTG_BSF_max": psi[np.abs(m.gphit.values - 20) < 20].max(),
+        "dino_fusion_density_errors": 100 * (volume[1:] * lighter).sum() / volume.sum(),
+    }
+    for name, value in expected.items():
+        found = float(getattr(published, name)(state, ocean_grid))
+        assert found == pytest.approx(value, rel=1e-10) and found != 0, name
+    for variable, values in (("thetao", t), ("so", s)):
+        for by_index, where in ((False, lat), (True, rows)):
+            options = {"variable": variable, "by_index": by_index}
+            bottom, between = (
+                float(f(state, ocean_grid, **options))
+                for f in (published.dino_fusion_BWbox, published.dino_fusion_DWbox)
+            )
+            assert bottom == pytest.approx(mean(values, ~((z < 1500) & (where < 30))), rel=1e-12)
+            assert between == pytest.approx(mean(values, (z < 1500) & (z > 500) & (where < 30)), rel=1e-12)
+    rhop = state.assign(rhop=(("z", "y", "x"), full))
+    from_file = published.nemo_spinup_evaluation_check_density_from_file(rhop, ocean_grid)
+    assert float(from_file) == pytest.approx(denser.sum() / full.size, rel=1e-12)
+
+
 # ---------------------------------------------------------------- what is wrong with them, shown
 
 
