@@ -107,6 +107,12 @@ def test_a_start_arrives_by_the_days_of_its_own_output_whatever_the_others_wrote
     assert "after 6.04" in saved["note"]
 
 
+def test_the_spin_up_that_a_start_passed_is_that_of_its_own_last_state_whatever_the_others_wrote(tmp_path):
+    folders = [run(tmp_path / "near", 2.0), run(tmp_path / "rest", 5.0, years=YEARS + 15.0 / 360.0)]
+    ds = compare(["generated 0", "rest"], folders, [FINISHED] * 2, TARGET, GRID)
+    assert ds["spinup_years_passed"].values.tolist() == [10.0, 0.0]
+
+
 def test_a_start_that_blew_up_late_has_not_arrived(tmp_path):
     years = np.arange(25.0)
     folders = [run(tmp_path / "near", 0.1, years=years), run(tmp_path / "rest", 2.0, years=years)]

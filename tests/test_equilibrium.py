@@ -33,6 +33,15 @@ def test_an_offset_is_measured_in_units_of_the_spread_of_its_level():
     assert [float(v) for v in found.data_vars.values()] == pytest.approx([1.0, 1.0, 1.0])
 
 
+def test_single_precision_states_have_the_spread_of_their_values_in_double():
+    """A small spread about a large mean, which single precision would lose in its sums."""
+    rng = np.random.default_rng(0)
+    members = xr.concat([STATE + 1e-3 * rng.standard_normal() for _ in range(6)], "sample").astype("float32")
+    single, double = (eq.ensemble_spread(m, GRID) for m in (members, members.astype("float64")))
+    for name in eq.TRACERS:
+        np.testing.assert_allclose(single[name], double[name], rtol=1e-9)
+
+
 def test_temperature_and_salinity_count_alike():
     warmer, saltier = STATE.copy(deep=True), STATE.copy(deep=True)
     warmer["thetao"] += 2.0

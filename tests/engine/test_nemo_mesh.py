@@ -16,7 +16,7 @@ from nemo_layouts import (
     write_pieces,
 )
 from warmstart.engine.nemo.kind import recognise
-from warmstart.engine.nemo.mesh import split, _nearest, find, open_grid
+from warmstart.engine.nemo.mesh import _nearest, find, open_grid, split
 from warmstart.errors import UserError
 from warmstart.grid import HORIZONTAL, MASKS, THREE_D, VERTICAL
 

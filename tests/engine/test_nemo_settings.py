@@ -7,6 +7,7 @@ import pytest
 from nemo_layouts import REAL, mesh_variables, needs_real_files, ocean, write
 from warmstart.engine.dino_forcing import wind_stress
 from warmstart.engine.nemo.namelist import patch_namelist, read
+from warmstart.engine.nemo.seawater import equation_of
 from warmstart.engine.nemo.settings import (
     DEGREE,
     calendar,
@@ -90,6 +91,7 @@ def test_every_entry_of_dino_arrives_with_its_unit_and_sign_and_the_cfg_goes_bef
 
 
 def test_the_reference_values_of_the_table_are_dinos_where_its_own_group_has_them(run):
+    assert len(settings(run).values) > 8
     for name, value in settings(run).values.items():
         if PARAMETERS[name].namelist and PARAMETERS[name].namelist[0] == "namusr_def":
             assert value == defaults()[name]
@@ -311,3 +313,24 @@ def test_the_former_dino_shows_in_its_real_output(tmp_path):
     for path in (REAL / "nemo_dino" / "v42_4deg_leapfrog").glob("*grid_U*"):
         (tmp_path / path.name).symlink_to(path)
     assert settings(tmp_path).values["wind_stress_south"] == 0.2
+
+
+@pytest.mark.parametrize(
+    ("entries", "equation"),
+    [
+        ("ln_teos10 = .true.", "teos10"),
+        ("ln_eos80 = .true., ln_seos = .false.", "eos80"),
+        ("ln_seos = .true., nn_eos = -1", "seos"),
+        ("nn_eos = -1", "teos10"),
+        ("nn_eos = 0", "eos80"),
+        ("nn_eos = 1", "seos"),
+        ("nn_eos = 2", None),
+        ("ln_teos10 = .true., ln_seos = .true.", None),
+        ("rn_a0 = 0.1655", None),
+    ],
+)
+def test_the_equation_of_state_is_the_one_switch_that_is_on_or_the_number_of_3_6(tmp_path, entries, equation):
+    assert equation_of(tmp_path) is None
+    path = tmp_path / "namelist_cfg"
+    path.write_text(f"&nameos\n {entries}\n/\n")
+    assert equation_of(tmp_path) == equation_of(path) == equation

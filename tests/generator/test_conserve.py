@@ -56,6 +56,15 @@ def test_contents_are_met_to_round_off_whatever_the_prior(case, prior):
         xr.testing.assert_equal(new.isnull(), state.isnull())
 
 
+def test_a_response_moves_its_own_mean_by_one(case, prior):
+    _, grid = case
+    found = responses_of(*prior)
+    assert set(found) == {"thetao", "so", "zos"}
+    for name, response in found.items():
+        assert means(response, grid)[name] == pytest.approx(1.0, rel=1e-9)
+        assert response.attrs["spread"] > 0
+
+
 def test_what_is_left_is_the_conditional_law_of_a_gaussian_prior(case, prior):
     """Matheron's rule: the projection P of the prior C is the covariance given the content; the plain projection is not."""
     coordinates, normalizer = prior

@@ -75,6 +75,18 @@ def test_a_column_upside_down_becomes_one_mixed_layer(case):
     assert record["constraint_mixed_share"] == pytest.approx(1)
 
 
+def test_inversions_are_pairs_of_wet_cells_also_below_ice_and_over_a_rock():
+    shape = (5, 1, 1)
+    warm = np.array([9.0, 8.0, 6.0, 8.0, 6.0]).reshape(shape)
+    salt, top = np.full(shape, 35.0), np.arange(5.0).reshape(shape) * 100
+    wet = np.ones(shape, bool)
+    assert constraints.inversions(warm, salt, top, wet) == 1
+    for dry, number in ((0, 1), (2, 0), (3, 0), (4, 1)):
+        part = wet.copy()
+        part[dry] = False
+        assert constraints.inversions(warm, salt, top, part) == number, dry
+
+
 def test_only_the_unstable_part_of_a_column_is_mixed(case):
     state, grid = case
     wrong = state.copy(deep=True)

@@ -66,6 +66,21 @@ def test_oceans_that_convect_more_with_a_parameter_are_predicted_to(made):
     assert np.sign(np.diff(means)).tolist() == [np.sign(truth[1] - truth[0])] * 2
 
 
+def test_several_snapshots_of_a_member_are_one_ocean_of_their_mean_depth(made):
+    state, grid = made
+    layout, inputs = Layout(grid), np.linspace(-0.5, 0.5, 4)[:, None]
+    shifts = np.array([0.0, 4.0, 1.0, 8.0, 2.0, 6.0, 3.0, 5.0])
+    states = [state.assign(thetao=state.thetao.where(state.z < 1, state.thetao + x)) for x in shifts]
+    fields = np.concatenate([layout.pack(s) for s in states])
+    normalizer = normalize.fit(fields, layout)
+    wet = layout.to_wet(normalizer.standardise(fields))
+    found = mixed_layer.fit(wet, np.arange(8) // 2, inputs, normalizer, model="climatology")
+    depths = np.stack([mixed_layer_depth(s, grid).values for s in states]).reshape(4, 2, *grid.shape[1:])
+    expected = np.exp(np.log(np.maximum(depths.mean(1), mixed_layer.SHALLOWEST)).mean(0))
+    sea = grid.tmask.values[0] > 0
+    np.testing.assert_allclose(found.depth(np.array([0.2]))[sea], expected[sea], rtol=1e-6)
+
+
 def test_states_without_salinity_have_none(made):
     state, grid = made
     layout = Layout(grid, ("thetao",))

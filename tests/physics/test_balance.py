@@ -6,6 +6,7 @@ import xarray as xr
 
 from warmstart.errors import UserError
 from warmstart.physics import balance
+from warmstart.physics.cgrid import extreme
 from warmstart.testing import finish, mesh
 
 
@@ -118,3 +119,22 @@ def test_values_out_of_bounds_are_counted_in_the_sea_only(ocean, ocean_grid):
 def test_a_dataset_without_a_state_is_refused(ocean_grid):
     with pytest.raises(UserError, match="holds none of thetao"):
         balance.missing_values(xr.Dataset({"toce": ocean_grid.gdept_0}), ocean_grid)
+
+
+def test_salt_that_is_missing_in_part_of_the_sea_counts_and_a_state_without_salinity_does_not(
+    ocean, ocean_grid
+):
+    fresh = ocean.so.copy(deep=True)
+    for wet in np.argwhere(ocean_grid.tmask.values > 0)[[3, 30]]:
+        fresh[tuple(wet)] = 0.0
+    assert int(balance.missing_values(ocean.assign(so=fresh), ocean_grid)) == 2
+    assert int(balance.missing_values(ocean.drop_vars("so"), ocean_grid)) == 0
+
+
+def test_a_hole_hides_an_extreme_of_its_region_and_of_no_other():
+    values = xr.DataArray([[1.0, 5.0, 9.0], [np.nan, 2.0, 7.0]], dims=("y", "x"))
+    inside = xr.DataArray([[True, True, False], [False, True, False]], dims=("y", "x"))
+    assert (float(extreme(values, inside, "max")), float(extreme(values, inside, "min"))) == (5.0, 1.0)
+    for kind in ("max", "min"):
+        assert bool(extreme(values, inside | values.isnull(), kind).isnull())
+        assert bool(extreme(values, inside & False, kind).isnull())

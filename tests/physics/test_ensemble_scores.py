@@ -113,8 +113,24 @@ def test_scores_of_scalar_metrics_are_those_of_numbers():
 
 def test_a_single_state_is_no_ensemble(pool):
     state, grid = pool
-    with pytest.raises(UserError, match="at least 2"):
-        ensemble.crps(state.thetao.expand_dims("sample"), state.thetao, grid)
+    one = state.expand_dims("sample")
+    for call in (
+        lambda: ensemble.crps(one.thetao, state.thetao, grid),
+        lambda: distributions.level_spread(one, grid),
+    ):
+        with pytest.raises(UserError, match="at least 2"):
+            call()
+
+
+def test_a_score_has_the_units_of_its_variable(pool):
+    state, grid = pool
+    members = xr.concat([state, state], "sample")
+    for name, units in (("thetao", "degC"), ("so", "1e-3")):
+        bare = members[name].drop_attrs()
+        assert ensemble.crps(bare, state[name], grid).attrs["units"] == units
+        kept = bare.assign_attrs(units="K")
+        assert ensemble.crps(kept, state[name], grid).attrs["units"] == "K"
+    assert ensemble.crps(members.so.drop_attrs().rename("x"), state.so, grid).attrs["units"] == "1"
 
 
 # ---------------------------------------------------------------- distributions
@@ -183,3 +199,7 @@ def test_spectra_that_differ_by_a_factor_lie_its_logarithm_apart_whatever_their_
     assert float(three) > 0
     with pytest.raises(UserError, match="different wavenumbers"):
         distributions.spectral_wasserstein(power.isel(wavenumber=slice(5)), power)
+    one, other = (power.assign_coords(wavenumber=step * np.arange(12)) for step in (1.0, 1.1))
+    assert float(distributions.spectral_wasserstein(one, one)) == 0.0
+    with pytest.raises(UserError, match="different wavenumbers"):
+        distributions.spectral_wasserstein(one, other)

@@ -112,6 +112,24 @@ def test_what_is_added_to_a_balanced_flow_is_the_residual(planes):
         )
 
 
+def test_the_shear_is_that_between_the_depths_at_which_the_faces_lie(planes):
+    """Levels that slope along both axes, and water of one density: all shear is out of balance."""
+    tilted = planes.ds.copy(deep=True)
+    x, y = (xr.DataArray(np.arange(planes.ds.sizes[d]), dims=d) for d in "xy")
+    slope = 1 + 0.02 * x + 0.05 * y
+    for name in ("gdept_0", "gdepw_0", "e3t_0", "e3u_0", "e3v_0"):
+        tilted[name] = (tilted[name] * slope).transpose("z", "y", "x")
+    tilted["umask"][:, :, -1] = 0  # the slope ends at the seam
+    mesh = Grid(tilted)
+    depth = {
+        p: planes.gdept_0 * (1 + 0.02 * (x + i) + 0.05 * (y + j))
+        for p, i, j in (("u", 0.5, 0), ("v", 0, 0.5))
+    }
+    moving = still(mesh, lambda z: 35.0 + 0 * z).assign(uo=1e-4 * depth["u"], vo=1e-4 * depth["v"])
+    found = geostrophy.thermal_wind_residual(finish(moving, mesh), mesh)
+    assert float(found) == pytest.approx(1e-4, rel=1e-9)
+
+
 def test_the_pressure_is_the_weight_of_what_lies_above(ocean_grid):
     """Density that grows with depth, linear between centres, and of the first centre's value above it; g RHO0 zos on top."""
     state = still(ocean_grid, lambda z: 35.0 + 1e-3 * z)

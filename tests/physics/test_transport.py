@@ -148,6 +148,13 @@ def test_a_two_layer_cell_carries_the_heat_of_its_temperature_difference(ocean_g
     np.testing.assert_allclose(watts, eos.RHO0 * eos.CP * 10e6 * 15.0, rtol=1e-12)
     peak = transport.heat_transport_peak(state, ocean_grid, "north")
     assert float(peak) == pytest.approx(eos.RHO0 * eos.CP * 10e6 * 15.0)
+    against = state.assign(vo=-state.vo)  # southward at the surface: the peak of the south is negative
+    for hemisphere, sign in (("north", 1.0), ("south", 1.0)):
+        found = transport.heat_transport_peak(state, ocean_grid, hemisphere)
+        back = transport.heat_transport_peak(against, ocean_grid, hemisphere)
+        largest = sign * eos.RHO0 * eos.CP * 10e6 * 15.0
+        expected = {"north": (largest, 0.0), "south": (0.0, -largest)}[hemisphere]
+        assert (float(found), float(back)) == pytest.approx(expected, abs=1e-6 * largest)
 
 
 def test_no_heat_is_carried_through_water_of_one_temperature_whatever_its_zero(ocean, ocean_grid):
