@@ -92,6 +92,7 @@ def test_every_entry_of_dino_arrives_with_its_unit_and_sign_and_the_cfg_goes_bef
 
 def test_the_reference_values_of_the_table_are_dinos_where_its_own_group_has_them(run):
     assert len(settings(run).values) > 8
+    (run / "namelist_cfg").write_text(CFG.replace("0.15", "0.2"))
     for name, value in settings(run).values.items():
         if PARAMETERS[name].namelist and PARAMETERS[name].namelist[0] == "namusr_def":
             assert value == defaults()[name]
