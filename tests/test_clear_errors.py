@@ -286,3 +286,22 @@ def test_a_fault_of_the_program_has_an_exit_code_of_its_own_and_a_traceback_on_r
     monkeypatch.setenv(cli.DEBUG, "1")
     code, _, err = run(monkeypatch, capsys, "info", "x.nc")
     assert code == 70 and "Traceback" in err
+
+
+def test_a_heap_that_would_be_read_for_ever_is_refused(states):
+    """References of a NetCDF-4 file lie in a heap; where its objects are zeros, the library goes round in it for ever."""
+    content = bytearray(states.read_bytes())
+    heap = content.find(b"GCOL\x01")
+    content[heap + 16 : heap + 1024] = bytes(1008)
+    states.write_bytes(content)
+    for use in (files.open_dataset, describe, check):
+        with pytest.raises(UserError, match="a table of references in it is overwritten"):
+            use(states)
+
+
+def test_a_mesh_with_holes_is_refused_by_name(tmp_path, states):
+    def holes(nc):
+        nc["grid"]["gphit"][2, 3] = np.nan
+
+    with pytest.raises(UserError, match="the mesh variable gphit is no length or place at 1 points"):
+        check(rewritten(states, holes))

@@ -18,7 +18,7 @@ from typing import Any
 
 import xarray as xr
 
-from warmstart import conventions, lazy
+from warmstart import conventions, hdf5, lazy
 from warmstart.errors import UserError, reading, require_path
 from warmstart.grid import HORIZONTAL, MASKS, THREE_D, VERTICAL, Grid
 from warmstart.parameters import PARAMETERS
@@ -362,6 +362,7 @@ def _holds_text(path: Path) -> bool:
     """Whether a file holds text of variable length, as xarray writes it by itself and this package does not."""
     import netCDF4
 
+    hdf5.require_sound(path)
     with netCDF4.Dataset(path) as file:
         require_plausible(file, path)
         return any(variable.dtype is str for variable in file.variables.values())
@@ -422,13 +423,24 @@ def open_grid(path: str | Path) -> Grid:
     """
     root = open_dataset(path)
     if "tmask" in root and "e1t" in root:
-        return Grid(root.load())
+        return _whole(root, path)
     root.close()
     try:
-        with open_dataset(path, group="grid") as mesh:
-            return Grid(mesh.load())
+        mesh = open_dataset(path, group="grid")
     except UserError as error:
         raise UserError(
             f"{path} carries no mesh: neither NEMO's mesh variables nor a group 'grid' of them; give its mesh_mask.nc "
             "as well (grid, --grid)"
         ) from error
+    with mesh:
+        return _whole(mesh, path)
+
+
+def _whole(ds: xr.Dataset, path: str | Path) -> Grid:
+    """The mesh that a Dataset holds, in memory, if it is one."""
+    try:
+        grid = Grid(ds.load())
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from error
+    grid.require_finite(str(path))
+    return grid

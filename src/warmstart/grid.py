@@ -264,6 +264,32 @@ class Grid:
             inside = inside & ((self.ds.glamt - lon[0]) % 360.0 < (lon[1] - lon[0]) % 360.0)
         return (level & inside).transpose("z", "y", "x")
 
+    def require_finite(self, what: str) -> None:
+        """Refuse a mesh with holes in its positions, lengths or levels, or without sea.
+
+        Parameters
+        ----------
+        what : its file, for the message.
+
+        Raises
+        ------
+        UserError
+            Naming the variable.
+        """
+        wet = self.ds.tmask.values > 0
+        if not wet.any():
+            raise UserError(f"{what}: no cell is wet; expected a mask that is 1 in the sea")
+        for name in (*HORIZONTAL, *VERTICAL, "e3t_0", "gdept_0"):
+            values = self.ds[name].values
+            bad = ~np.isfinite(values) & (wet if values.ndim == 3 else True)
+            if name in ("e1t", "e2t", "e3t_0", "e3t_1d"):
+                bad |= (values <= 0) & (wet if values.ndim == 3 else True)
+            if bad.any():
+                raise UserError(
+                    f"{what}: the mesh variable {name} is no length or place at {int(bad.sum())} points; the file is damaged: "
+                    "copy or make it again"
+                )
+
     def require_same(self, other: Grid, what: str) -> None:
         """Refuse another mesh.
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from warmstart import hdf5
 from warmstart.config import read_yaml
 from warmstart.engine.nemo import folders as nemo_folders
 from warmstart.engine.nemo import kind, namelist
@@ -286,6 +287,7 @@ def _restart(path: Path) -> str:
     import h5py
 
     lines = [f"{path}: restart of Veros"]
+    hdf5.require_sound(path)
     with reading(path, "the file may be truncated or of another kind"), h5py.File(path) as file:
 
         def visit(name: str, item: Any) -> None:

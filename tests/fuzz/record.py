@@ -1,15 +1,26 @@
-"""What a run found, in a table: one row a reader."""
+"""What a run found: one row a reader, in a result file and in the documentation."""
 
 from __future__ import annotations
 
-import platform
+import importlib.util
+import json
 import sys
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
-from .sandbox import GOOD, Outcome
+from .sandbox import GOOD, MEMORY, SECONDS, Outcome
+
+ROOT = Path(__file__).parents[2]
+#: The committed result, and the page that shows it between two marks.
+RESULT, PAGE = ROOT / "benchmarks" / "results" / "fuzz.json", ROOT / "docs" / "reliability.md"
+BEGIN, END = "<!-- inputs tried: PYTHONPATH=tests python -m fuzz --record -->", "<!-- end of inputs tried -->"
+#: What can go wrong, and its column.
+WRONG = {
+    "traceback": "tracebacks", "hang": "hangs", "memory": "beyond 2 GiB", "left behind": "left behind", "an input changed": "inputs lost",
+}  # fmt: skip
 
 
 class Tally:
@@ -17,71 +28,91 @@ class Tally:
 
     def __init__(self) -> None:
         self._results: dict[str, Counter[str]] = {}
-        self._slowest: dict[str, float] = {}
-        self._largest: dict[str, int] = {}
+        self._slowest: Counter[str] = Counter()
+        self._largest: Counter[str] = Counter()
 
     def add(self, outcome: Outcome) -> None:
         """Count one more."""
         name = outcome.case.reader
         self._results.setdefault(name, Counter())[outcome.result] += 1
-        self._slowest[name] = max(self._slowest.get(name, 0.0), outcome.seconds)
-        self._largest[name] = max(self._largest.get(name, 0), outcome.memory)
+        self._slowest[name] = max(self._slowest[name], outcome.seconds)
+        self._largest[name] = max(self._largest[name], outcome.memory)
 
     def wrong(self) -> int:
         """How many were neither right nor refused in a sentence."""
         return sum(n for c in self._results.values() for result, n in c.items() if result not in GOOD)
 
-    def table(self) -> pd.DataFrame:
-        """One row a reader, and a last one for all."""
-        rows = []
+    def rows(self) -> list[dict[str, Any]]:
+        """One row a reader, and a last one for all; seconds of CPU, memory of the whole process in MiB."""
+        rows: list[dict[str, Any]] = []
         for name, found in self._results.items():
-            other = sum(n for result, n in found.items() if result not in (*GOOD, "traceback", "hang", "left behind", "an input changed"))  # fmt: skip
+            known = {column: found[result] for result, column in WRONG.items()}
+            other = found.total() - sum(known.values()) - sum(found[good] for good in GOOD)
             rows.append(
-                {
-                    "reader": name, "inputs": found.total(), "refused": found["refused"], "accepted": found["accepted"],
-                    "traceback": found["traceback"], "hang": found["hang"],
-                    "left_or_lost": found["left behind"] + found["an input changed"], "other": other,
-                    "slowest_s": round(self._slowest[name], 2), "memory_MB": round(self._largest[name] / 2**20),
-                }
+                {"reader": name, "inputs": found.total(), "refused": found["refused"], "accepted": found["accepted"], **known, "other": other,
+                 "slowest": round(self._slowest[name], 2), "largest": round(self._largest[name] / 2**20)}
             )  # fmt: skip
-        table = pd.DataFrame(rows)
-        last = (
-            table.drop(columns="reader").sum().to_dict() | table[["slowest_s", "memory_MB"]].max().to_dict()
-        )
-        return pd.concat([table, pd.DataFrame([{"reader": "all", **last}])], ignore_index=True).astype(
-            {n: "int64" for n in table.columns if n not in ("reader", "slowest_s")}
-        )
+        table = pd.DataFrame(rows).drop(columns="reader")
+        last = table.drop(columns=["slowest", "largest"]).sum().to_dict()
+        return [*rows, {"reader": "all", **last, **table[["slowest", "largest"]].max().to_dict()}]
+
+    def table(self) -> str:
+        """The rows, for the screen."""
+        return pd.DataFrame(self.rows()).to_string(index=False)
 
 
-def write_record(tally: Tally, path: Path, inputs: int, seed: int) -> None:
-    """Write the table with command, version and machine in its head.
+def write_record(tally: Tally, inputs: int, seed: int, path: Path = RESULT) -> None:
+    """Write the result with command, commit, versions and machine, and the section of the page.
 
     Parameters
     ----------
     tally : of the run.
-    path : CSV file to write.
     inputs, seed : of the run.
+    path : JSON file to write.
     """
-    import os
-    import subprocess
-
-    from hypothesis import __version__ as hypothesis
-
-    from warmstart.files import version
-
-    commit = subprocess.run(
-        ["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False
-    ).stdout.strip()
-    dirty = subprocess.run(
-        ["git", "status", "--porcelain"], capture_output=True, text=True, check=False
-    ).stdout.strip()
-    head = {
-        "command": f"PYTHONPATH=tests python -m fuzz --inputs {inputs} --seed {seed} --record {path}",
-        "commit": (commit or "unknown") + (" and changes" if dirty else ""),
-        "versions": f"warmstart {version()}, hypothesis {hypothesis}, Python {platform.python_version()}",
-        "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores, {sys.platform}",
-    }
+    place = importlib.util.spec_from_file_location("machine", ROOT / "benchmarks" / "machine.py")
+    if place is None or place.loader is None:
+        raise FileNotFoundError("benchmarks/machine.py")
+    machine = importlib.util.module_from_spec(place)
+    place.loader.exec_module(machine)
+    told = machine.describe(str(Path(sys.argv[0])))
+    told["command"] = f"PYTHONPATH=tests python -m fuzz --inputs {inputs} --seed {seed} --record"
+    content = told | {"inputs": inputs, "seed": seed, "readers": tally.rows()}
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w", encoding="utf-8") as file:
-        file.writelines(f"# {key}: {value}\n" for key, value in head.items())
-        tally.table().to_csv(file, index=False, lineterminator="\n")
+    path.write_text(json.dumps(content, indent=1, default=int) + "\n", encoding="utf-8")
+    if PAGE.exists():
+        text = PAGE.read_text(encoding="utf-8")
+        before, _, rest = text.partition(BEGIN)
+        PAGE.write_text(f"{before}{BEGIN}\n{section(content)}{END}{rest.partition(END)[2]}", encoding="utf-8")
+
+
+def section(content: dict[str, Any]) -> str:
+    """The section of the page, from the content of the result file.
+
+    Parameters
+    ----------
+    content : of the result file.
+
+    Returns
+    -------
+    Markdown.
+    """
+    *rows, total = content["readers"]
+    columns = [name for name in total if name not in ("reader", "slowest", "largest")]
+    columns = [n for n in columns if n != "other" or total["other"]]
+    wrong = sum(total[n] for n in (*WRONG.values(), "other"))
+    lines = [
+        f"{total['inputs']} inputs were tried, {total['refused']} refused in a sentence with exit code 2, {total['accepted']} accepted, {wrong} neither.",
+        f"The slowest took {total['slowest']:.1f} s of CPU (allowed: {SECONDS:g}), the largest process {total['largest']} MiB with all its libraries (allowed: {MEMORY >> 20}).",
+        f"Command `{content['command']}`, commit {content['commit']}, {content['machine']}.",
+        "",
+        "| what was damaged or odd | " + " | ".join(columns) + " | slowest [s] | largest [MiB] |",
+        "|---|" + "---:|" * (len(columns) + 2),
+    ]
+    lines += [
+        f"| {row['reader']} | "
+        + " | ".join(str(row[n]) for n in columns)
+        + f" | {row['slowest']:.2f} | {row['largest']} |"
+        for row in (*rows, total)
+    ]
+    return "\n".join(lines) + "\n"

@@ -1,5 +1,6 @@
 """A few damaged inputs of every reader, always the same; ``PYTHONPATH=tests python -m fuzz`` tries thousands."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ pytest.importorskip("matplotlib", reason="what a report needs is not installed")
 
 from .bases import make
 from .readers import READERS
+from .record import BEGIN, END, PAGE, RESULT, section
 from .run import draw, warm
 from .sandbox import GOOD, Input, attempt
 
@@ -41,3 +43,12 @@ def test_the_harness_sees_what_it_is_for(bases):
     assert result("leaves") == "left behind"
     assert result("harms") == "an input changed"
     assert result("crashes") == "crash by signal 11"
+
+
+@pytest.mark.skipif(not RESULT.exists(), reason="the long run has no result yet")
+def test_the_page_says_what_the_result_file_says_and_nothing_went_wrong():
+    result = json.loads(RESULT.read_text(encoding="utf-8"))
+    assert f"{BEGIN}\n{section(result)}{END}" in PAGE.read_text(encoding="utf-8")
+    total = result["readers"][-1]
+    assert total["inputs"] >= 5000 and total["refused"] + total["accepted"] == total["inputs"]
+    assert {row["reader"] for row in result["readers"][:-1]} == set(READERS)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from warmstart import hdf5
 from warmstart.engine.nemo.names import role
 from warmstart.engine.nemo.pieces import GZIP, whole_number
 from warmstart.engine.nemo.times import means, sampling
@@ -96,6 +97,7 @@ def read_header(path: str | Path) -> Header:
     with reading(path, "the file is cut off or no NetCDF file: copy it again"):
         with path.open("rb") as stream:
             packed = stream.read(2) == GZIP
+        hdf5.require_sound(path)
         memory = gzip.decompress(path.read_bytes()) if packed else None
         with netCDF4.Dataset(path.name if packed else str(path), mode="r", memory=memory) as nc:
             return Header(

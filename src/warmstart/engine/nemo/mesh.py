@@ -84,7 +84,9 @@ def open_grid(path: str | Path | Iterable[str | Path]) -> Grid:
         fields["ff_t"] = 2 * EARTH_ROTATION * np.sin(np.deg2rad(fields["gphit"]))
     fields["bathymetry"] = (fields["e3t_0"] * fields["tmask"]).sum(axis=0)
     attrs["repeated_columns"] = int(fields["glamt"].shape[1] < width)
-    return _grid(fields, periodic, attrs, scalars, fold)
+    grid = _grid(fields, periodic, attrs, scalars, fold)
+    grid.require_finite(where)
+    return grid
 
 
 def find(folder: Path, why: str = "") -> Path | list[Path]:

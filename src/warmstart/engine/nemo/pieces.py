@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from warmstart import lazy
+from warmstart import hdf5, lazy
 from warmstart.errors import UserError, reading, require_path
 from warmstart.files import require_plausible
 
@@ -148,6 +148,7 @@ def _on_disk(path: Path) -> Any:
     """A file whose axes are as long as it can hold."""
     import netCDF4
 
+    hdf5.require_sound(path)
     with netCDF4.Dataset(path) as file:
         require_plausible(file, path)
     return path

@@ -16,7 +16,7 @@ import h5py
 import numpy as np
 import xarray as xr
 
-from warmstart import eos, files
+from warmstart import eos, files, hdf5
 from warmstart.errors import UserError, reading, require_path
 from warmstart.grid import Grid
 from warmstart.physics.balance import vertical_velocity
@@ -106,6 +106,7 @@ def read_restart(path: str | Path) -> tuple[dict[str, np.ndarray], dict[str, Any
         from warmstart.engine.veros.member_file import restart_fields
 
         return restart_fields(path)
+    hdf5.require_sound(path)
     with (
         reading(path, "it is no Veros restart of this configuration; was it written by warmstart?"),
         h5py.File(path, "r") as file,
