@@ -17,7 +17,7 @@ from warmstart.check import check
 from warmstart.config import parse_yaml, read_yaml
 from warmstart.errors import LONGEST, UserError, require_path
 from warmstart.info import describe
-from warmstart.metric_files import read_metrics
+from warmstart.metric_files import COLUMNS, read_metrics
 from warmstart.parameters import parse
 from warmstart.testing import basin
 
@@ -190,7 +190,7 @@ def test_a_table_of_metrics_with_an_odd_cell_names_it(tmp_path, column, cell, wo
     check(STATE, GRID, only=["inversions", "heat_content"], output=path)
     good = read_metrics(path)
     lines = path.read_text().splitlines()
-    head = next(i for i, line in enumerate(lines) if line.startswith("sample,"))
+    head = next(i for i, line in enumerate(lines) if line.startswith(f"{COLUMNS[0]},"))
     cells = lines[head + 1].split(",")
     cells[lines[head].split(",").index(column)] = cell
     lines[head + 1] = ",".join(cells)

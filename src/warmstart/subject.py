@@ -114,18 +114,13 @@ def read(source: Source, grid: Mesh | None = None) -> Subject:
         _require_likely(ds[name], mesh)
     lead = [str(d) for d in ds[names].dims if d not in ("z", "y", "x")]
     times = _times(ds, lead)
-<<<<<<< HEAD
     labels = [c for c in ("split", "phase", "member", "year") if c in ds and set(ds[c].dims) <= set(lead)]
     labels += [n for n in PARAMETERS if n in ds and set(ds[n].dims) <= set(lead)]
-    flat = ds[names + labels].reset_coords(labels).drop_vars([c for c in ds.coords if c not in labels])
-=======
-    labels = [c for c in ("split", "phase") if c in ds]
     flat = (
         ds[names + labels]
         .reset_coords(labels)
         .drop_vars([c for c in ds.coords if c not in labels], errors="ignore")
     )
->>>>>>> fd37b64 (Heaps that the library would read for ever and meshes with holes are refused; a page on reliability)
     if not lead:
         flat = flat.expand_dims("sample")
     elif len(lead) > 1:
