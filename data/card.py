@@ -102,7 +102,7 @@ def contact_sheet(members: list[dict], output: Path) -> None:
         bar.ax.tick_params(labelsize=5)
     from PIL import Image
 
-    with replacing(output, overwrite=True) as temporary:
+    with replacing(output, overwrite=True, ours=True) as temporary:
         figure.savefig(temporary, format="png")
         Image.open(temporary).convert("RGB").quantize(256, Image.Quantize.MAXCOVERAGE).save(temporary, format="png", optimize=True)
         if temporary.stat().st_size > BUDGET:
@@ -222,7 +222,7 @@ def main(folder: Path) -> None:
     found, blown = find_members(folder)
     members = [describe(m.path) for m in sorted(found, key=lambda m: m.index)]
     contact_sheet(members, folder / "contact-sheet.png")
-    with replacing(folder / "README.md", overwrite=True) as temporary:
+    with replacing(folder / "README.md", overwrite=True, ours=True) as temporary:
         temporary.write_text(card(folder, members, blown), encoding="utf-8")
     print(f"{folder}: {len(members)} members, {len(blown)} listed in {BLOW_UPS} or blown up")
 

@@ -37,7 +37,8 @@ from warmstart.engine.veros.continued import join_series
 from warmstart.engine.veros.member_file import write_member_file
 from warmstart.errors import UserError
 from warmstart.evaluate import write_table
-from warmstart.files import open_dataset, open_grid, refuse_existing
+from warmstart.files import open_dataset, open_grid
+from warmstart.outputs import require_free
 from warmstart.parameters import extract
 
 SETTLE_YEARS = 20
@@ -120,7 +121,7 @@ def main() -> int:
     lost, rows = 0, []
     for member in options.members:
         if options.output is not None:
-            refuse_existing(options.output / member.name, overwrite=False)
+            require_free(options.output / member.name)
         with open_dataset(member, "series") as opened:
             stored = opened.load()
         before = judge(stored)

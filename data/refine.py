@@ -13,7 +13,8 @@ from pathlib import Path
 from warmstart.engine import dino
 from warmstart.engine.veros.restart import restart_from_state
 from warmstart.errors import UserError
-from warmstart.files import open_dataset, open_grid, refuse_existing
+from warmstart.files import open_dataset, open_grid
+from warmstart.outputs import require_free
 from warmstart.grid import Grid
 from warmstart.regrid import regrid
 
@@ -46,9 +47,9 @@ def main() -> None:
     options = parser.parse_args()
     grid = dino.grid(options.resolution, options.levels)
     paths = {member: options.output / f"{member.stem}.h5" for member in options.members}
-    for path in paths.values():
-        refuse_existing(path, overwrite=False)
     options.output.mkdir(parents=True, exist_ok=True)
+    for path in paths.values():
+        require_free(path)
     for member, path in paths.items():
         refine(member, grid, path)
         print(f"{member.name}: {path}", flush=True)

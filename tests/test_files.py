@@ -6,7 +6,8 @@ import pytest
 import xarray as xr
 
 from warmstart.errors import UserError
-from warmstart.files import config_hash, open_dataset, provenance, replacing, require_room, write_dataset
+from warmstart.files import config_hash, open_dataset, provenance, write_dataset
+from warmstart.outputs import replacing, require_room
 from warmstart.testing import basin
 
 

@@ -20,7 +20,7 @@ def main(store: Path, generator: Path, output: Path) -> None:
     """Copy the generator, measure the training members, and store the states of the held-out one, spin-up included."""
     ds, grid = open_dataset(store), open_grid(store)
     truth = ds.isel(sample=(ds.member == HELD_OUT).values).load()
-    with replacing(output, overwrite=True) as folder:
+    with replacing(output, overwrite=True, ours=True) as folder:
         folder.mkdir()
         for name in ("weights.safetensors", "config.yaml", "normalizer.nc", "README.md"):
             shutil.copy(generator / name, folder / name)

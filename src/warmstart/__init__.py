@@ -39,7 +39,7 @@ def __getattr__(name: str) -> Any:
     if name in _WHERE:
         return getattr(importlib.import_module(_WHERE[name]), name)
     if name == "__version__":
-        from warmstart.files import version
+        from warmstart.outputs import version
 
         return version()
     raise AttributeError(f"module 'warmstart' has no attribute {name!r}")

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from warmstart import files, parameters
+from warmstart import files, outputs, parameters
 from warmstart.data import batches
 from warmstart.data.batches import Snapshots, scaled
 from warmstart.data.layout import Layout
@@ -20,6 +20,7 @@ from warmstart.generator.generate import finish, request
 from warmstart.grid import Grid
 
 
+@outputs.writes(folder=False)
 def regression(
     generator: Generator | str | Path,
     parameters: Mapping[str, Any],
@@ -52,7 +53,6 @@ def regression(
     ...
     warmstart.errors.UserError: no generator 'no-such-generator': expected a folder made by 'warmstart train' or a shipped name...
     """
-    _claim(output, overwrite)
     loaded = generator if isinstance(generator, Generator) else load(generator)
     values, outside = request(loaded, parameters, extrapolate)
     asked = Request(values, None, tuple(outside))
@@ -60,6 +60,7 @@ def regression(
     return _written(finish(states, loaded, asked, seed), "regression", loaded.grid, output, overwrite)
 
 
+@outputs.writes(folder=False)
 def climatology(
     store: str | Path,
     parameters: Mapping[str, Any],
@@ -94,12 +95,13 @@ def climatology(
     ...
     warmstart.errors.UserError: no-such.zarr does not exist; give an existing NetCDF file or zarr store
     """
-    snapshots, layout, values, _ = _opened(store, parameters, output, overwrite)
+    snapshots, layout, values, _ = _opened(store, parameters)
     order = np.concatenate([_turns(snapshots, m) for m in _rounds(snapshots)])
     chosen = order[(seed + np.arange(n)) % len(order)]
     return _simulated(snapshots, layout, chosen, values, seed, "climatology", output, overwrite)
 
 
+@outputs.writes(folder=False)
 def nearest(
     store: str | Path,
     parameters: Mapping[str, Any],
@@ -134,7 +136,7 @@ def nearest(
     ...
     warmstart.errors.UserError: no-such.zarr does not exist; give an existing NetCDF file or zarr store
     """
-    snapshots, layout, values, ranges = _opened(store, parameters, output, overwrite)
+    snapshots, layout, values, ranges = _opened(store, parameters)
     distance = ((scaled(snapshots.values, ranges) - scaled(values, ranges)) ** 2).sum(-1)
     member = int(snapshots.member[distance.argmin()])
     pool = np.flatnonzero(snapshots.member == member)
@@ -147,10 +149,9 @@ def nearest(
 
 
 def _opened(
-    store: str | Path, given: Mapping[str, Any], output: str | Path | None, overwrite: bool
+    store: str | Path, given: Mapping[str, Any]
 ) -> tuple[Snapshots, Layout, dict[str, float], dict[str, tuple[float, float]]]:
     """Training snapshots of a store, the parameters asked for, and the ranges of those that vary."""
-    _claim(output, overwrite)
     ds = batches.open_store(store)
     layout = Layout(files.open_grid(store))
     snapshots = batches.read(store, layout, "train")
@@ -195,12 +196,6 @@ def _turns(snapshots: Snapshots, turn: int) -> np.ndarray:
 def _rounds(snapshots: Snapshots) -> range:
     """How many turns there are."""
     return range(int(np.unique(snapshots.member, return_counts=True)[1].max()))
-
-
-def _claim(output: str | Path | None, overwrite: bool) -> None:
-    """Refuse an existing output before any work."""
-    if output is not None:
-        files.refuse_existing(output, overwrite)
 
 
 def _written(ds: xr.Dataset, name: str, grid: Grid, output: str | Path | None, overwrite: bool) -> xr.Dataset:

@@ -19,10 +19,11 @@ from warmstart import thresholds as rulebook
 from warmstart.engine.verdict import SHORTEST_YEARS, WINDOW_YEARS
 from warmstart.errors import UserError, require_path
 from warmstart.expectation import Expectation, learn
-from warmstart.files import open_dataset, provenance, require_free
+from warmstart.files import open_dataset, provenance
 from warmstart.grid import Grid
 from warmstart.metric_files import COLUMNS, VERDICTS, outputs, read_metrics, write_metrics, write_published
 from warmstart.metrics import ALL, DENSITY, DRIFTS, METRICS, PUBLISHED, SELDOM, Metric, named
+from warmstart.outputs import require_free, writes
 from warmstart.physics.density import equation_of_state, own_equation
 from warmstart.physics.sharing import sharing
 from warmstart.sources import Run, runs_of
@@ -51,6 +52,10 @@ BATCH = 128 * 2**20
 Values: TypeAlias = dict[str, xr.DataArray]
 
 
+@writes(
+    folder=False,
+    beside=lambda given: outputs(given["output"], given["published"] and given["reference"] is not None)[1:],
+)
 def check(
     states: Source,
     grid: Mesh | None = None,
@@ -105,8 +110,6 @@ def check(
     >>> list(table.verdict)
     ['PASS', 'PASS']
     """
-    for path in outputs(output, published and reference is not None):
-        require_free(path, overwrite)
     rules = _rules(thresholds, sections, boxes)
     known = ALL | named(rules.sections, rules.boxes)
     chosen = PUBLISHED if published else {n: m for n, m in known.items() if n not in PUBLISHED}
@@ -294,7 +297,7 @@ def measure_reference(store: Source, output: str | Path, overwrite: bool = False
     >>> measure_reference(folder / "states.nc", folder / "reference.csv").shape[0] > 40
     True
     """
-    require_free(Path(output), overwrite)
+    require_free(output, overwrite, [store], folder=False)
     with contextlib.closing(read(store)) as subject:
         states = subject.states.isel(sample=normal(subject))
         return check(states, subject.grid, output=output, overwrite=overwrite)

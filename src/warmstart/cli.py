@@ -39,7 +39,7 @@ def simulate(
             "'parameters', a list of them or the path of a CSV table, each with its parameters, a name and a split."
         ),
     ],
-    output: Annotated[Path, typer.Option("-o", "--output", help="Folder of the runs; one folder a member.")],
+    output: Annotated[str, typer.Option("-o", "--output", help="Folder of the runs; one folder a member.")],
     members: Annotated[
         int | None, typer.Option(help="Number of members instead of the plan's; of a list the first so many.")
     ] = None,
@@ -89,7 +89,7 @@ def dataset(
             help="Folder of runs, as simulate writes it; or of your own NEMO runs, or several of these (nemo RUNS/*)."
         ),
     ],
-    output: Annotated[Path, typer.Option("-o", "--output", help="The zarr store to write.")],
+    output: Annotated[str, typer.Option("-o", "--output", help="The zarr store to write.")],
     parameter: Annotated[
         list[str] | None,
         typer.Option(
@@ -119,14 +119,14 @@ def dataset(
     if not of_nemo:
         say(describe(table))
     if of_nemo:
-        say(f"table written to {output.with_suffix('.csv')}")
+        say(f"table written to {Path(output).with_suffix('.csv')}")
 
 
 @app.command()
 def train(
     store: Annotated[Path, typer.Argument(help="Store of states (states.zarr).")],
     config: Annotated[Path, typer.Argument(help="Training configuration (YAML).")],
-    output: Annotated[Path, typer.Option("-o", "--output", help="Folder of the generator.")],
+    output: Annotated[str, typer.Option("-o", "--output", help="Folder of the generator.")],
     sets: Sets = None,
     overwrite: Overwrite = False,
 ) -> None:
@@ -148,7 +148,7 @@ def generate(
             help="Generator folder, or the name of a shipped one (dino-4deg, dino-4deg-diffusion)."
         ),
     ],
-    output: Annotated[Path, typer.Option("-o", "--output", help="The states file (NetCDF) to write.")],
+    output: Annotated[str, typer.Option("-o", "--output", help="The states file (NetCDF) to write.")],
     sets: Annotated[
         list[str] | None,
         typer.Option(
@@ -201,8 +201,10 @@ def generate(
     """Generate equilibrium states for given parameters, from a state that is not there yet, or from both."""
     from warmstart.generator.checkpoint import load
     from warmstart.generator.generate import generate as sample
+    from warmstart.outputs import require_free
     from warmstart.request import initial_state, pairs, wanted
 
+    require_free(output, overwrite, [generator, parameters, initial], folder=False)
     loaded = load(generator)
     described = {name: span.parameter(name) for name, span in loaded.config.parameters.items()}
     alone = initial is not None and not sets and parameters is None
@@ -233,7 +235,7 @@ def check(
         ),
     ],
     output: Annotated[
-        Path | None,
+        str | None,
         typer.Option("-o", "--output", help="File for the metrics: CSV, or NetCDF if it ends in .nc."),
     ] = None,
     grid: Annotated[
@@ -309,7 +311,7 @@ def check(
 def restart(
     states: Annotated[Path, typer.Argument(help="States file, generated or simulated.")],
     output: Annotated[
-        Path, typer.Option("-o", "--output", help="Folder for the restart files, one a sample.")
+        str, typer.Option("-o", "--output", help="Folder for the restart files, one a sample.")
     ],
     engine: Annotated[str, typer.Option(help="Ocean model to restart.")] = "veros",
     template: Annotated[
@@ -359,7 +361,7 @@ def verify(
         ),
     ],
     output: Annotated[
-        Path, typer.Option("-o", "--output", help="NetCDF file of the results; a CSV is written beside it.")
+        str, typer.Option("-o", "--output", help="NetCDF file of the results; a CSV is written beside it.")
     ],
     control: Annotated[
         Path | None, typer.Option(help="States of the true equilibrium: what to compare with.")
@@ -401,7 +403,7 @@ def report(
         list[Path],
         typer.Argument(help="States, metrics.csv, verify.nc, a store, runs, a generator: any of them."),
     ],
-    output: Annotated[Path, typer.Option("-o", "--output", help="The HTML file.")],
+    output: Annotated[str, typer.Option("-o", "--output", help="The HTML file.")],
     control: Annotated[
         Path | None, typer.Option(help="States of the true equilibrium, for difference panels.")
     ] = None,
@@ -445,8 +447,8 @@ def plan(
 @app.command()
 def demo(
     output: Annotated[
-        Path, typer.Option("-o", "--output", help="Folder for everything the demo makes.")
-    ] = Path("demo"),
+        str, typer.Option("-o", "--output", help="Folder for everything the demo makes.")
+    ] = "demo",
     generator: Annotated[
         str, typer.Option(help="Generator folder or the name of a shipped one.")
     ] = "dino-4deg",

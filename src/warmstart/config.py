@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from warmstart import outputs
 from warmstart.errors import UserError, reason, require_path, shortened
 
 #: What a configuration may be: size [bytes], depth, values (those that aliases repeat counted each time), length of a text.
@@ -251,8 +252,25 @@ def load_yaml(path: str | Path, model: type[ConfigT], sets: Iterable[str] = ()) 
     return build(model, read_yaml(path), str(path), sets)
 
 
-def dump_yaml(config: Config | dict[str, Any], path: str | Path) -> None:
-    """Write a configuration or mapping as YAML, keys in order.
+def dump_yaml(
+    config: BaseModel | dict[str, Any],
+    path: str | Path,
+    inputs: Iterable[Any] = (),
+    former: BaseModel | dict[str, Any] | None = None,
+) -> None:
+    """Write a configuration or mapping as YAML, keys in order, with the mark of the product.
+
+    Parameters
+    ----------
+    config : what to write.
+    path : the file; replaced if it bears the mark.
+    inputs : as of :func:`warmstart.outputs.require_free`.
+    former : what the file holds, where the caller has read it: a file that is exactly its YAML may be replaced too.
+
+    Raises
+    ------
+    UserError
+        As :func:`warmstart.outputs.require_free`.
 
     Examples
     --------
@@ -262,11 +280,16 @@ def dump_yaml(config: Config | dict[str, Any], path: str | Path) -> None:
     >>> read_yaml(path)
     {'a': 1}
     """
+    text = _text(config)
+    # what older versions wrote bears no mark, but nobody writes by hand what they wrote
+    ours = Path(path).is_file() and Path(path).read_bytes() == _text(former or config).encode()
+    with outputs.replacing(path, overwrite=True, inputs=inputs, folder=False, ours=ours) as temporary:
+        temporary.write_text(f"{outputs.mark()}\n{text}", encoding="utf-8")
+
+
+def _text(config: BaseModel | dict[str, Any]) -> str:
     content = config.model_dump(mode="json") if isinstance(config, BaseModel) else config
-    path = Path(path)
-    temporary = path.with_name(f".{path.name}.tmp")
-    temporary.write_text(yaml.safe_dump(content, sort_keys=False, allow_unicode=True), encoding="utf-8")
-    temporary.replace(path)
+    return yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
 
 
 def _with(content: dict[str, Any], keys: list[str], value: Any) -> dict[str, Any]:

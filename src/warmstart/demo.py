@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import shutil
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from warmstart import files, parameters
+from warmstart import files, outputs, parameters
 from warmstart.config import dump_yaml, read_yaml
 from warmstart.errors import UserError, require_installed
 
@@ -23,7 +22,8 @@ logger = logging.getLogger(__name__)
 #: What a generator folder needs beside the generator: true equilibrium of a held-out member, metrics of the ensemble.
 CONTROL, REFERENCE = "control.nc", "reference.csv"
 #: What the demo leaves in its folder, in the order in which it is made.
-PRODUCTS = ("states.nc", "metrics.csv", "restarts", "verify_runs", "verify.nc", "verify.csv", "report.html")
+RUNS = "verify_runs"
+PRODUCTS = ("states.nc", "metrics.csv", "restarts", RUNS, "verify.nc", "verify.csv", "report.html")
 #: What the folder remembers, so that the same command continues and another one does not.
 REQUEST = "demo.yaml"
 SAMPLES, SEED = 2, 0
@@ -69,14 +69,15 @@ def demo(
         require_installed(module, extra, "the demo, which generates, runs the ocean model and reports,")
     output, source = Path(output), _locate(generator)
     values = _held_out_parameters(source / CONTROL)
-    _claim(output, {"generator": str(source), "years": years, "parameters": values}, overwrite)
-    began = time.monotonic()
-    say(_introduction(generator, values))
-    _generate(output, source, values, say)
-    _check(output, source, say)
-    _restart(output, say)
-    _verify(output, source, years, say)
-    page = _report(output, source, say)
+    with outputs.held(outputs.require_work(output, (), [source])):
+        _claim(output, {"generator": str(source), "years": years, "parameters": values}, overwrite)
+        began = time.monotonic()
+        say(_introduction(generator, values))
+        _generate(output, source, values, say)
+        _check(output, source, say)
+        _restart(output, say)
+        _verify(output, source, years, say)
+        page = _report(output, source, say)
     say(f"Done in {time.monotonic() - began:.0f} s. Open the report in a browser:")
     say(str(page))
     return page
@@ -106,16 +107,25 @@ def _held_out_parameters(control: Path) -> dict[str, float]:
 def _claim(output: Path, request: dict[str, Any], overwrite: bool) -> None:
     """Take the folder: continue an unfinished demo of the same request, replace or refuse anything else."""
     path = output / REQUEST
-    if overwrite:
-        for name in PRODUCTS:  # what a demo makes and nothing else: the folder may hold a user's files
-            target = output / name
-            shutil.rmtree(target) if target.is_dir() else target.unlink(missing_ok=True)
+    if overwrite:  # what a demo made and nothing else: the folder may hold a user's files
+        for name in (*PRODUCTS, REQUEST):
+            if name != RUNS:
+                outputs.require_free(output / name, overwrite)
+        from warmstart.verify import clear_runs
+
+        clear_runs(output / RUNS)
+        for name in PRODUCTS:
+            outputs.remove(output / name)
     elif output.exists() and (not output.is_dir() or any(output.iterdir())):
         same = path.is_file() and read_yaml(path) == request
         if not same or (output / PRODUCTS[-1]).exists():
-            files.refuse_existing(output)
-    output.mkdir(parents=True, exist_ok=True)
-    dump_yaml(request, path)
+            raise UserError(
+                f"{output} exists and holds something else than an unfinished demo of the same request; choose another "
+                "output, or allow replacing what a demo made with --overwrite (overwrite=True)"
+            )
+    output.mkdir(exist_ok=True)
+    if not path.is_file() or read_yaml(path) != request:
+        dump_yaml(request, path)
 
 
 def _introduction(generator: str, values: Mapping[str, float]) -> str:

@@ -24,7 +24,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional
 
-from warmstart import files, parameters
+from warmstart import files, outputs, parameters
 from warmstart.config import Config, dump_yaml, load_yaml
 from warmstart.data import batches
 from warmstart.data.batches import scaled
@@ -98,6 +98,7 @@ class _Net(nn.Module):
         return self.unet(x, torch.cat([angle.sin(), angle.cos()], 1), maps)
 
 
+@outputs.writes(folder=True)
 def train(
     store: str | Path,
     output: str | Path,
@@ -136,7 +137,6 @@ def train(
     ...
     warmstart.errors.UserError: no-such.zarr does not exist; give an existing NetCDF file or zarr store
     """
-    files.refuse_existing(output, overwrite)
     ds = batches.open_store(store)
     layout = Layout(files.open_grid(store), VARIABLES)
     snapshots = batches.read(store, layout, "train")
@@ -196,6 +196,7 @@ def alphas() -> Tensor:
     return torch.cumprod(1 - beta, 0).float()
 
 
+@outputs.writes(folder=False)
 def generate(
     model: DinoFusion | str | Path,
     parameters: Mapping[str, Any],
@@ -232,8 +233,6 @@ def generate(
     ...
     warmstart.errors.UserError: no-such-model/config.yaml does not exist; give an existing YAML file
     """
-    if output is not None:
-        files.refuse_existing(output, overwrite)
     loaded = model if isinstance(model, DinoFusion) else load(model)
     values = _values(loaded, parameters)
     told = scaled(values, loaded.config.ranges) if loaded.config.ranges else np.zeros(0)
@@ -318,7 +317,7 @@ def _every_level(kept: np.ndarray, layout: Layout) -> np.ndarray:
 
 
 def _save(model: DinoFusion, output: Path, overwrite: bool) -> None:
-    with files.replacing(output, overwrite) as temporary:
+    with outputs.replacing(output, overwrite) as temporary:
         temporary.mkdir()
         tensors = {f"net.{n}": v.contiguous() for n, v in model.net.state_dict().items()}
         tensors |= {"low": torch.as_tensor(model.low), "high": torch.as_tensor(model.high)}

@@ -21,6 +21,7 @@ from warmstart.data.layout import Layout
 from warmstart.errors import UserError
 from warmstart.grid import Grid
 from warmstart.metrics import DRIFTS, METRICS
+from warmstart.outputs import mark, replacing
 from warmstart.physics.distributions import TRACERS, distances, level_spread
 from warmstart.variables import VARIABLES
 
@@ -325,9 +326,19 @@ def write_table(table: pd.DataFrame, path: Path, header: Mapping[str, object]) -
     header : command, commit, machine.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.tmp")
-    with temporary.open("w", encoding="utf-8", newline="") as file:
+    with (
+        replacing(path, overwrite=True, ours=_is_table(path)) as temporary,
+        temporary.open("w", encoding="utf-8", newline="") as file,
+    ):
+        file.write(f"{mark()}\n")
         for key, value in header.items():
             file.write(f"# {key}: {value}\n")
         table.to_csv(file, index=False, lineterminator="\n", float_format="%.6g")
-    temporary.replace(path)
+
+
+def _is_table(path: Path) -> bool:
+    """Whether a file begins as tables of older versions do, which bear no mark."""
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        return file.readline().startswith(b"# command: ")

@@ -1,31 +1,24 @@
-"""Files: nothing half-written, nothing overwritten unasked, everything says where it came from."""
+"""Files of states: written whole, read lazily, and they say where they came from."""
 
 from __future__ import annotations
 
-import contextlib
-import errno
 import hashlib
-import importlib.metadata
 import json
-import os
-import shutil
 import sys
-import tempfile
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import xarray as xr
 
 from warmstart import conventions, hdf5, lazy
 from warmstart.errors import UserError, reading, require_path
 from warmstart.grid import HORIZONTAL, MASKS, THREE_D, VERTICAL, Grid
+from warmstart.outputs import ATTRIBUTE, mark, replacing, version
 from warmstart.parameters import PARAMETERS
 from warmstart.variables import DIAGNOSTICS, VARIABLES
 
-FULL = (errno.ENOSPC, errno.EDQUOT)  #: no space left on the device, quota exceeded
-MARGIN = 2**18  #: left for logs and messages [bytes]
 #: Variables that hold numbers, whoever wrote the file.
 NUMBERS = frozenset(
     (
@@ -53,135 +46,6 @@ TEXTS = (
 )  #: attributes that are text
 
 
-@contextlib.contextmanager
-def replacing(path: str | Path, overwrite: bool = False) -> Iterator[Path]:
-    """Give a temporary path beside `path` and rename it when the block succeeds.
-
-    Parameters
-    ----------
-    path : the file or folder to make.
-    overwrite : whether an existing `path` may be replaced.
-
-    Yields
-    ------
-    A path that does not exist yet; write a file or a folder there.
-
-    Raises
-    ------
-    UserError
-        If `path` exists and `overwrite` is false, its folder does not exist, or the disk is full.
-
-    Examples
-    --------
-    >>> import tempfile, pathlib
-    >>> target = pathlib.Path(tempfile.mkdtemp()) / "a.txt"
-    >>> with replacing(target) as temporary:
-    ...     _ = temporary.write_text("whole or not at all")
-    >>> target.read_text()
-    'whole or not at all'
-    """
-    path = Path(path)
-    require_free(path, overwrite)
-    temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent)) / path.name
-    try:
-        yield temporary
-        _put(temporary, path)
-    except (OSError, RuntimeError) as error:
-        if getattr(error, "errno", None) in FULL:
-            raise UserError(_is_full(path.parent)) from error
-        require_room(path.parent)  # libraries of NetCDF and HDF5 do not say what failed
-        raise
-    finally:
-        shutil.rmtree(temporary.parent, ignore_errors=True)
-
-
-def _put(temporary: Path, path: Path) -> None:
-    """Rename what was written to its name; a folder that is there goes out of the way, and comes back if that fails."""
-    if not path.is_dir() or path.is_symlink():
-        os.replace(temporary, path)
-        return
-    retired = temporary.parent / "retired"
-    path.rename(retired)
-    try:
-        os.replace(temporary, path)
-    except BaseException:
-        retired.rename(path)
-        raise
-
-
-def require_room(folder: str | Path, size: int = 0) -> None:
-    """Refuse to begin what does not fit on the disk: some libraries crash where it is full.
-
-    Parameters
-    ----------
-    folder : where it will be written.
-    size : of what will be written [bytes].
-
-    Raises
-    ------
-    UserError
-        If less than `size` and a quarter of a mebibyte for messages is left.
-
-    Examples
-    --------
-    >>> require_room(".", size=2**70)
-    Traceback (most recent call last):
-    ...
-    warmstart.errors.UserError: the disk of . is full: ... MiB are left; free some space, then give the same command again
-    """
-    if Path(folder).is_dir() and shutil.disk_usage(folder).free < size + MARGIN:
-        raise UserError(_is_full(Path(folder)))
-
-
-def _is_full(folder: Path) -> str:
-    left = shutil.disk_usage(folder).free / 2**20
-    return f"the disk of {folder} is full: {left:.1f} MiB are left; free some space, then give the same command again"
-
-
-def require_free(path: str | Path, overwrite: bool = False) -> None:
-    """Refuse an output that cannot be written: before the work, not after it.
-
-    Parameters
-    ----------
-    path : the file or folder to make.
-    overwrite : whether an existing `path` may be replaced.
-
-    Raises
-    ------
-    UserError
-        If `path` exists and `overwrite` is false, or its folder does not exist.
-
-    Examples
-    --------
-    >>> require_free("no-such-folder/a.nc")
-    Traceback (most recent call last):
-    ...
-    warmstart.errors.UserError: cannot write no-such-folder/a.nc: the folder no-such-folder does not exist; make it first
-    """
-    refuse_existing(path, overwrite)
-    folder = Path(path).parent
-    if not folder.is_dir():
-        raise UserError(f"cannot write {path}: the folder {folder} does not exist; make it first")
-
-
-def refuse_existing(path: str | Path, overwrite: bool = False) -> None:
-    """Refuse an output that exists.
-
-    Raises
-    ------
-    UserError
-        If `path` exists and `overwrite` is false.
-
-    Examples
-    --------
-    >>> refuse_existing("no-such-file.nc")
-    """
-    if require_path(path).exists() and not overwrite:
-        raise UserError(
-            f"{path} exists; choose another output or allow replacing it with --overwrite (overwrite=True)"
-        )
-
-
 def provenance(seed: int | None = None, config: Any = None, command: str | None = None) -> dict[str, Any]:
     """Say what made a file: version, command, time, configuration hash and seed.
 
@@ -201,7 +65,7 @@ def provenance(seed: int | None = None, config: Any = None, command: str | None 
     1
     """
     attrs: dict[str, Any] = {
-        "warmstart_version": version(),
+        ATTRIBUTE: version(),
         "command": command or " ".join([Path(sys.argv[0]).name, *sys.argv[1:]]),
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "Conventions": "CF-1.11",
@@ -224,14 +88,6 @@ def config_hash(config: Any) -> str:
     return hashlib.sha256(json.dumps(config, sort_keys=True, default=str).encode()).hexdigest()[:16]
 
 
-def version() -> str:
-    """Version of the installed package."""
-    try:
-        return importlib.metadata.version("warmstart")
-    except importlib.metadata.PackageNotFoundError:
-        return "unknown"
-
-
 def write_dataset(
     path: str | Path, ds: xr.Dataset, grid: Grid | None = None, overwrite: bool = False
 ) -> Path:
@@ -251,7 +107,7 @@ def write_dataset(
     Raises
     ------
     UserError
-        As :func:`replacing`.
+        As :func:`warmstart.outputs.replacing`.
 
     Examples
     --------
@@ -263,7 +119,7 @@ def write_dataset(
     (4, 8, 6)
     """
     path = Path(path)
-    with replacing(path, overwrite) as temporary:
+    with replacing(path, overwrite, folder=False) as temporary:
         dressed = conventions.dress(ds, grid, provenance())
         dressed.to_netcdf(temporary, engine="netcdf4", encoding=_encoding(dressed))
         if grid is not None:
@@ -271,6 +127,40 @@ def write_dataset(
                 temporary, engine="netcdf4", mode="a", group="grid", encoding=_encoding(grid.ds)
             )
     return path
+
+
+def write_csv(path: str | Path, table: pd.DataFrame, overwrite: bool = False) -> Path:
+    """Write a table as CSV; its first line is a comment, the mark of the product.
+
+    Parameters
+    ----------
+    path : the file to write.
+    table : columns and rows; the index is left out.
+    overwrite : whether an existing file may be replaced.
+
+    Returns
+    -------
+    `path`.
+
+    Raises
+    ------
+    UserError
+        As :func:`warmstart.outputs.replacing`.
+
+    Examples
+    --------
+    >>> import tempfile, pathlib
+    >>> path = write_csv(pathlib.Path(tempfile.mkdtemp()) / "a.csv", pd.DataFrame({"a": [1]}))
+    >>> pd.read_csv(path, comment="#").a.item()
+    1
+    """
+    with (
+        replacing(path, overwrite, folder=False) as temporary,
+        temporary.open("w", encoding="utf-8", newline="") as file,
+    ):
+        file.write(f"{mark()}\n")
+        table.to_csv(file, index=False, lineterminator="\n")
+    return Path(path)
 
 
 def _encoding(ds: xr.Dataset) -> dict[str, dict[str, Any]]:

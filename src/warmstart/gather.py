@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from warmstart import files, parameters
+from warmstart import files, outputs, parameters
 from warmstart.check import METRICS
 from warmstart.data import store as stores
 from warmstart.engine.nemo.folders import Run, find, read_run
@@ -37,6 +37,7 @@ SERIES = (
 )
 
 
+@outputs.writes(folder=True)
 def dataset(
     runs: str | Path | Sequence[str | Path],
     output: str | Path,
@@ -96,8 +97,7 @@ def dataset(
         raise UserError(f"unknown engine '{engine}'; expected 'nemo' or 'veros'")
     folders = [] if engine == "veros" else _nemo_folders(places, engine)
     if folders:
-        for path in (output, output.with_suffix(".csv")):
-            files.refuse_existing(path, overwrite)
+        outputs.require_free(output.with_suffix(".csv"), overwrite, [runs], folder=False)
         where = Path(", ".join(map(str, places))) if len(places) < 4 else places[0].parent
         told = _told(equilibrium, equilibrium_from)
         return _gather_nemo(
@@ -203,11 +203,11 @@ def _gather_nemo(
         "equation_of_state_detail": _equation(taken),
         "mean_years": max(run.mean_years for run in taken.values()),
     }
-    with files.replacing(output.with_suffix(".csv"), overwrite) as temporary:
+    with outputs.claim(output.with_suffix(".csv"), overwrite, folder=False):
         table = _table(
             stores.store(members, runs, output, overwrite, about=about), list(rows.values()), names
         )
-        table.to_csv(temporary, index=False)
+        files.write_csv(output.with_suffix(".csv"), table, overwrite)
     return table
 
 

@@ -13,7 +13,8 @@ import pandas as pd
 import xarray as xr
 
 from warmstart.errors import UserError, reading, require_path, shortened
-from warmstart.files import open_dataset, replacing, require_free, write_dataset
+from warmstart.files import open_dataset, write_dataset
+from warmstart.outputs import mark, replacing, require_free
 from warmstart.physics.published import NEMO_SPINUP_EVALUATION
 
 #: Columns of the table, one row a sample and metric.
@@ -132,7 +133,7 @@ def write_metrics(table: pd.DataFrame, path: Path, overwrite: bool = False) -> N
     Raises
     ------
     UserError
-        As :func:`warmstart.files.replacing`.
+        As :func:`warmstart.outputs.replacing`.
 
     Examples
     --------
@@ -289,7 +290,9 @@ def write_published(
             columns[f"diff_{name}"] = list(difference)
             summary.append((name, np.abs(difference).mean(), np.sqrt((difference**2).mean())))
     header = (
-        "# Metric Evaluation\n" + "".join(_header(key, values) for key, values in sources.items()) + "#\n"
+        "# Metric Evaluation\n"
+        + "".join(_header(key, values) for key, values in sources.items())
+        + f"{mark()}\n#\n"
     )
     rows = pd.DataFrame(summary, columns=["metric", "mae", "rmse"]).sort_values("metric")
     targets = outputs(path, reference is not None)

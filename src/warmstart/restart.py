@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 import xarray as xr
 
-from warmstart import files, parameters
+from warmstart import files, outputs, parameters
 from warmstart.config import dump_yaml
 from warmstart.engine import dino
 from warmstart.engine.veros.restart import restart_from_state
@@ -31,6 +31,7 @@ Method = Literal["bilinear", "conservative"]  #: of moving states in the horizon
 STATE_DIMS = ("sample", "time")
 
 
+@outputs.writes(folder=True)
 def restart(
     states: str | Path,
     output: str | Path,
@@ -85,7 +86,6 @@ def restart(
     >>> [path.name for path in restart(folder / "states.nc", folder / "restarts")]
     ['000.h5']
     """
-    files.refuse_existing(output, overwrite)
     if regrid and grid is None:
         raise UserError("--regrid (regrid=True) moves states to the mesh of --grid (grid=...); give it too")
     states, output = require_path(states), Path(output)
@@ -102,7 +102,7 @@ def restart(
         count = ds.sizes[dim] if dim else 1
         for i in range(count):
             _refuse_unusable(_one(ds, dim, i), mesh, f"{states}, {dim or 'state'} {i}")
-        with files.replacing(output, overwrite) as folder:
+        with outputs.replacing(output, overwrite) as folder:
             folder.mkdir()
             samples = [_write(ds, dim, i, mesh, folder) for i in range(count)]
             manifest = _manifest(engine, configuration, mesh, states, _fields(ds), samples)
@@ -143,7 +143,7 @@ def _restart_nemo(
         dim = _state_dim(ds, str(states))
         ds = _on_mesh(ds, states, own, mesh, regrid)
         samples, paths = [], []
-        with files.replacing(output, overwrite) as folder:
+        with outputs.replacing(output, overwrite) as folder:
             folder.mkdir()
             for i in range(ds.sizes[dim] if dim else 1):
                 state, name = _one(ds, dim, i), f"restart_{i:03d}.nc"

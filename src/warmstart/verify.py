@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import threading
 import time
 from collections.abc import Callable
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import xarray as xr
 
-from warmstart import equilibrium, files, parameters
+from warmstart import equilibrium, files, outputs, parameters
 from warmstart.comparison import CONTROL, REST, Target, compare, summarise
 from warmstart.config import dump_yaml, read_yaml
 from warmstart.engine import dino, member
@@ -45,6 +46,19 @@ class Start:
     restart: str
 
 
+def _beside(given: dict[str, Any]) -> list[Path]:
+    """The table beside the results."""
+    return [Path(given["output"]).with_suffix(".csv")]
+
+
+def _work(given: dict[str, Any]) -> tuple[Path, tuple[str, ...]]:
+    """The folder of the runs; those of NEMO say for themselves whose they are."""
+    output, folder = Path(given["output"]), given["folder"]
+    folder = output.with_name(f"{output.stem}_runs") if folder is None else Path(folder)
+    return folder, (REQUEST,) if given["engine"] == "veros" else ()
+
+
+@outputs.writes(folder=False, beside=_beside, work=_work)
 def verify(
     restarts: str | Path,
     output: str | Path,
@@ -118,15 +132,10 @@ def verify(
     _refuse_engine(engine, run=run, template=template, mesh=mesh)
     require_installed("veros", "veros", "verify, which runs the ocean model,")
     output = Path(output)
-    outputs = (output, output.with_suffix(".csv"))
-    for path in outputs:
-        files.refuse_existing(path, overwrite)
     if output.suffix != ".nc":
         raise UserError(
             f"{output}: expected a name that ends in .nc; the table goes beside it, ending in .csv"
         )
-    if not output.parent.is_dir():
-        raise UserError(f"cannot write {output}: the folder {output.parent} does not exist; make it first")
     manifest = read_manifest(restarts)
     if manifest.engine != "veros":
         raise UserError(f"{restarts} holds restarts of {manifest.engine}; add --engine {manifest.engine}")
@@ -145,8 +154,7 @@ def verify(
     results = parameters.attach(results, values).assign_attrs(files.provenance(config=values), years=years)
     table = summarise(results)
     files.write_dataset(output, results, overwrite=overwrite)
-    with files.replacing(outputs[1], overwrite) as temporary:
-        table.to_csv(temporary, index=False)
+    files.write_csv(output.with_suffix(".csv"), table, overwrite)
     return results, table
 
 
@@ -286,15 +294,24 @@ def _claim(folder: Path, request: dict[str, Any], overwrite: bool) -> None:
                 f"{folder} holds the runs of another verification ({', '.join(differing)} differ); remove it, choose "
                 "another output, or allow replacing it with --overwrite (overwrite=True)"
             )
-        import shutil
-
-        shutil.rmtree(folder)
-    elif folder.exists() and any(folder.iterdir()):
-        raise UserError(
-            f"{folder} exists and holds no runs of a verification; choose an empty or a new folder"
-        )
+        clear_runs(folder)
     folder.mkdir(parents=True, exist_ok=True)
     dump_yaml(request, path)
+
+
+def clear_runs(folder: Path) -> None:
+    """Remove the work folder of a verification, if nothing else is in it.
+
+    Raises
+    ------
+    UserError
+        As :func:`warmstart.outputs.clear`.
+
+    Examples
+    --------
+    >>> clear_runs(Path("no-such-folder"))
+    """
+    outputs.clear(folder, rf"{re.escape(REQUEST)}|control_state\.nc|[^/]+/({member.FILES})")
 
 
 def _starts(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import shutil
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import xarray as xr
 
-from warmstart import equilibrium, files
+from warmstart import equilibrium, files, outputs
 from warmstart.comparison import CONTROL, REST, Target, compare, summarise
 from warmstart.config import dump_yaml, read_yaml
 from warmstart.engine.nemo import runs
@@ -30,6 +29,11 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
+@outputs.writes(
+    folder=False,
+    beside=lambda given: [Path(given["output"]).with_suffix(".csv")],
+    work=lambda given: (_folder(given["output"], given["folder"]), ()),
+)
 def verify_nemo(
     restarts: str | Path,
     output: str | Path,
@@ -75,12 +79,9 @@ def verify_nemo(
     >>> ds, table = verify_nemo("RUNS", "verify.nc", grid="mesh_mask.nc")  # doctest: +SKIP
     """
     output, restarts = Path(output), require_path(restarts)
-    folder = Path(folder) if folder is not None else output.with_name(f"{output.stem}_runs")
-    outputs = (output, output.with_suffix(".csv"))
-    for path in outputs:
-        files.refuse_existing(path, overwrite)
-    if output.suffix != ".nc" or not output.parent.is_dir():
-        raise UserError(f"{output}: expected a name that ends in .nc in a folder that exists")
+    folder = _folder(output, folder)
+    if output.suffix != ".nc":
+        raise UserError(f"{output}: expected a name that ends in .nc")
     places = [restarts, *(Path(p) for p in (template, control) if p is not None)]
     if (restarts / MANIFEST).is_file():
         if run is None or template is None:
@@ -110,9 +111,14 @@ def verify_nemo(
     results = results.assign_attrs(files.provenance(), engine="nemo", years=years)
     table = summarise(results)
     files.write_dataset(output, results, overwrite=overwrite)
-    with files.replacing(outputs[1], overwrite) as temporary:
-        table.to_csv(temporary, index=False)
+    files.write_csv(output.with_suffix(".csv"), table, overwrite)
     return results, table
+
+
+def _folder(output: str | Path, folder: str | Path | None) -> Path:
+    """Where the runs go."""
+    output = Path(output)
+    return output.with_name(f"{output.stem}_runs") if folder is None else Path(folder)
 
 
 @contextlib.contextmanager
@@ -123,7 +129,8 @@ def _nothing_left(folder: Path) -> Iterator[None]:
         yield
     except UserError:
         if fresh:
-            shutil.rmtree(folder, ignore_errors=True)
+            with contextlib.suppress(UserError):  # somebody has put something there
+                outputs.clear(folder, r"read/[^/]+/(states|series)\.nc")
         raise
 
 

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from warmstart import files, parameters
+from warmstart import files, outputs, parameters
 from warmstart.config import read_yaml
 from warmstart.data.members import BLEW_UP, FORCING, BlowUp, Member, find_members, load_states
 from warmstart.errors import UserError
@@ -25,6 +25,7 @@ COMPRESSION_LEVEL = 5
 BATCH_BYTES = 256 * 2**20  #: states held in memory before they are written
 
 
+@outputs.writes(folder=True)
 def dataset(
     runs: str | Path, output: str | Path, overwrite: bool = False, transient: bool = True
 ) -> pd.DataFrame:
@@ -60,7 +61,6 @@ def dataset(
     >>> ws.dataset("runs", "states.zarr")  # doctest: +SKIP
     """
     runs, output = Path(runs), Path(output)
-    files.refuse_existing(output, overwrite)
     members, blown_up = find_members(runs, transient)
     _say_incomplete(members)
     return store(members, runs, output, overwrite, blown_up)
@@ -111,7 +111,7 @@ def store(
     forcing = tuple(name for name in FORCING if all(name in m.forcing for m in members))
     if len(forcing) < len(FORCING):
         log.warning("no forcing profiles in the store: %s", ", ".join(sorted(set(FORCING) - set(forcing))))
-    with files.replacing(output, overwrite) as temporary:
+    with outputs.replacing(output, overwrite, inputs=[runs]) as temporary:
         attrs = _attrs(members, _ranges(runs, members)) | dict(about or {})
         attrs["blown_up_members"] = " ".join(str(b.index) for b in blown_up)
         _write(temporary, members, forcing, attrs)

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Literal, NamedTuple, Protocol
 
 import numpy as np
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from warmstart.config import read_yaml
@@ -261,10 +260,9 @@ def save_job(job: Job, path: str | Path) -> None:
     --------
     >>> save_job(job, "job.yaml")  # doctest: +SKIP
     """
-    from warmstart import files
+    from warmstart.config import dump_yaml
 
-    with files.replacing(path, overwrite=True) as temporary:
-        temporary.write_text(yaml.safe_dump(job.model_dump(mode="json"), sort_keys=False))
+    dump_yaml(job, path)
 
 
 def spinup_phases(

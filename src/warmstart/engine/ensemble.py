@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from warmstart import outputs
 from warmstart import parameters as table
 from warmstart.engine import starts
 from warmstart.engine.cluster import LOG, Attendance, connected
@@ -100,6 +101,7 @@ def simulate(
     >>> ws.simulate("examples/ensemble-dino-4deg.yaml", "runs")  # doctest: +SKIP
     """
     resolved = load_plan(plan, members, until)
+    runs = outputs.require_work(output, ("plan.yaml",), [plan])
     if workers is not None and workers < 1:
         raise UserError(f"workers is {workers}; expected at least 1")
     if batch < 1:
@@ -109,7 +111,6 @@ def simulate(
     if dashboard and scheduler is not None:
         raise UserError("the dashboard is that of the scheduler; leave --dashboard out, or --scheduler")
     _require_distributed()
-    runs = Path(output).resolve()
     # a plan that cannot be run leaves nothing behind
     values, finished = member_parameters(resolved), finished_members(resolved)
     numbers = range(resolved.first, resolved.members)
@@ -122,7 +123,7 @@ def simulate(
     ]  # fmt: skip
     runs.mkdir(parents=True, exist_ok=True)
     with terminable(), locked(runs / LOCK):
-        remember(resolved, runs)
+        remember(resolved, runs, [plan])
         for job in jobs:
             same_job(Path(job["folder"]), job)
         if resolved.start in starts.MADE:

@@ -11,8 +11,8 @@ import fcntl
 import json
 import logging
 import os
+import re
 import selectors
-import shutil
 import signal
 import subprocess
 import sys
@@ -21,6 +21,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from warmstart import outputs
 from warmstart.config import dump_yaml, read_yaml
 from warmstart.engine import guard
 from warmstart.errors import UserError
@@ -28,6 +29,11 @@ from warmstart.errors import UserError
 log = logging.getLogger(__name__)
 
 LOCK = ".lock"  #: held by the engine as long as it lives
+#: What the folder of a member holds, as a regular expression.
+FILES = (
+    r"\.lock|job\.yaml|status\.yaml|progress\.json|engine\.log|(start|checkpoint|restart)\.h5|(states|series)\.nc|"
+    r"snapshots/day_[0-9.]+\.npz"
+)
 CRASHES_ALLOWED = 3  #: deaths of the engine in a row without a year of progress between them
 BAD_INPUT = 2  #: exit code of an engine that refuses its job
 STOP_SECONDS = 10.0  #: an engine that was asked to stop is killed after this time
@@ -96,16 +102,14 @@ def run_members(
     """
     folders = [Path(job["folder"]) for job in jobs]
     for folder, job in zip(folders, jobs, strict=True):
-        folder.mkdir(parents=True, exist_ok=True)
-        same_job(folder, job)
-        if not is_done(read_status(folder)):
-            dump_yaml(job, folder / "job.yaml")
+        _claim(folder, job)
     on = [] if device == "cpu" else ["--device", device]
     command = command or [sys.executable, "-m", f"warmstart.engine.{jobs[0]['engine']}", *on]
     crashes, year = 0, 0.0
     while left := [folder for folder in folders if not is_done(read_status(folder))]:
         for folder in left:
-            _tidy(folder)
+            outputs.tidy(folder)
+            outputs.tidy(folder / "snapshots")
         # members that are done keep their places in the batch
         code, reached = _attempt(left, [*command, *(str(folder / "job.yaml") for folder in folders)], wanted)
         left = [folder for folder in left if not is_done(read_status(folder))]
@@ -241,15 +245,21 @@ def locked(path: Path) -> Iterator[None]:
         yield
 
 
-def _tidy(folder: Path) -> None:
-    """Remove what a killed engine was just writing, unless one is at work."""
-    try:
-        with locked(folder / LOCK):
-            for left in folder.glob(".*.*"):
-                if left.is_dir():
-                    shutil.rmtree(left, ignore_errors=True)
-    except UserError:
-        log.warning("%s: another engine is at work; waiting for it", folder.name)
+def _claim(folder: Path, job: dict[str, Any]) -> None:
+    """Take the folder of a member: a new or an empty one, or that of the same job."""
+    outputs.require_work(folder, ("job.yaml", "start.h5"))
+    folder.mkdir(parents=True, exist_ok=True)
+    same_job(folder, job)
+    for path in folder.iterdir():
+        if path.is_symlink() and re.fullmatch(FILES, path.name):
+            raise UserError(f"{path} is a symbolic link; expected a file that the engine wrote")
+    if (folder / "engine.log").exists() and not (folder / "progress.json").exists():
+        raise UserError(f"{folder / 'engine.log'} is no log of a run here; move it away")
+    if not is_done(read_status(folder)):
+        path = folder / "job.yaml"
+        former = read_yaml(path) if path.exists() else None
+        if former != job:
+            dump_yaml(job, path, former=former)
 
 
 def _attempt(folders: Sequence[Path], command: list[str], wanted: Callable[[], bool]) -> tuple[int, float]:
@@ -366,6 +376,14 @@ def _reason(folder: Path, code: int) -> str:
 
 
 def _tell(folder: Path, state: str, year: float, reason: str = "") -> None:
-    temporary = folder / ".progress.json.tmp"
-    temporary.write_text(json.dumps({"state": state, "year": year, "reason": reason}), encoding="utf-8")
-    temporary.replace(folder / "progress.json")
+    path = folder / "progress.json"
+    with outputs.replacing(path, overwrite=True, folder=False, ours=_is_progress(path)) as temporary:
+        temporary.write_text(json.dumps({"state": state, "year": year, "reason": reason}), encoding="utf-8")
+
+
+def _is_progress(path: Path) -> bool:
+    """Whether a file is what :func:`_tell` writes."""
+    try:
+        return set(json.loads(path.read_text(encoding="utf-8"))) == {"state", "year", "reason"}
+    except (OSError, ValueError, TypeError):
+        return False

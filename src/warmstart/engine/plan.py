@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
+from warmstart import outputs
 from warmstart import parameters as table
 from warmstart.config import Config, build, dump_yaml, load_yaml, read_yaml
 from warmstart.engine import dino, listed, starts
 from warmstart.engine.acceleration import Acceleration
 from warmstart.engine.base import Configuration, Job, spinup_phases
 from warmstart.engine.listed import Listed
-from warmstart.engine.member import LOCK
 from warmstart.engine.verdict import UNTIL_YEARS
 from warmstart.errors import UserError
 
@@ -338,13 +338,14 @@ def _begun_with(folder: Path) -> tuple[float, ...]:
     return next((tuple(aim) for aim in aims if aim), ())
 
 
-def remember(plan: Plan, runs: Path) -> Plan:
+def remember(plan: Plan, runs: Path, inputs: Iterable[Any] = ()) -> Plan:
     """Write the resolved plan beside the members, or refuse a folder that belongs to another plan.
 
     Parameters
     ----------
     plan : the resolved plan.
     runs : the folder of the ensemble; made if it does not exist.
+    inputs : what the command reads, which is never replaced.
 
     Returns
     -------
@@ -362,7 +363,7 @@ def remember(plan: Plan, runs: Path) -> Plan:
     >>> remember(plan, Path(tempfile.mkdtemp()) / "runs") == plan
     True
     """
-    path = runs / "plan.yaml"
+    path, former = runs / "plan.yaml", None
     if path.exists():
         former = load_yaml(path, Plan)
         if differing := _differing(former, plan):
@@ -378,12 +379,9 @@ def remember(plan: Plan, runs: Path) -> Plan:
         )  # fmt: skip
         if plan == former:
             return plan
-    elif runs.exists() and any(path.name != LOCK for path in runs.iterdir()):
-        raise UserError(
-            f"{runs} exists and holds no plan.yaml; choose an empty or a new folder for the ensemble"
-        )
+    outputs.require_work(runs, (path.name,))
     runs.mkdir(parents=True, exist_ok=True)
-    dump_yaml(plan, path)
+    dump_yaml(plan, path, inputs, former)
     return plan
 
 

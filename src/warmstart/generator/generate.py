@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from warmstart import files, parameters
+from warmstart import files, outputs, parameters
 from warmstart.errors import UserError, shortened
 from warmstart.generator import constraints
 from warmstart.generator.checkpoint import Generator, load
@@ -33,6 +33,7 @@ MILD = 0.25
 FARTHEST = 10.0
 
 
+@outputs.writes(folder=False)
 def generate(
     generator: Generator | str | Path,
     parameters: Mapping[str, Any] | None = None,
@@ -98,8 +99,6 @@ def generate(
         )
     if n < 1 or seed < 0:
         raise UserError(f"n is {n} and seed {seed}; expected at least 1 sample and no negative seed")
-    if output is not None:
-        files.refuse_existing(output, overwrite)
     loaded = generator if isinstance(generator, Generator) else load(generator)
     asked = replace(
         ask(loaded, parameters, initial, age, extrapolate),

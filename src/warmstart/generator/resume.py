@@ -13,6 +13,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from warmstart import outputs
 from warmstart.errors import UserError
 from warmstart.generator.denoiser import Denoiser
 
@@ -54,13 +55,23 @@ def keep(state: State, work: Path) -> None:
     for name, parameter in state.denoiser.net.named_parameters():
         tensors |= {f"optimiser.{name}.{key}": v for key, v in state.optimiser.state[parameter].items()}
     counters = {k: getattr(state, k) for k in COUNTERS}
-    temporary = work / f"{STATE}.tmp"
-    save_file(
-        {n: v.detach().cpu().contiguous() for n, v in tensors.items()},
-        temporary,
-        {"counters": json.dumps(counters)},
-    )
-    temporary.replace(work / STATE)
+    with outputs.replacing(
+        work / STATE, overwrite=True, folder=False, ours=_is_state(work / STATE)
+    ) as temporary:
+        save_file(
+            {n: v.detach().cpu().contiguous() for n, v in tensors.items()},
+            temporary,
+            {"counters": json.dumps(counters)},
+        )
+
+
+def _is_state(path: Path) -> bool:
+    """Whether a file is what :func:`keep` writes."""
+    try:
+        with safe_open(path, framework="pt") as stored:
+            return "counters" in (stored.metadata() or {})
+    except (SafetensorError, OSError):
+        return False
 
 
 def restore(state: State, work: Path) -> None:
@@ -93,11 +104,11 @@ def restore(state: State, work: Path) -> None:
 
 def cut_log(work: Path, step: int) -> None:
     """Drop what the log says of later steps than the state that training continues from; one process does it."""
-    lines, temporary = [], work / f"{LOG}.tmp"
+    lines = []
     for line in (work / LOG).read_text().splitlines() if (work / LOG).exists() else []:
         # the line that was being written when the training was killed is none
         with contextlib.suppress(json.JSONDecodeError):
             if json.loads(line)["step"] <= step:
                 lines.append(line)
-    temporary.write_text("".join(f"{line}\n" for line in lines))
-    temporary.replace(work / LOG)
+    with outputs.replacing(work / LOG, overwrite=True, folder=False, ours=True) as temporary:
+        temporary.write_text("".join(f"{line}\n" for line in lines))

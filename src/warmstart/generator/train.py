@@ -13,6 +13,7 @@ import dataclasses
 import json
 import math
 import os
+import re
 import shutil
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -22,7 +23,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from warmstart import files
+from warmstart import files, outputs
 from warmstart.errors import UserError
 from warmstart.generator import card, checkpoint, resume
 from warmstart.generator.checkpoint import Generator
@@ -31,10 +32,13 @@ from warmstart.generator.denoiser import Condition, Denoiser
 from warmstart.generator.examples import TOLD, Batch, collate, everything, rows
 from warmstart.generator.objective import Objective
 from warmstart.generator.prepare import Prepared, prepare
-from warmstart.generator.resume import LOG, State
+from warmstart.generator.resume import LOG, STATE, State
 from warmstart.generator.sampler import single_thread
 from warmstart.generator.team import Team, team
 
+NOTE = "request.json"  #: what an unfinished training was asked for
+#: What the folder of an unfinished training holds, as a regular expression.
+WORK = "|".join(re.escape(name) for name in (NOTE, STATE, LOG))
 #: Draws of noise a validation example is scored with.
 DRAWS = {"diffusion": 8, "one-pass": 4, "deterministic": 1}
 
@@ -80,15 +84,17 @@ def train(
     warmstart.errors.UserError: no-such.zarr does not exist; give an existing NetCDF file or zarr store
     """
     output, resolved = Path(output), resolve(config, sets)
-    files.refuse_existing(output, overwrite)
-    if not output.parent.is_dir():
-        raise UserError(f"cannot write {output}: the folder {output.parent} does not exist; make it first")
+    inputs = [store, config]
+    place = outputs.require_free(output, overwrite, inputs, folder=True)
+    work = outputs.require_work(place.with_name(f".{place.name}.training"), (NOTE,), inputs)
     _require_device(resolved.training.device)
-    with team(resolved.training.device, resolved.training.batch) as members:
+    with (
+        team(resolved.training.device, resolved.training.batch) as members,
+        outputs.held(place) if members.leads else contextlib.nullcontext(),
+    ):
         with single_thread():
             # one thread: the sums, and with them the weights, are the same on every machine load and after every restart
             prepared = prepare(store, resolved)
-        work = output.with_name(f".{output.name}.training")
         if members.leads:
             _claim(work, prepared, overwrite)
         members.wait()
@@ -100,7 +106,7 @@ def train(
             except BrokeDown:
                 # the same command would come to the same step again: nothing to continue
                 if members.leads:
-                    shutil.rmtree(work)
+                    outputs.clear(work, WORK)
                 raise
             generator = dataclasses.replace(generator, denoiser=denoiser)
         if members.leads:
@@ -116,13 +122,13 @@ def _finish(
     """Score the generator and write its folder."""
     scores = card.evaluate(generator, prepared) | ({"network": fitted} if fitted else {})
     generator = dataclasses.replace(generator, config=generator.config.model_copy(update={"scores": scores}))
-    with files.replacing(output, overwrite) as temporary:
+    with outputs.replacing(output, overwrite, folder=True) as temporary:
         temporary.mkdir()
         checkpoint.save(generator, temporary)
         (temporary / checkpoint.CARD).write_text(card.model_card(generator, output.name), encoding="utf-8")
         if (work / LOG).exists():
             shutil.copyfile(work / LOG, temporary / LOG)
-    shutil.rmtree(work)
+    outputs.clear(work, WORK)
 
 
 def _require_device(device: str) -> None:
@@ -139,18 +145,18 @@ def _claim(work: Path, prepared: Prepared, overwrite: bool) -> None:
         "grid": saved.grid_fingerprint,
     }
     wanted = files.config_hash(request)
-    note = work / "request.json"
+    note = work / NOTE
     if note.exists() and _noted(note) != wanted:
         if not overwrite:
             raise UserError(
                 f"{work} holds an unfinished training with another configuration or other data; finish it with the command "
                 "that started it, choose another output, or discard it with --overwrite (overwrite=True)"
             )
-        shutil.rmtree(work)
+        outputs.clear(work, WORK)
     work.mkdir(exist_ok=True)
-    temporary = work / f"{note.name}.tmp"
-    temporary.write_text(json.dumps({"hash": wanted, **request}, indent=1))
-    temporary.replace(note)
+    outputs.tidy(work)
+    with outputs.replacing(note, overwrite=True, folder=False, ours=note.exists()) as temporary:
+        temporary.write_text(json.dumps({"hash": wanted, **request}, indent=1))
 
 
 def _noted(note: Path) -> str:

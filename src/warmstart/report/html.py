@@ -11,7 +11,8 @@ from markupsafe import Markup
 
 from warmstart.check import check
 from warmstart.errors import UserError
-from warmstart.files import provenance, refuse_existing, replacing
+from warmstart.files import provenance
+from warmstart.outputs import replacing, writes
 from warmstart.report import asked, tables
 from warmstart.report.ensemble import ensemble_sections
 from warmstart.report.inputs import Inputs, read
@@ -22,6 +23,7 @@ from warmstart.report.trial import trial_sections
 logger = logging.getLogger(__name__)
 
 
+@writes(folder=False)
 def report(
     paths: str | Path | Sequence[str | Path],
     output: str | Path = "report.html",
@@ -61,7 +63,6 @@ def report(
     warmstart.errors.UserError: no-such-file.nc does not exist; expected states (NetCDF or zarr), ...
     """
     output = Path(output)
-    refuse_existing(output, overwrite)
     if output.suffix.lower() not in (".html", ".htm"):
         raise UserError(f"{output}: a report is an HTML page; expected a name that ends in .html")
     listed = [paths] if isinstance(paths, str | Path) else list(paths)

@@ -6,11 +6,12 @@ import logging
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import xarray as xr
 
-from warmstart import files, parameters
+from warmstart import files, outputs, parameters
 from warmstart.engine.nemo import seawater
 from warmstart.engine.nemo.derived import recompute
 from warmstart.engine.nemo.mesh import open_grid
@@ -141,6 +142,8 @@ def write_restart(
     path = Path(path)
     if path.suffix != ".nc":
         raise UserError(f"{path}: NEMO opens restarts that end in .nc; give such a name")
+    reads = [state, template, grid, namelist]
+    outputs.require_free(path.with_suffix(SUFFIX), overwrite, reads, folder=False)
     state, grid = _opened(state, grid)
     fields = prognostic(state, grid)
     groups = read(namelist) if namelist is not None else {}
@@ -177,9 +180,10 @@ def write_restart(
         lines = namelist_lines(start, made.entries, remarks)
         result = Restart((path,), replaced, (), (), zeroed, (), lines, start["nn_date0"], remarks)
         with ExitStack() as stack:
-            target = stack.enter_context(files.replacing(path, overwrite))
-            _beside(stack, path, result.namelist, namelist, start, made, overwrite)
+            target = stack.enter_context(outputs.replacing(path, overwrite, reads, folder=False))
+            beside = _claim_beside(stack, path, namelist, overwrite, reads)
             write_bare(target, values, files.provenance(), int(grid.ds.attrs.get("repeated_columns", 0)))
+            _write_beside(beside, path, [], result, namelist, start, made)
         _say(remarks)
         return result
     opened = open_template(template, grid)
@@ -208,9 +212,13 @@ def write_restart(
         )
         refuse_holes(opened, result.kept)
         with ExitStack() as stack:
-            targets = [stack.enter_context(files.replacing(p, overwrite)) for p in result.paths]
-            _beside(stack, path, result.namelist, namelist, start, made, overwrite)
+            targets = [
+                stack.enter_context(outputs.replacing(p, overwrite, reads, folder=False))
+                for p in result.paths
+            ]
+            beside = _claim_beside(stack, path, namelist, overwrite, reads)
             write_from(opened, targets, new, dropped)
+            _write_beside(beside, path, targets, result, namelist, start, made)
     finally:
         opened.source.close()
     for name in ("uo", "vo", "zos"):
@@ -444,17 +452,27 @@ def _target_paths(path: Path, template: Template) -> list[Path]:
     return [path.with_name(f"{path.stem}_{number:04d}{path.suffix}") for number in range(count)]
 
 
-def _beside(
-    stack: ExitStack,
+def _claim_beside(
+    stack: ExitStack, path: Path, namelist: str | Path | None, overwrite: bool, reads: list[Any]
+) -> list[Path]:
+    """Claim the files beside the restart: its namelist lines, and the patched copy if asked. They are put in place before it."""
+    wanted = [path.with_suffix(PATCHED)] * (namelist is not None) + [path.with_suffix(SUFFIX)]
+    return [stack.enter_context(outputs.replacing(p, overwrite, reads, folder=False)) for p in wanted]
+
+
+def _write_beside(
+    beside: list[Path],
     path: Path,
-    lines: str,
+    targets: list[Path],
+    result: Restart,
     namelist: str | Path | None,
     start: dict[str, object],
     made: Physics,
-    overwrite: bool,
 ) -> None:
-    """Write the namelist lines, and the patched copy if asked, beside the restart."""
-    stack.enter_context(files.replacing(path.with_suffix(SUFFIX), overwrite)).write_text(lines)
-    if namelist is not None:
-        target = stack.enter_context(files.replacing(path.with_suffix(PATCHED), overwrite))
-        patch_start(namelist, target, start, made.entries)
+    """Write the files beside the restart; the namelist lines list those that bear no mark: a template's bytes stay as they are."""
+    *copies, lines = beside
+    for copy in copies:
+        patch_start(str(namelist), copy, start, made.entries)
+    # what is there may be replaced until the new one is in its place
+    there = [p for p in (*result.paths, path.with_suffix(PATCHED)) if p.is_file()]
+    lines.write_text(result.namelist + outputs.list_beside([*targets, *copies, *there]))

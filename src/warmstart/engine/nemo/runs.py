@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from warmstart import files
+from warmstart import files, outputs
 from warmstart.engine.nemo.namelist import CFG, read
 from warmstart.engine.nemo.start import Clock, clock_of, first_step, patch_start
 from warmstart.engine.nemo.state import open_state
@@ -31,7 +31,7 @@ DAY = 86400.0
 LONGEST = 69  #: years that NEMO can count in 32-bit seconds of one job
 LOG = "warmstart.log"
 DONE = "warmstart.yaml"  #: status that marks a run folder as finished
-MARKER = ".warmstart_run"  #: says that a run folder was made here, and may be removed
+MARKER = ".warmstart_run"  #: says that a run folder was made here, and lists what was put there
 LARGE = 64 * 2**20  #: files of the template beyond this are linked, not copied [bytes]
 #: What a run leaves behind; none of it is taken over from the template.
 _LEFT = re.compile(
@@ -72,31 +72,45 @@ def prepare(
     clock = _clock(template)
     steps = _steps_per_year(clock)
     folder.mkdir(parents=True)
-    (folder / MARKER).write_text(
-        "made by warmstart verify; removed and made anew if the run is not finished\n"
-    )
+    (folder / MARKER).write_text(f"{outputs.mark()}\n")
+    written = _written(template)
+    given = {path.name for path in restarts}
     for path in sorted(template.iterdir()):
-        if path.name != "namelist_cfg" and not _LEFT.fullmatch(path.name):
-            _bring(path, folder / path.name)
+        if path.name not in (CFG, *given) and not _LEFT.fullmatch(path.name):
+            _bring(path, folder / path.name, written)
     for path in restarts:
-        link = folder / path.name
-        link.unlink(missing_ok=True)
-        link.symlink_to(path.resolve())
+        (folder / path.name).symlink_to(path.resolve())
     # the first step counts from 1 January, in the time step of this run
     first = (
         first_step(int(entries["nn_date0"]), clock)
         if "nn_date0" in entries
         else int(entries.get("nn_it000", 1))
     )
-    wanted = {**entries, "nn_it000": first, "nn_itend": first - 1 + steps * years, "nn_stock": steps}
+    # restarts go into the run folder itself: another one may be a link to that of the template
+    wanted = {
+        **entries, "nn_it000": first, "nn_itend": first - 1 + steps * years, "nn_stock": steps, "cn_ocerst_outdir": ".",
+    }  # fmt: skip
     patch_start(template / CFG, folder / CFG, wanted)
+    names = sorted(path.name for path in folder.iterdir())
+    (folder / MARKER).write_text("".join(f"{line}\n" for line in [outputs.mark(), *names]))
 
 
-def _bring(path: Path, target: Path) -> None:
-    """Copy what a run might write to; link what is too large for that."""
+def _written(template: Path) -> tuple[str, ...]:
+    """What files that a run writes begin with: a link to one of the template would be written through."""
+    run = read(template / CFG).get("namrun", {})
+    names = [str(run["cn_exp"])] if run.get("cn_exp") else []
+    for path in template.glob("*.xml"):
+        names += re.findall(r"""<file\b[^>]*?\bname\s*=\s*["']([^"'@]+)""", path.read_text(errors="replace"))
+    return tuple(name.removeprefix("./") for name in names if name.strip())
+
+
+def _bring(path: Path, target: Path, written: tuple[str, ...]) -> None:
+    """Copy what a run might write to; link what is too large for that, but nothing that it writes."""
     if path.is_file() and path.stat().st_size <= LARGE:
         shutil.copy2(path, target)
-    else:
+    elif path.is_dir() and any(name.startswith(f"{path.name}/") for name in written):
+        target.mkdir()
+    elif path.is_dir() or not path.name.startswith(written):
         target.symlink_to(path.resolve())
 
 
@@ -405,8 +419,12 @@ def require_ours(folder: Path) -> None:
     """
     if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
         raise UserError(f"{folder} is no folder; remove it, or choose another output or folder")
-    held = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
-    if held and MARKER not in held:
+    held = [path.name for path in sorted(folder.iterdir())] if folder.is_dir() else []
+    if MARKER in held:
+        listed = (folder / MARKER).read_text(errors="replace").splitlines()
+        held = [name for name in held if name not in listed and not _LEFT.fullmatch(name)]
+        held = [name for name in held if (folder / name).is_symlink() or not _is_empty(folder / name)]
+    if held:
         some = ", ".join(held[:3]) + (f" and {len(held) - 3} more" if len(held) > 3 else "")
         raise UserError(
             f"{folder} holds {some}, which 'warmstart verify' did not put there; a run would replace them: move the folder "
@@ -414,7 +432,12 @@ def require_ours(folder: Path) -> None:
         )
 
 
+def _is_empty(path: Path) -> bool:
+    return path.is_dir() and not any(path.iterdir())
+
+
 def clear(folder: Path) -> None:
     """Remove a run folder that was only begun, if it is ours; links are removed, not what they point to."""
     require_ours(folder)
-    shutil.rmtree(folder, ignore_errors=True)
+    if folder.is_dir():
+        shutil.rmtree(folder)

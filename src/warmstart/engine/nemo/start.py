@@ -12,6 +12,7 @@ import cftime
 import numpy as np
 import xarray as xr
 
+from warmstart import outputs
 from warmstart.engine.nemo import namelist as namelists
 from warmstart.engine.nemo.settings import calendar as calendar_of
 from warmstart.engine.nemo.settings import require_step, time_step
@@ -299,7 +300,7 @@ def patch_start(
     Parameters
     ----------
     namelist : the user's ``namelist_cfg``.
-    target : the copy to write.
+    target : the copy to write; it must not exist.
     entries : of ``&namrun``. ``ln_1st_euler`` becomes ``nn_euler`` in a namelist that has that entry (NEMO up to 4.0).
     physics : of other groups.
 
@@ -315,6 +316,7 @@ def patch_start(
     ...
     warmstart.errors.UserError: namelist namelist_cfg does not exist; give the namelist_cfg of the run
     """
+    outputs.require_free(target, inputs=[namelist], folder=False)
     run = namelists.read(namelist).get("namrun", {})
     entries = dict(entries)
     if "nn_euler" in run and "ln_1st_euler" in entries:

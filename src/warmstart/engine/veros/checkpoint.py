@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import shutil
+import contextlib
+import zipfile
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from warmstart import files
+from warmstart import outputs
 from warmstart.engine.veros.restart import read_restart, write_restart
 
 CHECKPOINT = "checkpoint.h5"
@@ -61,10 +62,22 @@ def load(folder: Path) -> tuple[dict[str, np.ndarray], Progress] | None:
 
 def save_snapshot(folder: Path, day: float, arrays: dict[str, np.ndarray], label: str) -> None:
     """Keep the state of a day; the same day is written again after a crash, with the same content."""
-    files.require_room(folder, sum(np.asarray(v).nbytes for v in arrays.values()))
+    outputs.require_room(folder, sum(np.asarray(v).nbytes for v in arrays.values()))
     (folder / SNAPSHOTS).mkdir(exist_ok=True)
-    with files.replacing(folder / SNAPSHOTS / f"day_{day:012.3f}.npz", overwrite=True) as temporary:
+    path = folder / SNAPSHOTS / f"day_{day:012.3f}.npz"
+    with outputs.replacing(path, overwrite=True, folder=False, ours=_is_snapshot(path)) as temporary:
         np.savez(temporary, day=day, phase=label, **arrays)  # type: ignore[arg-type]
+
+
+def _is_snapshot(path: Path) -> bool:
+    """Whether a file is a state that this module wrote."""
+    if not path.is_file():
+        return False
+    try:
+        with np.load(path, allow_pickle=False) as content:
+            return {"day", "phase", "thetao"} <= set(content.files)
+    except (OSError, ValueError, zipfile.BadZipFile):
+        return False
 
 
 def load_snapshots(folder: Path) -> list[dict[str, Any]]:
@@ -78,5 +91,10 @@ def load_snapshots(folder: Path) -> list[dict[str, Any]]:
 
 def clear(folder: Path) -> None:
     """Remove the checkpoint and the snapshots of a run."""
-    (folder / CHECKPOINT).unlink(missing_ok=True)
-    shutil.rmtree(folder / SNAPSHOTS, ignore_errors=True)
+    outputs.remove(folder / CHECKPOINT)
+    outputs.tidy(folder / SNAPSHOTS)
+    for path in (folder / SNAPSHOTS).glob("day_*.npz"):
+        if _is_snapshot(path):
+            path.unlink()
+    with contextlib.suppress(OSError):  # it holds something else, or is not there
+        (folder / SNAPSHOTS).rmdir()

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from warmstart import outputs
 from warmstart.config import read_yaml
 from warmstart.engine import dino
 from warmstart.engine.base import Job, load_job, save_job
@@ -45,6 +46,7 @@ def opened(job: Job, report: Report) -> Iterator[int | None]:
     """
     if job.start != "rest" and not (job.folder / "status.yaml").exists():
         read_start(job)  # refused before anything is written
+    outputs.require_work(job.folder, ("job.yaml", "start.h5"))
     job.folder.mkdir(parents=True, exist_ok=True)
     with _locked(job.folder, report):
         _claim(job)
@@ -62,7 +64,7 @@ def opened(job: Job, report: Report) -> Iterator[int | None]:
 @contextlib.contextmanager
 def _locked(folder: Path, report: Report) -> Iterator[None]:
     """Hold the folder: a second process waits for the first, then continues or finds the job done."""
-    with (folder / ".lock").open("w") as handle:
+    with (folder / ".lock").open("a") as handle:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

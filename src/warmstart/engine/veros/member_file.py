@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from warmstart import files
+from warmstart import files, outputs
 from warmstart.config import read_yaml
 from warmstart.data.members import FORCING
 from warmstart.engine import dino
@@ -54,6 +54,7 @@ KEPT_ATTRIBUTES = (
 TKE_BITS = 12  #: of the mantissa that are kept: 0.02 %
 
 
+@outputs.writes(folder=False)
 def write_member_file(
     run: str | Path, output: str | Path, overwrite: bool = False, undisturbed: str | Path | None = None,
     continues: str | Path | None = None,
@@ -89,7 +90,6 @@ def write_member_file(
     >>> write_member_file("runs/member_000", "data/dino-4deg/member_000.nc")  # doctest: +SKIP
     """
     run = Path(run)
-    files.refuse_existing(output, overwrite)
     status = finished_status(run)
     mesh = files.open_grid(run / "states.nc")
     if "resolution" not in mesh.ds.attrs:
@@ -114,7 +114,7 @@ def write_member_file(
     }
     states.attrs |= origin
     packed = packing.pack(states, mesh)
-    with files.replacing(output, overwrite) as temporary:
+    with outputs.replacing(output, overwrite) as temporary:
         packing.write_groups(
             temporary, {"": packed, "grid": mesh.ds.drop_encoding(), "series": series, "restart": restart}
         )
@@ -163,6 +163,7 @@ def restart_fields(path: str | Path) -> tuple[dict[str, np.ndarray], dict[str, A
     return fields, {"origin": Path(path).name, "day": float(kept["time_since_start"]) / DAY}
 
 
+@outputs.writes(folder=False)
 def write_restart_of(member: str | Path, output: str | Path, overwrite: bool = False) -> Path:
     """Write the ``restart.h5`` of a member file, in Veros's own layout.
 
@@ -185,7 +186,6 @@ def write_restart_of(member: str | Path, output: str | Path, overwrite: bool = F
     --------
     >>> write_restart_of("data/dino-4deg/member_000.nc", "restart.h5")  # doctest: +SKIP
     """
-    files.refuse_existing(output, overwrite)
     write_restart(output, *restart_fields(member))
     return Path(output)
 

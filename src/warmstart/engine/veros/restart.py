@@ -16,7 +16,7 @@ import h5py
 import numpy as np
 import xarray as xr
 
-from warmstart import eos, files, hdf5
+from warmstart import eos, hdf5, outputs
 from warmstart.errors import UserError, reading, require_path
 from warmstart.grid import Grid
 from warmstart.physics.balance import vertical_velocity
@@ -52,7 +52,7 @@ def write_restart(
 
     Parameters
     ----------
-    path : the file, replaced if it exists.
+    path : the file; replaced if it bears the mark of the product.
     fields : the names of `LEVELS` and `PLAIN`, with ghost cells, dims ``(x, y, z, level)``.
     attrs : anything JSON can hold, kept in the group ``warmstart``.
 
@@ -60,8 +60,11 @@ def write_restart(
     --------
     >>> write_restart("restart.h5", fields, {"day": 360.0})  # doctest: +SKIP
     """
-    files.require_room(Path(path).parent, sum(np.asarray(v).nbytes for v in fields.values()))
-    with files.replacing(path, overwrite=True) as temporary, h5py.File(temporary, "w") as file:
+    outputs.require_room(Path(path).parent, sum(np.asarray(v).nbytes for v in fields.values()))
+    with (
+        outputs.replacing(path, overwrite=True, folder=False) as temporary,
+        h5py.File(temporary, "w") as file,
+    ):
         core, extra = file.create_group("core"), file.create_group("warmstart")
         for name in (*LEVELS, *PLAIN):
             _create(extra if name in EXTRA else core, name, np.asarray(fields[name]))
@@ -153,7 +156,7 @@ def restart_from_state(state: xr.Dataset, grid: Grid, path: str | Path, overwrit
     --------
     >>> restart_from_state(state, grid, "restart.h5")  # doctest: +SKIP
     """
-    files.refuse_existing(path, overwrite)
+    outputs.require_free(path, overwrite, [state], folder=False)
     write_restart(path, fields_of_state(state, grid), {"origin": "state"})
     return Path(path)
 

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import yaml
 
-from warmstart import files, parameters
+from warmstart import files, outputs, parameters
+from warmstart.config import dump_yaml, read_yaml
 from warmstart.engine import acceleration, dino
 from warmstart.engine.acceleration import Acceleration
 from warmstart.engine.base import DAY, YEAR, Job, Phase, load_job
@@ -366,12 +366,12 @@ class Run:
             ],
             "wall_seconds": round(wall, 1),
             "cpu_seconds": round(cpu, 1),
-            "warmstart_version": files.version(),
+            "warmstart_version": outputs.version(),
         }
-        with files.replacing(self.folder / "status.yaml", overwrite=True) as temporary:
-            temporary.write_text(
-                yaml.safe_dump(status | ({"message": message} if message else {}), sort_keys=False)
-            )
+        path = self.folder / "status.yaml"
+        former = read_yaml(path) if path.exists() else {}
+        known = former if "warmstart_version" in former else None
+        dump_yaml(status | ({"message": message} if message else {}), path, former=known)
 
 
 def heed_signals(stop: Callable[..., None]) -> None:
