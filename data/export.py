@@ -34,12 +34,13 @@ def export(run: Path, collection: Path, undisturbed: Path | None = None) -> str:
 
 def note_blow_up(member: int, last: dict[str, object], path: Path) -> None:
     """Add a member to the list of those that blew up."""
-    listed = read_yaml(path)["members"] if path.exists() else []
+    former = read_yaml(path) if path.exists() else {"members": []}
+    listed = former["members"]
     others = [m for m in listed if m["member"] != member]
     kept = {name: last.get(name) for name in ("year", "phase", "dt_momentum", "dt_tracer", "parameters")}
     kept |= {name: last[name] for name in ("name", "split") if name in last}
     members = sorted([*others, {"member": member, **kept}], key=lambda m: m["member"])
-    dump_yaml({"members": members}, path)
+    dump_yaml({"members": members}, path, former=former)
 
 
 def main(sources: list[Path], output: Path, undisturbed: Path | None = None) -> int:

@@ -313,7 +313,12 @@ def test_an_existing_output_is_refused_and_left_alone(ocean, ocean_grid, tmp_pat
     with pytest.raises(UserError, match="exists"):
         verb.check(ocean, ocean_grid, output=path)
     assert path.read_text() == "mine"
-    verb.check(ocean, ocean_grid, output=path, only=["inversions"], overwrite=True)
+    with pytest.raises(UserError, match="may be yours"):
+        verb.check(ocean, ocean_grid, output=path, only=["inversions"], overwrite=True)
+    assert path.read_text() == "mine"
+    path.unlink()
+    for _ in range(2):
+        verb.check(ocean, ocean_grid, output=path, only=["inversions"], overwrite=True)
     assert len(verb.read_metrics(path)) == 1
 
 

@@ -11,6 +11,8 @@ from warmstart import files, parameters
 from warmstart.check import check
 from warmstart.demo import PRODUCTS, demo
 from warmstart.errors import UserError
+from warmstart.files import write_dataset
+from warmstart.testing import basin
 
 HELD_OUT = "member_003"
 
@@ -62,7 +64,7 @@ def test_what_it_asks_for_is_the_held_out_member(done, generator):
 
 
 def test_it_compares_generated_states_with_the_control_and_rest(done):
-    table = pd.read_csv(done[0].parent / "verify.csv")
+    table = pd.read_csv(done[0].parent / "verify.csv", comment="#")
     assert list(table["start"].unique()) == ["generated 0", "generated 1", "control", "rest"]
     finished = table[table["metric"] == "finished"]
     assert (finished["value"] == 1).all()
@@ -98,10 +100,17 @@ def test_another_demo_in_the_same_folder_is_refused(done, generator, tmp_path):
 
 def test_overwriting_removes_results_and_nothing_else(tmp_path):
     (tmp_path / "thesis.tex").write_text("mine")
-    (tmp_path / "states.nc").write_text("old")
-    (tmp_path / "verify_runs").mkdir()
+    write_dataset(tmp_path / "states.nc", *basin(nx=6, ny=8, nz=4))
+    (tmp_path / "verify_runs" / "control").mkdir(parents=True)
+    (tmp_path / "verify_runs" / "verify.yaml").write_text("years: 1")
+    (tmp_path / "verify_runs" / "control" / "notes.txt").write_text("mine")
     from warmstart.demo import _claim
 
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(UserError, match=r"holds control/notes\.txt"):
+        _claim(tmp_path, {"years": 1}, overwrite=True)
+    assert sorted(tmp_path.rglob("*")) == before
+    (tmp_path / "verify_runs" / "control" / "notes.txt").unlink()
     _claim(tmp_path, {"years": 1}, overwrite=True)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["demo.yaml", "thesis.tex"]
 

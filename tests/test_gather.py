@@ -81,7 +81,7 @@ def test_the_table_says_years_drift_verdict_and_what_was_skipped_and_why(runs, t
 
 def test_the_table_lies_beside_the_store_with_every_parameter(runs, tmp_path):
     table = ws.dataset(runs, tmp_path / "states.zarr")
-    written = pd.read_csv(tmp_path / "states.csv")
+    written = pd.read_csv(tmp_path / "states.csv", comment="#")
     assert list(written) == list(table) and written["heat_restoring"].tolist()[:3] == [40.0, 50.0, 60.0]
     assert set(written["vertical_diffusivity"].dropna()) == {1.2e-5}, "also those that do not vary"
     with pytest.raises(ws.UserError, match="--overwrite"):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from warmstart import files, parameters
+from warmstart import files, outputs, parameters
 from warmstart.engine import dino
 from warmstart.engine.veros.restart import from_veros
 from warmstart.errors import UserError
@@ -175,11 +175,17 @@ def test_moving_states_needs_a_mesh_to_move_them_to(engine, states, tmp_path):
 def test_an_existing_folder_is_kept_unless_asked(states, tmp_path):
     (tmp_path / "restarts").mkdir()
     (tmp_path / "restarts" / "mine.txt").write_text("mine")
+    for overwrite in (False, True):
+        with pytest.raises(UserError, match=r"[Cc]hoose another output"):
+            restart(states, tmp_path / "restarts", overwrite=overwrite)
+    assert [p.name for p in (tmp_path / "restarts").iterdir()] == ["mine.txt"]
+    (tmp_path / "restarts" / "mine.txt").unlink()
+    restart(states, tmp_path / "restarts", overwrite=True)
     with pytest.raises(UserError, match="--overwrite"):
         restart(states, tmp_path / "restarts")
-    assert [p.name for p in (tmp_path / "restarts").iterdir()] == ["mine.txt"]
     restart(states, tmp_path / "restarts", overwrite=True)
-    assert sorted(p.name for p in (tmp_path / "restarts").iterdir()) == ["000.h5", "001.h5", MANIFEST]
+    made = sorted(p.name for p in (tmp_path / "restarts").iterdir())
+    assert made == [outputs.CONTENTS, "000.h5", "001.h5", MANIFEST]
 
 
 def test_a_folder_that_lost_a_restart_is_refused(states, tmp_path):

@@ -76,7 +76,7 @@ def test_the_files_hold_what_was_returned(verified):
         xr.testing.assert_allclose(back.load(), ds)
         assert back.attrs["distance_unit"] == "spread of the 4 training states of states.nc"
         assert back.attrs["years"] == YEARS
-    read = pd.read_csv(output.with_suffix(".csv"))
+    read = pd.read_csv(output.with_suffix(".csv"), comment="#")
     pd.testing.assert_frame_equal(read.assign(note=read["note"].fillna("")), table)
 
 
@@ -149,8 +149,9 @@ def test_an_existing_output_is_refused(restarts, tmp_path):
         folder = tmp_path / name
         folder.mkdir()
         (folder / name).write_text("mine")
-        with pytest.raises(UserError, match="--overwrite"):
-            verify(restarts, folder / "verify.nc")
+        for overwrite in (False, True):
+            with pytest.raises(UserError, match="hoose another output"):
+                verify(restarts, folder / "verify.nc", overwrite=overwrite)
         assert [path.name for path in folder.iterdir()] == [name]
 
 
@@ -224,6 +225,6 @@ def test_runs_of_another_request_are_refused_not_mixed(verified, restarts, contr
 def test_a_folder_of_somebody_else_is_refused(restarts, tmp_path):
     (tmp_path / "verify_runs").mkdir()
     (tmp_path / "verify_runs" / "mine.txt").write_text("mine")
-    with pytest.raises(UserError, match="holds no runs of a verification"):
+    with pytest.raises(UserError, match=r"holds mine\.txt but no verify\.yaml"):
         verify(restarts, tmp_path / "verify.nc")
     assert [path.name for path in (tmp_path / "verify_runs").iterdir()] == ["mine.txt"]

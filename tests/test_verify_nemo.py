@@ -153,8 +153,14 @@ def test_a_run_that_was_only_begun_is_made_anew(prepared):
     (prepared / "verify_runs" / "state_0").mkdir(parents=True)  # empty: nobody's
     with pytest.raises(UserError, match="exit code 3"):
         run(prepared, f"{sys.executable} -c 'raise SystemExit(3)'")
-    left = prepared / "verify_runs" / "state_0" / "half_written.nc"
+    left = prepared / "verify_runs" / "state_0" / "DINO_1m_grid_T.nc"
     left.write_text("of the run that failed")
+    mine = left.with_name("notes.nc")
+    mine.write_text("mine")
+    with pytest.raises(UserError, match=r"holds notes\.nc"):
+        run(prepared, f"{sys.executable} copy.py")
+    assert mine.read_text() == "mine" and left.exists()
+    mine.unlink()
     run(prepared, f"{sys.executable} copy.py")
     assert not left.exists()
 

@@ -281,6 +281,7 @@ def dump_yaml(
     {'a': 1}
     """
     text = _text(config)
+    outputs.require_free(path, True, inputs, folder=False, ours=True)
     # what older versions wrote bears no mark, but nobody writes by hand what they wrote
     ours = Path(path).is_file() and Path(path).read_bytes() == _text(former or config).encode()
     with outputs.replacing(path, overwrite=True, inputs=inputs, folder=False, ours=ours) as temporary:

@@ -65,6 +65,7 @@ def demo(
     >>> demo("demo", say=print)  # doctest: +SKIP
     """
     say = say or logger.info
+    outputs.require_work(output, ())
     for module, extra in (("torch", "generator"), ("veros", "veros"), ("matplotlib", "report")):
         require_installed(module, extra, "the demo, which generates, runs the ocean model and reports,")
     output, source = Path(output), _locate(generator)

@@ -330,9 +330,9 @@ def write_table(table: pd.DataFrame, path: Path, header: Mapping[str, object]) -
         replacing(path, overwrite=True, ours=_is_table(path)) as temporary,
         temporary.open("w", encoding="utf-8", newline="") as file,
     ):
-        file.write(f"{mark()}\n")
         for key, value in header.items():
             file.write(f"# {key}: {value}\n")
+        file.write(f"{mark()}\n")
         table.to_csv(file, index=False, lineterminator="\n", float_format="%.6g")
 
 

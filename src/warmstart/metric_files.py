@@ -14,7 +14,7 @@ import xarray as xr
 
 from warmstart.errors import UserError, reading, require_path, shortened
 from warmstart.files import open_dataset, write_dataset
-from warmstart.outputs import mark, replacing, require_free
+from warmstart.outputs import ATTRIBUTE, mark, replacing, require_free, version
 from warmstart.physics.published import NEMO_SPINUP_EVALUATION
 
 #: Columns of the table, one row a sample and metric.
@@ -146,11 +146,12 @@ def write_metrics(table: pd.DataFrame, path: Path, overwrite: bool = False) -> N
     >>> read_metrics(path).value.tolist()
     [0.0]
     """
+    require_free(path, overwrite, folder=False)
     if path.suffix == ".nc":
         write_dataset(path, _to_dataset(table), overwrite=overwrite)
         return
     with replacing(path, overwrite) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
-        for key, value in {**table.attrs, "rows": len(table)}.items():
+        for key, value in {ATTRIBUTE: version(), **table.attrs, "rows": len(table)}.items():
             file.write(f"# {key}: {json.dumps(value)}\n")
         table.to_csv(file, index=False, lineterminator="\n")
 

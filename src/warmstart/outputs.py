@@ -35,6 +35,10 @@ NEW, OLD = (
     "old",
 )  #: there, the folders of what is made, and of what it replaces until it is in its place
 STORE = ("zarr.json", ".zgroup", ".zarray")  #: any of these makes a folder a part of a zarr store
+WHOLE = (
+    "weights.safetensors",
+    "restarts.yaml",
+)  #: any of these makes a folder one thing, of which no part is replaced
 LISTED = "sha256"  #: what a line says that lists a file beside it
 FULL = (errno.ENOSPC, errno.EDQUOT)  #: no space left on the device, quota exceeded
 MARGIN = 2**18  #: left for logs and messages [bytes]
@@ -160,7 +164,10 @@ def require_work(path: str | Path, notes: Collection[str], inputs: Iterable[Any]
     if not stat.S_ISDIR(status.st_mode):
         raise UserError(f"{path} is a file, and a folder is to be written; choose another output")
     found = sorted(name for name in os.listdir(place) if name != ".lock")
-    if found and notes and not any(name in found for name in notes):
+    noted = [place / name for name in notes if name in found]
+    # a plan that the user keeps in a folder does not make the folder the product's
+    read = [note for note in noted if any(_same(note, source) for source in sources(inputs))]
+    if found and notes and not any(note not in read or _bears_mark(note) for note in noted):
         some = ", ".join(found[:3]) + (f" and {len(found) - 3} more" if len(found) > 3 else "")
         raise UserError(
             f"{path} exists and holds {some} but no {' or '.join(notes)}; choose an empty or a new folder"
@@ -202,7 +209,9 @@ def _status(path: str | Path, place: Path) -> os.stat_result | None:
     for parent in place.parents:
         if any((parent / name).is_file() for name in STORE):
             raise UserError(f"{path} lies inside the zarr store {parent}; choose another output")
-        if (parent / CONTENTS).is_file() and place.relative_to(parent).as_posix() in _listed(parent):
+        listed = (parent / CONTENTS).is_file() and place.relative_to(parent).as_posix() in _listed(parent)
+        whole = parent == place.parent and any((parent / name).is_file() for name in WHOLE)
+        if listed or (whole and os.path.lexists(place)):
             raise UserError(
                 f"{path} is a part of {parent}, which is replaced as a whole; choose another output"
             )
@@ -548,16 +557,17 @@ def _lock(place: Path, staging: Path) -> int:
 
 def _refuse_taken(place: Path, staging: Path) -> None:
     """Refuse a folder of somebody else where ours should be."""
-    if not staging.is_symlink() and staging.is_dir():
-        names = os.listdir(staging)
-        if not names or names == [LOCK]:
-            return
-        with contextlib.suppress(OSError):
-            if LOCK in names and _TEXT_MARK.match((staging / LOCK).read_bytes()[:HEAD]):
-                return
+    lock = staging / LOCK
+    if staging.is_dir() and not staging.is_symlink() and not lock.is_symlink():
         with contextlib.suppress(FileNotFoundError):
-            if LOCK in names and not os.path.getsize(staging / LOCK):
-                return  # its process is just writing the mark, or the disk was full
+            names = os.listdir(staging)
+            # empty: its process is just making or removing it, or the disk was full
+            if not names or (
+                LOCK in names and (not lock.stat().st_size or _TEXT_MARK.match(lock.read_bytes()))
+            ):
+                return
+        if not staging.is_dir():
+            return
     raise UserError(f"cannot write {place}: {staging} is in the way; move it away, or choose another output")
 
 
@@ -606,6 +616,8 @@ def replacing(
     with claim(path, overwrite, inputs, folder, ours) as temporary:
         try:
             yield temporary
+            if not os.path.lexists(temporary):
+                raise FileNotFoundError(errno.ENOENT, "nothing was written", str(temporary))
             _list_contents(temporary)
             # again: somebody may have put something there in the meantime
             place = require_free(path, overwrite, inputs, temporary.is_dir(), ours)
@@ -715,8 +727,9 @@ def writes(
     folder: bool | None = None,
     beside: Callable[[dict[str, Any]], list[Path]] = lambda given: [],
     work: Callable[[dict[str, Any]], tuple[Path, Collection[str]]] | None = None,
+    name: str = "output",
 ) -> Callable[[Callable[P, R]], Callable[P, R]]:
-    """Make a verb claim its argument ``output`` before it works, and hold it until it ends.
+    """Make a verb claim its output before it works, and hold it until it ends.
 
     Every argument that may be a path, by its annotation, is an input of the verb: no output replaces it.
 
@@ -726,9 +739,11 @@ def writes(
     beside : gives further files that the verb makes, from its arguments.
     work : gives the folder that it works in and its notes, as of :func:`require_work`.
 
+    name : of the argument that is the output; it may be None.
+
     Returns
     -------
-    Decorator of a function with the arguments ``output``, which may be None, and ``overwrite``.
+    Decorator of a function with that argument and ``overwrite``.
 
     Examples
     --------
@@ -743,9 +758,9 @@ def writes(
     def decorate(verb: Callable[P, R]) -> Callable[P, R]:
         signature = inspect.signature(verb)
         read = [
-            name
-            for name, parameter in signature.parameters.items()
-            if name not in ("output", "folder")
+            argument
+            for argument, parameter in signature.parameters.items()
+            if argument not in (name, "folder")
             and any(word in str(parameter.annotation) for word in ("Path", "Source"))
         ]
 
@@ -754,11 +769,11 @@ def writes(
             bound = signature.bind(*args, **kwargs)
             bound.apply_defaults()
             given = bound.arguments
-            if given["output"] is None:
+            if given[name] is None:
                 return verb(*args, **kwargs)
-            inputs = [given[name] for name in read]
+            inputs = [given[argument] for argument in read]
             with contextlib.ExitStack() as stack:
-                stack.enter_context(claim(given["output"], given["overwrite"], inputs, folder))
+                stack.enter_context(claim(given[name], given["overwrite"], inputs, folder))
                 for path in beside(given):
                     stack.enter_context(claim(path, given["overwrite"], inputs, False))
                 if work is not None:

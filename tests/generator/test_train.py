@@ -32,7 +32,14 @@ from warmstart.testing import basin
 
 def test_the_folder_holds_what_the_documentation_says(trained):
     names = {p.name for p in trained.iterdir()}
-    assert names == {"weights.safetensors", "config.yaml", "normalizer.nc", "README.md", "train.jsonl"}
+    assert names == {
+        "weights.safetensors",
+        "config.yaml",
+        "normalizer.nc",
+        "README.md",
+        "train.jsonl",
+        ".warmstart",
+    }
     assert not list(trained.parent.glob(".*"))  # nothing is left beside it
 
 
@@ -387,9 +394,13 @@ def test_the_normaliser_is_part_of_what_names_a_generator(copied, trained):
     assert former == load(trained).hash
     with files.open_dataset(path) as opened:
         ds, grid = opened.load(), files.open_grid(path)
-    files.write_dataset(path, ds.assign(so_std=ds.so_std * 1.1), grid, overwrite=True)
+    with pytest.raises(UserError, match="is a part of"):
+        files.write_dataset(path, ds.assign(so_std=ds.so_std * 1.1), grid, overwrite=True)
+    path.unlink()
+    files.write_dataset(path, ds.assign(so_std=ds.so_std * 1.1), grid)
     assert load(copied).hash != former
-    files.write_dataset(path, ds.assign(so_std=ds.so_std * 0), grid, overwrite=True)
+    path.unlink()
+    files.write_dataset(path, ds.assign(so_std=ds.so_std * 0), grid)
     with pytest.raises(UserError, match=r"normalizer\.nc: expected \d+ finite means and positive"):
         load(copied)
 

@@ -286,7 +286,12 @@ def test_an_existing_page_is_kept_unless_told_otherwise(made, tmp_path):
     with pytest.raises(UserError, match="exists"):
         report(made.metrics, page)
     assert page.read_text() == "mine"
-    report(made.metrics, page, overwrite=True)
+    with pytest.raises(UserError, match="may be yours"):
+        report(made.metrics, page, overwrite=True)
+    assert page.read_text() == "mine"
+    page.unlink()
+    for _ in range(2):
+        report(made.metrics, page, overwrite=True)
     assert "<h1>" in page.read_text()
 
 

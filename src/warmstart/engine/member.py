@@ -102,7 +102,9 @@ def run_members(
     """
     folders = [Path(job["folder"]) for job in jobs]
     for folder, job in zip(folders, jobs, strict=True):
-        _claim(folder, job)
+        same_job(folder, job)
+        if not is_done(read_status(folder)):
+            _claim(folder, job)
     on = [] if device == "cpu" else ["--device", device]
     command = command or [sys.executable, "-m", f"warmstart.engine.{jobs[0]['engine']}", *on]
     crashes, year = 0, 0.0
@@ -249,17 +251,15 @@ def _claim(folder: Path, job: dict[str, Any]) -> None:
     """Take the folder of a member: a new or an empty one, or that of the same job."""
     outputs.require_work(folder, ("job.yaml", "start.h5"))
     folder.mkdir(parents=True, exist_ok=True)
-    same_job(folder, job)
     for path in folder.iterdir():
         if path.is_symlink() and re.fullmatch(FILES, path.name):
             raise UserError(f"{path} is a symbolic link; expected a file that the engine wrote")
     if (folder / "engine.log").exists() and not (folder / "progress.json").exists():
         raise UserError(f"{folder / 'engine.log'} is no log of a run here; move it away")
-    if not is_done(read_status(folder)):
-        path = folder / "job.yaml"
-        former = read_yaml(path) if path.exists() else None
-        if former != job:
-            dump_yaml(job, path, former=former)
+    path = folder / "job.yaml"
+    former = read_yaml(path) if path.exists() else None
+    if former != job:
+        dump_yaml(job, path, former=former)
 
 
 def _attempt(folders: Sequence[Path], command: list[str], wanted: Callable[[], bool]) -> tuple[int, float]:

@@ -12,7 +12,7 @@ from markupsafe import Markup
 from warmstart.check import check
 from warmstart.errors import UserError
 from warmstart.files import provenance
-from warmstart.outputs import replacing, writes
+from warmstart.outputs import mark, replacing, writes
 from warmstart.report import asked, tables
 from warmstart.report.ensemble import ensemble_sections
 from warmstart.report.inputs import Inputs, read
@@ -75,7 +75,8 @@ def report(
     footer = f"warmstart {attrs['warmstart_version']}, {moment(attrs['created'])}. This page needs no network; under a number lies its exact value."
     page = render(title or _title(inputs), asked.lead(inputs), _sections(inputs, attrs), footer)
     with replacing(output, overwrite) as temporary:
-        temporary.write_text(page, encoding="utf-8")
+        first, rest = page.split("\n", 1)
+        temporary.write_text(f"{first}\n{mark('<!--')} -->\n{rest}", encoding="utf-8")
     logger.info("%s: %.1f MB", output, output.stat().st_size / 1e6)
     return output
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from warmstart import outputs
 from warmstart.errors import UserError
 
 CFG, REF = "namelist_cfg", "namelist_ref"
@@ -120,7 +121,7 @@ def patch_namelist(namelist: str | Path, target: str | Path, wanted: Mapping[str
     Parameters
     ----------
     namelist : the user's ``namelist_cfg``.
-    target : the copy to write.
+    target : the copy to write; it must not exist.
     wanted : group to entry to value: numbers, text, logicals. An entry that the group lacks is added at its end, a group that
         the file lacks at the end of the file.
 
@@ -157,6 +158,7 @@ def patch_namelist(namelist: str | Path, target: str | Path, wanted: Mapping[str
             changes.append((group.end, group.end, new if alone else f"\n{new}"))
     for begin, end, new in sorted(changes, key=lambda c: c[:2], reverse=True):
         text = text[:begin] + new + text[end:]
+    outputs.require_free(target, inputs=[namelist], folder=False)
     Path(target).write_bytes(text.encode("utf-8", "surrogateescape"))
 
 

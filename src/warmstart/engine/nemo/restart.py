@@ -86,6 +86,13 @@ class Restart:
         return "\n".join([*lines, "set in namelist_cfg:", self.namelist])
 
 
+def _beside(given: dict[str, Any]) -> list[Path]:
+    """The namelist lines beside the restart, and the patched copy if asked."""
+    endings = [SUFFIX] + [PATCHED] * (given["namelist"] is not None)
+    return [Path(given["path"]).with_suffix(ending) for ending in endings]
+
+
+@outputs.writes(folder=False, beside=_beside, name="path")
 def write_restart(
     state: xr.Dataset | str | Path,
     path: str | Path,
@@ -143,7 +150,6 @@ def write_restart(
     if path.suffix != ".nc":
         raise UserError(f"{path}: NEMO opens restarts that end in .nc; give such a name")
     reads = [state, template, grid, namelist]
-    outputs.require_free(path.with_suffix(SUFFIX), overwrite, reads, folder=False)
     state, grid = _opened(state, grid)
     fields = prognostic(state, grid)
     groups = read(namelist) if namelist is not None else {}

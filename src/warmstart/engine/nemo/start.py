@@ -12,7 +12,6 @@ import cftime
 import numpy as np
 import xarray as xr
 
-from warmstart import outputs
 from warmstart.engine.nemo import namelist as namelists
 from warmstart.engine.nemo.settings import calendar as calendar_of
 from warmstart.engine.nemo.settings import require_step, time_step
@@ -316,7 +315,6 @@ def patch_start(
     ...
     warmstart.errors.UserError: namelist namelist_cfg does not exist; give the namelist_cfg of the run
     """
-    outputs.require_free(target, inputs=[namelist], folder=False)
     run = namelists.read(namelist).get("namrun", {})
     entries = dict(entries)
     if "nn_euler" in run and "ln_1st_euler" in entries:
