@@ -120,7 +120,11 @@ def fields_of(folder: str | Path) -> str:
     for path in sorted(Path(folder).glob("*.namelist"))[:1]:
         lines += [
             "set in namelist_cfg (of the first restart; each has its own beside it):",
-            "\n".join(line for line in path.read_text().splitlines() if not line.startswith(("! sha256 ", "! made by"))),
+            "\n".join(
+                line
+                for line in path.read_text().splitlines()
+                if not line.startswith(("! sha256 ", "! made by"))
+            ),
         ]
     return "\n".join(lines)
 

@@ -187,9 +187,9 @@ def write_restart(
         result = Restart((path,), replaced, (), (), zeroed, (), lines, start["nn_date0"], remarks)
         with ExitStack() as stack:
             target = stack.enter_context(outputs.replacing(path, overwrite, reads, folder=False))
-            beside = _claim_beside(stack, path, namelist, overwrite, reads)
+            aside = _claim_beside(stack, path, namelist, overwrite, reads)
             write_bare(target, values, files.provenance(), int(grid.ds.attrs.get("repeated_columns", 0)))
-            _write_beside(beside, path, [], result, namelist, start, made)
+            _write_beside(aside, path, [], result, namelist, start, made)
         _say(remarks)
         return result
     opened = open_template(template, grid)
@@ -222,9 +222,9 @@ def write_restart(
                 stack.enter_context(outputs.replacing(p, overwrite, reads, folder=False))
                 for p in result.paths
             ]
-            beside = _claim_beside(stack, path, namelist, overwrite, reads)
+            aside = _claim_beside(stack, path, namelist, overwrite, reads)
             write_from(opened, targets, new, dropped)
-            _write_beside(beside, path, targets, result, namelist, start, made)
+            _write_beside(aside, path, targets, result, namelist, start, made)
     finally:
         opened.source.close()
     for name in ("uo", "vo", "zos"):
