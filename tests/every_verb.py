@@ -86,7 +86,7 @@ def verbs(at: Path) -> dict[str, Verb]:
     from warmstart import baselines, dino_fusion, files, metric_files, parameters
     from warmstart.config import dump_yaml
     from warmstart.engine.base import Configuration, Job, save_job, verify_phases
-    from warmstart.engine.nemo.start import patch_namelist
+    from warmstart.engine.nemo.namelist import patch_namelist
     from warmstart.engine.veros.member_file import write_member_file, write_restart_of
     from warmstart.engine.veros.restart import restart_from_state, write_restart
     from warmstart.testing import basin

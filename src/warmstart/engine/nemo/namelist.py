@@ -137,6 +137,7 @@ def patch_namelist(namelist: str | Path, target: str | Path, wanted: Mapping[str
     ...
     warmstart.errors.UserError: namelist namelist_cfg does not exist; give the namelist_cfg of the run
     """
+    outputs.require_free(target, inputs=[namelist], folder=False)
     text = _text(Path(namelist))
     groups = _parse(text, namelist)
     changes: list[tuple[int, int, str]] = []
@@ -158,7 +159,6 @@ def patch_namelist(namelist: str | Path, target: str | Path, wanted: Mapping[str
             changes.append((group.end, group.end, new if alone else f"\n{new}"))
     for begin, end, new in sorted(changes, key=lambda c: c[:2], reverse=True):
         text = text[:begin] + new + text[end:]
-    outputs.require_free(target, inputs=[namelist], folder=False)
     Path(target).write_bytes(text.encode("utf-8", "surrogateescape"))
 
 
