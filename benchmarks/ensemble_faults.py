@@ -36,7 +36,7 @@ KINDS = {
     "SIGINT": signal.SIGINT,
     "SIGKILL of the engine": None,
 }
-MOST_SECONDS = 12.0  #: of a fault after the start
+MOST_SECONDS = 6.0  #: of a fault after the start, or after an engine was seen
 MOST_FAULTS = 8  #: of a round; then it may end
 
 
@@ -64,30 +64,37 @@ def same(one: Path, other: Path) -> bool:
 
 
 def one_round(kind: str, chance: random.Random, plan: Path, runs: Path) -> dict[str, object]:
-    """Faults until the member is finished."""
-    faults, slowest, tracebacks = 0, 0.0, 0
+    """Faults until the member is finished: half of them at any moment, half with an engine at work."""
+    faults = at_work = tracebacks = 0
+    slowest = 0.0
     while read_status(runs / "member_000").get("state") != "finished":
         process = start(plan, runs)
-        due = time.monotonic() + chance.uniform(0.5, MOST_SECONDS)
-        while faults < MOST_FAULTS and process.poll() is None and time.monotonic() < due:
-            time.sleep(0.02)
-        if faults < MOST_FAULTS and process.poll() is None:
+        while process.poll() is None and faults < MOST_FAULTS:
+            wait = chance.uniform(0.0, MOST_SECONDS)
+            while KINDS[kind] is None or faults % 2:
+                if process.poll() is not None or engines(process):
+                    break
+                time.sleep(0.02)
+            due = time.monotonic() + wait
+            while process.poll() is None and time.monotonic() < due:
+                time.sleep(0.02)
             below = engines(process)
+            if process.poll() is not None or (KINDS[kind] is None and not below):
+                continue
+            faults, at_work, begun = faults + 1, at_work + bool(below), time.monotonic()
             if KINDS[kind] is None:
-                if below:
-                    below[0].kill()
-                    faults += 1
-                time.sleep(0.5)
+                below[0].kill()
             else:
                 process.send_signal(KINDS[kind])
-                faults += 1
-                begun = time.monotonic()
-                while any(engine.is_running() for engine in below):
-                    time.sleep(0.02)
-                slowest = max(slowest, time.monotonic() - begun)
+            while any(engine.is_running() for engine in below):
+                time.sleep(0.02)
+            slowest = max(slowest, time.monotonic() - begun)
+            if KINDS[kind] is not None:
+                break
         tracebacks += "Traceback" in process.communicate(timeout=600)[1]
     return {
-        "fault": kind, "faults": faults, "slowest_end_of_engine_s": round(slowest, 1), "tracebacks": tracebacks,
+        "fault": kind, "faults": faults, "with_an_engine": at_work, "slowest_end_of_engine_s": round(slowest, 1),
+        "tracebacks": tracebacks,
         "left_behind": len(list(runs.glob(".dask-*")) + list((runs / "member_000").glob(".*.*"))),
     }  # fmt: skip
 
