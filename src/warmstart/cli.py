@@ -388,13 +388,16 @@ def verify(
     overwrite: Overwrite = False,
 ) -> None:
     """Run the ocean model from restarts: shock, drift, years to equilibrium, years saved."""
+    from warmstart.comparison import overview, remarks
     from warmstart.verify import verify as run
 
     _, table = run(
         restarts, output, years=years, control=control, reference=reference, rest=rest, workers=workers,
         overwrite=overwrite, progress=True, engine=engine, run=command, template=template, mesh=grid,
     )  # fmt: skip
-    print_table(table, f"{output}")
+    print_table(overview(table), f"{output}")
+    for line in remarks(table):
+        say(line)
 
 
 @app.command()

@@ -31,7 +31,19 @@ DRIFTS = {
     "drift_thetao_deep": "thetao_deep",
     "drift_thetao_mean": "thetao_mean",
     "drift_channel_transport": "channel_transport",
+    "drift_throughflow": "throughflow",
 }
+#: Distances at which starts are compared, beside the equilibrium's own variability.
+LEVELS = (0.5, 0.3, 0.2, 0.1, 0.05)
+#: Days after the start in which a state is of another season than those at the end of a year, and no sign of arrival.
+EARLY_DAYS = 31.0
+#: Years of the control's own run, after its first, that are the equilibrium: fixed, so that no result depends on how long
+#: starts are run.
+CONTROL_YEARS = 20
+#: States of the equilibrium that its own variability needs at least.
+LEAST_SNAPSHOTS = 5
+#: Columns of the table.
+COLUMNS = ("start", "metric", "value", "bound", "unit", "note")
 
 
 @dataclass(frozen=True)
@@ -43,9 +55,9 @@ class Target:
     mean : time mean of its snapshots, ``thetao`` and ``so``, dims ``(z, y, x)``.
     spread : what a distance is measured in, dims ``(z,)``.
     unit : where `spread` comes from, for readers.
-    own : distances of its snapshots, each from the mean of the others [1].
+    own : distances of its snapshots from one another [1]; empty where they are fewer than five.
     spinup : years and distances of the snapshots on the way there; empty arrays if there are none.
-    of_run : whether its snapshots are those of the run called ``control`` itself.
+    averaged_days : over how long each of its snapshots is a mean; 0 for instants [days].
     """
 
     mean: xr.Dataset
@@ -53,7 +65,71 @@ class Target:
     unit: str
     own: np.ndarray
     spinup: tuple[np.ndarray, np.ndarray]
-    of_run: bool = False
+    averaged_days: float = 0.0
+
+
+def settled(states: xr.Dataset) -> np.ndarray:
+    """Which states of the control's run are the equilibrium: those of its first 20 years, without what comes before year 1.
+
+    The control's snapshots may come from other time steps; the states of its run have those of the starts.
+
+    Parameters
+    ----------
+    states : of the run, coordinate ``year`` since its start, dims ``(time, ...)``.
+
+    Returns
+    -------
+    Indices along ``time``; the last state of a run that is shorter than a year.
+
+    Examples
+    --------
+    >>> settled(xr.Dataset(coords={"year": ("time", [0.0, 0.5, 1.0, 20.0, 21.0])}))
+    array([2, 3])
+    """
+    year = states["year"].values
+    return np.flatnonzero((year >= min(1.0, float(year.max())) - 1e-6) & (year <= CONTROL_YEARS + 1e-6))
+
+
+def target_of(
+    snapshots: xr.Dataset,
+    spinup: xr.Dataset | None,
+    spread: tuple[xr.Dataset, str] | None,
+    grid: Grid,
+    averaged_days: float = 0.0,
+) -> Target:
+    """Make the equilibrium that starts are compared with.
+
+    Parameters
+    ----------
+    snapshots : ``thetao`` and ``so`` of the equilibrium, dims ``(time, z, y, x)``.
+    spinup : the same on the way there, with ``year``; None without any.
+    spread : what a distance is measured in, and where that is from; None takes the variation along each level.
+    grid : the mesh.
+    averaged_days : as in :class:`Target`.
+
+    Returns
+    -------
+    The target.
+
+    Examples
+    --------
+    >>> from warmstart.testing import basin
+    >>> state, grid = basin(nx=6, ny=8, nz=4)
+    >>> target_of(xr.concat([state + i for i in range(5)], "time"), None, None, grid).own.size
+    10
+    """
+    snapshots = snapshots[list(equilibrium.TRACERS)].astype("float64")
+    mean = snapshots.mean("time", skipna=False)
+    measure, unit = spread or (
+        equilibrium.horizontal_spread(mean, grid),
+        "control's own variation along each level",
+    )
+    way = (np.zeros(0), np.zeros(0))
+    if spinup is not None and spinup.sizes["time"] and "year" in spinup:
+        way = (spinup["year"].values, equilibrium.distance(spinup, mean, measure, grid)["distance"].values)
+    enough = snapshots.sizes["time"] >= LEAST_SNAPSHOTS
+    own = equilibrium.own_distances(snapshots, measure, grid) if enough else np.zeros(0)
+    return Target(mean, measure, unit + equilibrium.say_spread(measure), own, way, averaged_days)
 
 
 def compare(
@@ -69,14 +145,16 @@ def compare(
     ----------
     names : name of each start; ``control`` and ``rest`` are what the others are compared with.
     folders : folder of each run, with ``series.nc`` and ``states.nc`` unless it blew up.
-    statuses : content of each ``status.yaml``.
+    statuses : of each run: ``state``, and of one that did not finish ``blow_ups`` or a ``reason``.
     target : the equilibrium; None leaves distances out.
     grid : the mesh.
 
     Returns
     -------
     Dims ``start`` and ``time`` (series, coordinates ``day`` and ``year``), ``snapshot`` (distances, coordinate
-    ``snapshot_year``); per start: shocks, drifts, years to equilibrium, years saved, whether and when it blew up.
+    ``snapshot_year``), ``depth`` (distances in K and 1e-3) and ``level`` (distances to arrive at); per start: shocks, drifts,
+    years to equilibrium, years saved, whether it finished, and if not why. What may be a bound has ``_bound`` beside it
+    (``=``, ``>``, ``<``, or empty where nothing is known), and a ``_note``.
 
     Examples
     --------
@@ -86,23 +164,34 @@ def compare(
         coords={"start": ("start", np.array(names, dtype=object), {"long_name": "how the run started"})}
     )
     ds = _with_series(ds, folders)
+    written = np.zeros((0, 0), bool)
     if target is not None:
         ds, written = _with_distances(ds, folders, target, grid)
     blown = [_blow_up_day(status) for status in statuses]
     wall = [float(status.get("wall_seconds", np.nan)) for status in statuses]
-    finished = [status.get("state") == "finished" for status in statuses]
+    ended = [_why_ended(status) for status in statuses]
+    finished = np.array([not why for why in ended], "int8")
     ds = ds.assign(
-        finished=(
-            "start",
-            np.array(finished, "int8"),
-            {"units": "1", "long_name": "whether the run reached its end"},
-        ),
+        finished=("start", finished, {"units": "1", "long_name": "whether the run reached its end"}),
+        end_reason=("start", np.array(ended, dtype=object), {"long_name": "why it did not"}),
         blow_up_day=("start", blown, {"units": "d", "long_name": "day at which the run blew up for good"}),
         wall_seconds=("start", wall, {"units": "s", "long_name": "wall time of the run"}),
     )
     if target is not None:
-        ds = _with_spinup(_with_arrivals(ds, written), target)
+        ds = _with_spinup(_with_arrivals(ds, written, target), target)
     return _with_drifts(_with_shocks(ds))
+
+
+def _why_ended(status: Mapping[str, Any]) -> str:
+    """Why a run did not reach its end; nothing if it did."""
+    if status.get("state") == "finished":
+        return ""
+    reason = str(status.get("reason") or "")
+    if not status.get("blow_ups"):
+        return reason or str(status.get("message") or "the run did not reach its end and left no word why")
+    if not reason:
+        return f"blew up by day {_blow_up_day(status):g}, also with smaller time steps"
+    return f"blew up by day {_blow_up_day(status):g}: {reason}"
 
 
 def _blow_up_day(status: Mapping[str, Any]) -> float:
@@ -121,7 +210,7 @@ def _with_series(ds: xr.Dataset, folders: Sequence[Path]) -> xr.Dataset:
         "year": ("time", day / YEAR, {"units": "1", "long_name": "model years of 360 days since the start"}),
     }
     return ds.assign_coords(coords).assign(
-        {name: (("start", "time"), *rest) for name, rest in columns.items()}
+        {name: (("start", "time", *dims), values, attrs) for name, (dims, values, attrs) in columns.items()}
     )
 
 
@@ -131,17 +220,30 @@ def _with_distances(
     """Add the distance of every snapshot to the equilibrium; say too which of them each start wrote."""
 
     def measure(states: xr.Dataset) -> xr.Dataset:
-        return equilibrium.distance(states, target.mean, target.spread, grid).assign_coords(
-            year=states["year"]
-        )
+        found = equilibrium.distance(states, target.mean, target.spread, grid)
+        found = found.assign(equilibrium.differences(states, target.mean, grid).data_vars)
+        about = {"units": "d", "long_name": "length of the mean that the state is; 0 for an instant"}
+        averaged = states["averaged_days"].values if "averaged_days" in states.coords else 0.0
+        found = found.drop_vars("averaged_days", errors="ignore")
+        found["averaged_days"] = ("time", np.broadcast_to(averaged, states.sizes["time"]), about)
+        return found.assign_coords(year=("time", states["year"].values))
 
     parts = [_read(folder / "states.nc", lambda part: part["year"] * YEAR, measure) for folder in folders]
     day, columns = _union(parts)
     attrs = {"units": "1", "long_name": "model years of 360 days since the start"}
-    ds = ds.assign_coords(snapshot_year=("snapshot", day / YEAR, attrs))
-    ds = ds.assign({name: (("start", "snapshot"), *rest) for name, rest in columns.items()})
+    about = {"long_name": "range of depth"}
+    ds = ds.assign_coords(
+        snapshot_year=("snapshot", day / YEAR, attrs),
+        depth=("depth", np.array(list(equilibrium.DEPTHS), dtype=object), about),
+    )
+    ds = ds.assign({name: (("start", "snapshot", *dims), v, a) for name, (dims, v, a) in columns.items()})
     written = np.array([np.isin(day, part["day"].values if part is not None else []) for part in parts])
-    return ds.assign_attrs(distance_unit=target.unit, **_threshold(ds, target)), written
+    return ds.assign_attrs(
+        distance_unit=target.unit,
+        distance_averaged_days=target.averaged_days,
+        distance_threshold=equilibrium.threshold(target.own),
+        distance_threshold_pairs=int(target.own.size),
+    ), written
 
 
 def _read(
@@ -154,85 +256,126 @@ def _read(
         return None
     with files.open_dataset(path) as ds:
         part = (reduce(ds) if reduce else ds).load()
-        keep = [name for name in part.data_vars if part[name].dims == ("time",)]
+        keep = [name for name in part.data_vars if part[name].dims in (("time",), ("time", "depth"))]
         return part[keep].assign_coords(day=("time", np.round(day(part).values, 6)))
 
 
-def _union(
-    parts: Sequence[xr.Dataset | None],
-) -> tuple[np.ndarray, dict[str, tuple[np.ndarray, dict[str, Any]]]]:
-    """All days, and each variable with its attributes on them, dims ``(part, day)``, NaN where a part has none."""
+Column = tuple[tuple[str, ...], np.ndarray, dict[str, Any]]
+
+
+def _union(parts: Sequence[xr.Dataset | None]) -> tuple[np.ndarray, dict[str, Column]]:
+    """All days, and each variable on them with further dims and attributes: ``(part, day, ...)``, NaN where a part has none."""
     present = [part for part in parts if part is not None]
     days = np.unique(np.concatenate([part["day"].values for part in present])) if present else np.zeros(0)
-    columns: dict[str, tuple[np.ndarray, dict[str, Any]]] = {}
+    columns: dict[str, Column] = {}
     for name in dict.fromkeys(str(name) for part in present for name in part.data_vars):
-        values = np.full((len(parts), days.size), np.nan)
+        like = next(part[name] for part in present if name in part)
+        values = np.full((len(parts), days.size, *like.shape[1:]), np.nan)
         for row, part in zip(values, parts, strict=True):
             if part is not None and name in part:
                 row[np.searchsorted(days, part["day"].values)] = part[name].values
-        columns[name] = values, next(dict(part[name].attrs) for part in present if name in part)
+        columns[name] = tuple(str(d) for d in like.dims[1:]), values, dict(like.attrs)
     return days, columns
 
 
-def _threshold(ds: xr.Dataset, target: Target) -> dict[str, Any]:
-    """Distance within which a state counts as equilibrium, and from how many snapshots it was taken."""
-    own = target.own
-    if CONTROL in ds["start"].values and not target.of_run:
-        run = ds["distance"].sel(start=CONTROL).where(ds["snapshot_year"] >= 1.0, drop=True).values
-        own = np.concatenate([own, run[np.isfinite(run)]])
-    return {"distance_threshold": equilibrium.threshold(own), "distance_threshold_snapshots": int(own.size)}
-
-
-def _with_arrivals(ds: xr.Dataset, written: np.ndarray) -> xr.Dataset:
-    """Add years to equilibrium and years saved; of each start only the snapshots that it wrote count."""
-    year, threshold = ds["snapshot_year"].values, float(ds.attrs["distance_threshold"])
-    arrival = {
-        # a start that blew up did not stay anywhere
-        str(name): equilibrium.years_to_equilibrium(year[own], distances[own], threshold)
-        if finished
-        else float("nan")
-        for name, distances, own, finished in zip(
-            ds["start"].values, ds["distance"].values, written, ds["finished"].values, strict=True
-        )
-    }
-    # a start from rest that blew up bounds nothing
-    comparable = REST in arrival and bool(ds["finished"].sel(start=REST))
-    length = _length(ds.sel(start=REST)) if comparable else float("nan")
-    saved = {
-        name: equilibrium.years_saved(value, arrival[REST], length)
-        if comparable and name != REST
-        else (float("nan"), False)
-        for name, value in arrival.items()
-    }
-    bound = np.array([flag for _, flag in saved.values()], "int8")
-    label = "years after which the distance to the equilibrium stays within the threshold"
-    return ds.assign(
-        years_to_equilibrium=("start", list(arrival.values()), {"units": "1", "long_name": label}),
-        years_saved=(
-            "start",
-            [v for v, _ in saved.values()],
-            {"units": "1", "long_name": "years saved against rest"},
-        ),
-        years_saved_is_lower_bound=(
-            "start",
-            bound,
-            {"units": "1", "long_name": "rest had not arrived at the end"},
-        ),
+def _with_arrivals(ds: xr.Dataset, written: np.ndarray, target: Target) -> xr.Dataset:
+    """Add years to the equilibrium and to several distances, and years saved, of each start by the snapshots that it wrote."""
+    threshold = float(ds.attrs["distance_threshold"])
+    levels = xr.DataArray(
+        list(LEVELS), dims="level", attrs={"units": "1", "long_name": "distance to arrive at"}
     )
+    ds = ds.assign_coords(level=levels)
+    needed = {level: _years_needed(ds, written, level) for level in (threshold, *LEVELS)}
+    saved = {level: _saved(ds, needed[level], level, target) for level in needed}
+    to, of = (
+        "years after which the distance to the equilibrium stays within",
+        "years saved against a start from rest",
+    )
+    for name, table, label in (
+        ("years_to_equilibrium", needed[threshold], f"{to} the equilibrium's own"),
+        ("years_saved", saved[threshold], of),
+    ):
+        ds = _assign(ds, name, ("start",), table, label)
+    for name, tables, label in (
+        ("years_to_distance", needed, f"{to} a level"),
+        ("years_saved_at_distance", saved, f"{of}, to a distance"),
+    ):
+        flat = [tables[level][i] for i in range(ds.sizes["start"]) for level in LEVELS]
+        ds = _assign(ds, name, ("start", "level"), flat, label)
+    return ds
 
 
-def _length(one: xr.Dataset) -> float:
-    """Year of the last distance of a start; 0 without one."""
-    known = one["snapshot_year"].values[np.isfinite(one["distance"].values)]
-    return float(known[-1]) if known.size else 0.0
+def _assign(
+    ds: xr.Dataset, name: str, dims: tuple[str, ...], years: Sequence[equilibrium.Years], label: str
+) -> xr.Dataset:
+    """Add a number of years with its bound and its note."""
+    shape = tuple(ds.sizes[d] for d in dims)
+    text = {"bound": "how the value bounds the truth", "note": "how to read the value"}
+    ds = ds.assign(
+        {name: (dims, np.reshape([y.value for y in years], shape), {"units": "1", "long_name": label})}
+    )
+    for part, about in text.items():
+        words = np.array([getattr(y, part) for y in years], dtype=object).reshape(shape)
+        ds[f"{name}_{part}"] = (dims, words, {"long_name": f"{about} of {name}"})
+    return ds
+
+
+def _years_needed(ds: xr.Dataset, written: np.ndarray, level: float) -> list[equilibrium.Years]:
+    """When each start arrives at a distance; a run that did not finish did not stay anywhere."""
+    year = ds["snapshot_year"].values
+    comparable = (year == 0) | (year > EARLY_DAYS / YEAR)
+    out = []
+    for distances, own, why in zip(ds["distance"].values, written, ds["end_reason"].values, strict=True):
+        mine = own & comparable
+        if why:
+            out.append(equilibrium.Years(note=f"not judged: {why}"))
+        elif not np.isfinite(level):
+            few = f"fewer than {LEAST_SNAPSHOTS} states of the equilibrium do not show its own variability"
+            out.append(equilibrium.Years(note=f"not judged: {few}"))
+        else:
+            out.append(equilibrium.years_until(year[mine], distances[mine], level))
+    return out
+
+
+def _saved(
+    ds: xr.Dataset, needed: Sequence[equilibrium.Years], level: float, target: Target
+) -> list[equilibrium.Years]:
+    """Years saved by each start; those that are compared with have no such number."""
+    names = [str(name) for name in ds["start"].values]
+    rest = needed[names.index(REST)] if REST in names else None
+    bounds = equilibrium.years_from_rest(level, rest, target.spinup)
+    out = []
+    for name, years in zip(names, needed, strict=True):
+        if name == CONTROL:
+            out.append(
+                equilibrium.Years(note="not judged: the control is the equilibrium that the others head for")
+            )
+        elif name == REST:
+            out.append(
+                equilibrium.Years(note="not judged: the start from rest is what the others are compared with")
+            )
+        else:
+            out.append(equilibrium.years_saved(years, *bounds))
+    return out
 
 
 def _with_spinup(ds: xr.Dataset, target: Target) -> xr.Dataset:
     """Add how many years of the control's own spin-up each start was worth at its end."""
-    last = [row[np.isfinite(row)][-1] if np.isfinite(row).any() else np.nan for row in ds["distance"].values]
-    passed = [equilibrium.spinup_passed(float(final), target.spinup) for final in last]
+    passed = []
+    for name, row, why in zip(
+        ds["start"].values, ds["distance"].values, ds["end_reason"].values, strict=True
+    ):
+        known = row[np.isfinite(row)]
+        if name == CONTROL:
+            passed.append(equilibrium.Years(note="not judged: the spin-up is the control's own"))
+        elif why:
+            passed.append(equilibrium.Years(note=f"not judged: {why}"))
+        else:
+            passed.append(
+                equilibrium.spinup_passed(float(known[-1]) if known.size else np.nan, target.spinup)
+            )
     label = "last year at which the control's own spin-up was farther from the equilibrium than this start at its end"
-    return ds.assign(spinup_years_passed=("start", passed, {"units": "1", "long_name": label}))
+    return _assign(ds, "spinup_years_passed", ("start",), passed, label)
 
 
 def _with_shocks(ds: xr.Dataset) -> xr.Dataset:
@@ -249,20 +392,24 @@ def _with_shocks(ds: xr.Dataset) -> xr.Dataset:
 
 
 def _with_drifts(ds: xr.Dataset) -> xr.Dataset:
-    """Add the trends of the last ten years, without the first of a run, and their standard errors."""
+    """Add the trends of the last ten years, without the first of a run, their standard errors and notes."""
     for metric, name in DRIFTS.items():
-        if name in ds:
-            fits = np.array([equilibrium.drift(ds["year"].values, row) for row in ds[name].values])
-            units = {"degC": "K/century"}.get(
-                ds[name].attrs.get("units", ""), f"{ds[name].attrs.get('units', '')}/century"
-            )
-            label = f"trend of {name} over the last {np.nanmax(fits[:, 2], initial=0.0):g} years"
-            ds[metric] = ("start", fits[:, 0], {"units": units, "long_name": label})
-            ds[f"{metric}_error"] = (
-                "start",
-                fits[:, 1],
-                {"units": units, "long_name": f"standard error of the {label}"},
-            )
+        if name not in ds:
+            continue
+        fits = [equilibrium.drift(ds["year"].values, row) for row in ds[name].values]
+        fits = [
+            equilibrium.Drift(np.nan, np.nan, fit.span, f"not judged: {why}") if why else fit
+            for fit, why in zip(fits, ds["end_reason"].values, strict=True)
+        ]
+        given = ds[name].attrs.get("units", "")
+        units = {"units": {"degC": "K/century"}.get(given, f"{given}/century")}
+        label = f"trend of {name} over the last {equilibrium.DRIFT_YEARS:g} years, the first year left out"
+        notes = np.array([fit.note for fit in fits], dtype=object)
+        ds[metric] = ("start", [fit.slope for fit in fits], units | {"long_name": label})
+        ds[f"{metric}_error"] = (
+            "start", [fit.error for fit in fits], units | {"long_name": f"standard error of the {label}"}
+        )  # fmt: skip
+        ds[f"{metric}_note"] = ("start", notes, {"long_name": f"how to read the value of {metric}"})
     return ds
 
 
@@ -275,8 +422,9 @@ def summarise(ds: xr.Dataset) -> pd.DataFrame:
 
     Returns
     -------
-    Columns start, metric, value, unit, note; one row a start and metric. A value that does not exist is NaN and its
-    note says why; a bound says that it is one.
+    Columns start, metric, value, bound, unit, note; one row a start and metric. ``bound`` is ``=`` where the value is the
+    number itself, ``>`` or ``<`` where it bounds it, and empty where there is none: the value is then NaN and its note says
+    why.
 
     Examples
     --------
@@ -286,106 +434,188 @@ def summarise(ds: xr.Dataset) -> pd.DataFrame:
 
     rows: list[dict[str, Any]] = []
     for name in (str(n) for n in ds["start"].values):
-        one = ds.sel(start=name)
-        rows += [{"start": name, **row} for row in _rows(one, ds, name)]
-    return pd.DataFrame(rows, columns=["start", "metric", "value", "unit", "note"])
+        rows += [{"start": name, **row} for row in _rows(ds.sel(start=name), ds)]
+    return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
-def _rows(one: xr.Dataset, ds: xr.Dataset, name: str) -> list[dict[str, Any]]:
+def overview(table: pd.DataFrame) -> pd.DataFrame:
+    """Lay the table of :func:`summarise` out to be read: a row a metric, a column a start, bounds before their numbers.
+
+    Parameters
+    ----------
+    table : from :func:`summarise`.
+
+    Returns
+    -------
+    Columns metric, one a start, and unit; a value that does not exist is an empty text.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> table = pd.DataFrame([("rest", "years_to_0.5", 20.0, ">", "years", "")], columns=list(COLUMNS))
+    >>> overview(table).values.tolist()
+    [['years_to_0.5', '> 20', 'years']]
+    """
+    texts = table.assign(text=[said(v, b) for v, b in zip(table["value"], table["bound"], strict=True)])
+    wide = texts.pivot(index="metric", columns="start", values="text")
+    order, starts = table["metric"].unique(), table["start"].unique()
+    unit = table.drop_duplicates("metric").set_index("metric")["unit"]
+    return wide.loc[order, starts].fillna("").assign(unit=unit).reset_index().rename_axis(columns=None)
+
+
+def remarks(table: pd.DataFrame) -> list[str]:
+    """Say why values of the table of :func:`summarise` do not exist, and which runs did not finish.
+
+    Parameters
+    ----------
+    table : from :func:`summarise`.
+
+    Returns
+    -------
+    A line for each reason, with the metrics and starts that it holds for.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> row = ("rest", "drift_thetao_deep", float("nan"), "", "K/century", "not judged: the record is too short")
+    >>> remarks(pd.DataFrame([row], columns=list(COLUMNS)))
+    ['drift_thetao_deep of rest: not judged: the record is too short']
+    """
+    cut = (table["metric"] == "finished") & (table["value"] == 0)
+    told = table[(table["bound"] == "") | cut]
+    return [
+        f"{', '.join(group['metric'].unique())} of {', '.join(group['start'].unique())}: {note!s}"
+        for note, group in told.groupby("note", sort=False)
+        if note
+    ]
+
+
+def said(value: float, bound: str) -> str:
+    """Write a value with its bound.
+
+    Parameters
+    ----------
+    value : the number.
+    bound : ``=``, ``>``, ``<``, or empty.
+
+    Returns
+    -------
+    Four digits, after ``>`` or ``<`` where it is a bound; nothing for what is no number.
+
+    Examples
+    --------
+    >>> said(20.0, ">"), said(1.5, "="), said(float("nan"), "")
+    ('> 20', '1.5', '')
+    """
+    if not np.isfinite(value):
+        return ""
+    return f"{bound} {value:.4g}" if bound in (">", "<") else f"{value:.4g}"
+
+
+NO_CONTROL = "not judged: no control was given"
+
+
+def _rows(one: xr.Dataset, ds: xr.Dataset) -> list[dict[str, Any]]:
     """The metrics of one start."""
-    day = float(one["blow_up_day"])
-    ended = "" if int(one["finished"]) else f"blew up by day {day:g}, also with smaller time steps"
-    rows = [_row("finished", float(one["finished"]), "1", ended)]
-    for metric in (*SHOCKS, *DRIFTS):
+    why = str(one["end_reason"].item())
+    rows = [_row("finished", float(one["finished"]), "1", why)]
+    controlled = CONTROL in ds["start"].values
+    rows += [_shock_row(one, metric, controlled, why) for metric in SHOCKS]
+    for metric, series in DRIFTS.items():
         if metric in one:
-            note = ended or (
-                "the control itself" if name == CONTROL and metric in SHOCKS else _error(one, metric)
-            )
+            error, note = float(one[f"{metric}_error"]), str(one[f"{metric}_note"].item())
+            note = f"± {error:.2g}, {note}" if np.isfinite(error) else note
             rows.append(_row(metric, float(one[metric]), one[metric].attrs["units"], note))
         else:
-            rows.append(_row(metric, float("nan"), "1", "not computed: no control was given"))
+            rows.append(_row(metric, float("nan"), "1", f"not judged: the runs hold no {series}"))
     if "distance" not in one:
-        missing = "not computed: no control was given"
-        return [*rows, *(_row(m, float("nan"), u, missing) for m, u in _DISTANCES), _wall(one)]
-    known = one["distance"].dropna("snapshot")
-    for metric, index in (("distance_initial", 0), ("distance_final", -1)):
-        if known.size:
-            at = f"year {float(known['snapshot_year'][index]):g}; in units of the {ds.attrs['distance_unit']}"
-            rows.append(_row(metric, float(known[index]), "1", at))
-        else:
-            rows.append(_row(metric, float("nan"), "1", ended))
-    return [*rows, *_arrival_rows(one, ds, name, ended), _spinup_row(one), _wall(one)]
+        rows += [_row(m, float("nan"), unit, NO_CONTROL) for m, unit in _DISTANCES]
+        return [*rows, _wall(one)]
+    return [*rows, *_distance_rows(one, ds, why), *_years_rows(one), _wall(one)]
 
 
 _DISTANCES = (
     ("distance_initial", "1"),
     ("distance_final", "1"),
+    *((f"distance_thetao_final, {depth}", "K") for depth in equilibrium.DEPTHS),
+    *((f"distance_so_final, {depth}", "1e-3") for depth in equilibrium.DEPTHS),
     ("years_to_equilibrium", "years"),
     ("years_saved", "years"),
+    *((f"years_to_{level:g}", "years") for level in LEVELS),
+    *((f"years_saved_at_{level:g}", "years") for level in LEVELS),
     ("spinup_years_passed", "years"),
 )
 
 
-def _arrival_rows(one: xr.Dataset, ds: xr.Dataset, name: str, ended: str) -> list[dict[str, Any]]:
-    """Years to equilibrium and years saved, with the words that a missing or bounding number needs."""
-    threshold = float(ds.attrs["distance_threshold"])
-    arrival, saved = float(one["years_to_equilibrium"]), float(one["years_saved"])
-    within = f"distance within {threshold:.3g}"
-    if not np.isfinite(threshold):
-        said = saved_said = "not computed: one snapshot of the equilibrium gives no threshold"
-    else:
-        said = (
-            f"{within} from then on"
-            if np.isfinite(arrival)
-            else ended or f"> {_length(one):g}: the {within} was not kept"
-        )
-        saved_said = _saved_note(one, ds, name, arrival, saved)
-    return [
-        _row("years_to_equilibrium", arrival, "years", said),
-        _row("years_saved", saved, "years", saved_said),
-    ]
+def _shock_row(one: xr.Dataset, metric: str, controlled: bool, why: str) -> dict[str, Any]:
+    value = float(one[metric]) if metric in one else float("nan")
+    note = "largest relative deviation from the control in 30 days"
+    if not controlled:
+        note = NO_CONTROL
+    elif metric not in one:
+        note = f"not judged: the runs hold no {SHOCKS[metric]}"
+    elif str(one["start"].item()) == CONTROL:
+        note = "the control itself"
+    elif not np.isfinite(value):
+        note = "not judged: no record of both this start and the control in the first 30 days"
+        note += f"; {why}" if why else ""
+    return _row(metric, value, "1", note)
 
 
-def _saved_note(one: xr.Dataset, ds: xr.Dataset, name: str, arrival: float, saved: float) -> str:
-    if name == REST:
-        return "the start from rest itself"
-    if REST not in ds["start"].values:
-        return "not computed: there was no start from rest"
-    if not int(ds["finished"].sel(start=REST)):
-        return "not computed: the start from rest blew up"
-    if not np.isfinite(arrival):
-        return "not computed: this start did not arrive itself"
-    if not int(one["years_saved_is_lower_bound"]):
-        return "against the start from rest"
-    length = _length(ds.sel(start=REST))
-    return f"> {saved:g}: a lower bound, the start from rest had not arrived after {length:g} years"
+def _distance_rows(one: xr.Dataset, ds: xr.Dataset, why: str) -> list[dict[str, Any]]:
+    """The first and the last distance, labelled with their own years; the last in physical units by depth too."""
+    known = one.isel(snapshot=np.flatnonzero(np.isfinite(one["distance"].values)))
+    if not known.sizes["snapshot"]:
+        note = f"not judged: {why or 'no state of this run has a distance'}"
+        return [
+            _row(m, float("nan"), u, note) for m, u in _DISTANCES if not m.startswith(("years", "spinup"))
+        ]
+    rows = []
+    for metric, index in (("distance_initial", 0), ("distance_final", -1)):
+        at = f"{_when(known, index, ds)}; in units of the {ds.attrs['distance_unit']}"
+        rows.append(_row(metric, float(known["distance"][index]), "1", at))
+    at = f"{_when(known, -1, ds)}; root-mean-square difference to the equilibrium"
+    for variable, label in (
+        ("distance_thetao_K", "distance_thetao_final"),
+        ("distance_so", "distance_so_final"),
+    ):
+        for depth in known["depth"].values:
+            value = known[variable].sel(depth=depth)[-1]
+            note = at if np.isfinite(value) else "not judged: the mesh has no water there"
+            rows.append(_row(f"{label}, {depth}", float(value), value.attrs["units"], note))
+    return rows
 
 
-def _spinup_row(one: xr.Dataset) -> dict[str, Any]:
-    """Years of spin-up passed; a lower bound because nobody kept the states between the snapshots."""
-    passed = float(one["spinup_years_passed"])
-    note = f">= {passed:g}: the control's own spin-up was still farther from the equilibrium in that year"
-    if not np.isfinite(passed):
-        note = "not computed: no distance, or the control holds no snapshots of its spin-up"
-    elif passed == 0:
-        note = "no snapshot of the control's own spin-up was farther from the equilibrium"
-    return _row("spinup_years_passed", passed, "years", note)
+def _when(known: xr.Dataset, index: int, ds: xr.Dataset) -> str:
+    """The year of a state; that it is a mean, and that the equilibrium is of another kind, where it is so."""
+    days, other = float(known["averaged_days"][index]), float(ds.attrs["distance_averaged_days"])
+    text = f"year {float(known['snapshot_year'][index]):.4g}" + (f", mean over {days:g} days" if days else "")
+    if abs(days - other) > 1.0:
+        text += f", the equilibrium is of {f'means over {other:g} days' if other else 'instants'}"
+    return text
 
 
-def _error(one: xr.Dataset, metric: str) -> str:
-    """Standard error and span of a drift; nothing for other metrics."""
-    if f"{metric}_error" not in one:
-        if not np.isfinite(float(one[metric])):
-            return "not computed: no record of both this start and the control in the first 30 days"
-        return "largest relative deviation from the control in 30 days"
-    if not np.isfinite(float(one[metric])):
-        return "not computed: fewer than three rows in the last ten years, the first year of the run left out"
-    return f"± {float(one[f'{metric}_error']):.2g}, {one[metric].attrs['long_name']}"
+def _years_rows(one: xr.Dataset) -> list[dict[str, Any]]:
+    """Years needed and saved, with their bounds."""
+    rows = [_years(one, "years_to_equilibrium"), _years(one, "years_saved")]
+    for name, label in (("years_to_distance", "years_to"), ("years_saved_at_distance", "years_saved_at")):
+        for level in LEVELS:
+            rows.append(_years(one.sel(level=level), name) | {"metric": f"{label}_{level:g}"})
+    return [*rows, _years(one, "spinup_years_passed")]
+
+
+def _years(one: xr.Dataset, name: str) -> dict[str, Any]:
+    bound, note = (str(one[f"{name}_{part}"].item()) for part in ("bound", "note"))
+    return _row(name, float(one[name]), "years", note) | {"bound": bound}
 
 
 def _wall(one: xr.Dataset) -> dict[str, Any]:
-    return _row("wall_time", float(one["wall_seconds"]), "s", "")
+    seconds = float(one["wall_seconds"])
+    return _row(
+        "wall_time", seconds, "s", "" if np.isfinite(seconds) else "not known: the run was finished before"
+    )
 
 
 def _row(metric: str, value: float, unit: str, note: str) -> dict[str, Any]:
-    return {"metric": metric, "value": value, "unit": unit, "note": note}
+    bound = "=" if np.isfinite(value) else ""
+    return {"metric": metric, "value": value, "bound": bound, "unit": unit, "note": note}

@@ -196,23 +196,36 @@ def _verify(output: Path, source: Path, years: int, say: Callable[[str], None]) 
 
 
 def _findings(table: pd.DataFrame) -> list[str]:
-    """The verdict on each start, one line each."""
-    wide = table.pivot(index="start", columns="metric", values="value").loc[table["start"].unique()]
+    """The verdict on each start, one line each, every number with its bound and unit."""
+    from warmstart.comparison import CONTROL, said
+
+    records: dict[Any, Any] = {(r.start, r.metric): r for r in table.itertuples(index=False)}
     lines = []
-    for start, row in wide.iterrows():
-        if not row["finished"]:
-            lines.append(f"  {start}: the ocean model blew up")
+    for start in table["start"].unique():
+
+        def value(metric: str, start: str = start) -> str:
+            row = records[start, metric]
+            return said(row.value, row.bound)
+
+        if not records[start, "finished"].value:
+            lines.append(f"  {start}: {records[start, 'finished'].note}")
             continue
-        arrival = row["years_to_equilibrium"]
-        reached = (
-            f"equilibrium after {arrival:g} years" if np.isfinite(arrival) else "equilibrium not reached"
+        words = [
+            f"distance to the equilibrium {value('distance_initial')} at the start, {value('distance_final')} at the end"
+        ]
+        if arrival := value("years_to_equilibrium"):
+            words.append(f"years until it stays within the equilibrium's own variability: {arrival}")
+        for level in ("0.5", "0.1"):
+            if start != CONTROL and (years := value(f"years_to_{level}")):
+                saved = value(f"years_saved_at_{level}")
+                words.append(
+                    f"to a distance of {level}: {years} years" + (f", saved {saved}" if saved else "")
+                )
+        drift = records[start, "drift_thetao_deep"]
+        words.append(
+            f"deep drift {drift.value:+.2g} {drift.unit}" if drift.bound else f"deep drift {drift.note}"
         )
-        passed = row["spinup_years_passed"]
-        worth = f", nearer than a spin-up of {passed:g} years" if passed > 0 else ""
-        lines.append(
-            f"  {start}: {reached}; distance to it {row['distance_initial']:.2g} at the start, "
-            f"{row['distance_final']:.2g} at the end{worth}; deep drift {row['drift_thetao_deep']:+.2g} K/century"
-        )
+        lines.append(f"  {start}: {'; '.join(words)}")
     return lines
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import dataclass
+
 import numpy as np
 import xarray as xr
 
@@ -11,14 +14,25 @@ from warmstart.grid import Grid
 
 #: The variables that the distance compares; the ocean's memory is in them.
 TRACERS = ("thetao", "so")
+#: Ranges of depth [m].
+DEPTHS: dict[str, tuple[float, float]] = {
+    "all": (0.0, np.inf), "0-500 m": (0.0, 500.0), "500-2000 m": (500.0, 2000.0), "below 2000 m": (2000.0, np.inf),
+}  # fmt: skip
+#: A level whose spread is a smaller share of the whole ocean's is measured in that share of it: where nearly nothing varies,
+#: any difference would be enormous.
+LEAST_SPREAD = 0.1
 #: Days after a start in which it is a shock.
 SHOCK_DAYS = 30.0
 #: Years at the end of a run over which its drift is taken.
 DRIFT_YEARS = 10.0
 #: Years at its beginning that are left out of it: the adjustment, of which there are daily values, is no drift.
 ADJUSTMENT_YEARS = 1.0
+#: Years that a drift needs at least, after those.
+SHORTEST_DRIFT_YEARS = 5.0
 #: Share of an equilibrium's own distances that its threshold lets through.
 PERCENTILE = 95.0
+#: Parts of a year that are compared with themselves only, so that a season is no drift: half months.
+SEASONS = 24
 
 
 def ensemble_spread(states: xr.Dataset, grid: Grid) -> xr.Dataset:
@@ -31,13 +45,13 @@ def ensemble_spread(states: xr.Dataset, grid: Grid) -> xr.Dataset:
 
     Returns
     -------
-    Standard deviation over samples and wet cells, weighted with the area, about the mean state; dims ``(z,)``,
-    the units of the variables. Levels without water are NaN.
+    Standard deviation over samples and wet cells, weighted with the area, about the mean state, as :func:`floored`; dims
+    ``(z,)``, the units of the variables. Levels without water are NaN.
 
     Raises
     ------
     UserError
-        If there are fewer than two samples or a level does not differ at all.
+        If there are fewer than two samples, or they do not differ at all.
 
     Examples
     --------
@@ -52,7 +66,7 @@ def ensemble_spread(states: xr.Dataset, grid: Grid) -> xr.Dataset:
     for name in TRACERS:
         variance = states[name].astype("float64").var("sample", skipna=False)
         out[name] = _level_rms(variance, grid).assign_attrs(units=states[name].attrs.get("units", ""))
-    return _positive(xr.Dataset(out), grid)
+    return floored(xr.Dataset(out), grid)
 
 
 def horizontal_spread(state: xr.Dataset, grid: Grid) -> xr.Dataset:
@@ -65,12 +79,13 @@ def horizontal_spread(state: xr.Dataset, grid: Grid) -> xr.Dataset:
 
     Returns
     -------
-    Standard deviation along each level, weighted with the area; dims ``(z,)``, the units of the variables.
+    Standard deviation along each level, weighted with the area, as :func:`floored`; dims ``(z,)``, the units of the
+    variables.
 
     Raises
     ------
     UserError
-        If a level does not vary at all.
+        If no level varies at all.
 
     Examples
     --------
@@ -87,7 +102,7 @@ def horizontal_spread(state: xr.Dataset, grid: Grid) -> xr.Dataset:
         out[name] = _level_rms((values - mean) ** 2, grid).assign_attrs(
             units=state[name].attrs.get("units", "")
         )
-    return _positive(xr.Dataset(out), grid)
+    return floored(xr.Dataset(out), grid)
 
 
 def _level_rms(square: xr.DataArray, grid: Grid) -> xr.DataArray:
@@ -97,16 +112,63 @@ def _level_rms(square: xr.DataArray, grid: Grid) -> xr.DataArray:
     return ((square.where(grid.tmask > 0, 0.0) * area).sum(("y", "x")) / total.where(total > 0)) ** 0.5
 
 
-def _positive(spread: xr.Dataset, grid: Grid) -> xr.Dataset:
-    """Refuse a level that holds water but no differences: nothing could be measured in its units."""
-    wet = (grid.tmask > 0).any(("y", "x"))
+def floored(spread: xr.Dataset, grid: Grid) -> xr.Dataset:
+    """Raise the spread of levels where nearly nothing varies to a tenth of the whole ocean's.
+
+    Parameters
+    ----------
+    spread : ``thetao`` [degC] and ``so`` [1e-3], dims ``(z,)``.
+    grid : the mesh.
+
+    Returns
+    -------
+    The same; a variable of which levels were raised has the attributes ``raised_levels`` and ``raised_to``.
+
+    Raises
+    ------
+    UserError
+        If a variable does not vary at any level.
+
+    Examples
+    --------
+    >>> from warmstart.testing import basin
+    >>> state, grid = basin(nx=6, ny=8, nz=4)
+    >>> small = xr.Dataset({name: ("z", [2.0, 1.0, 1.0, 1e-9]) for name in TRACERS})
+    >>> floored(small, grid).thetao.values[-1] > 0.05
+    np.True_
+    """
+    volume = grid.volume.sum(("y", "x"))
+    out = {}
     for name in TRACERS:
-        dead = np.flatnonzero((wet & ~(spread[name] > 0)).values)
-        if dead.size:
+        level = spread[name].where(volume > 0)
+        whole = float(((level.fillna(0.0) ** 2 * volume).sum() / volume.sum()) ** 0.5)
+        if not (np.isfinite(whole) and whole > 0):
             raise UserError(
-                f"the reference does not vary in {name} at level {dead[0]}; expected states that differ"
+                f"the reference does not vary in {name}; expected states that differ, or that vary along their levels"
             )
-    return spread
+        raised = (volume > 0) & ~(level >= LEAST_SPREAD * whole)
+        out[name] = level.where(~raised, LEAST_SPREAD * whole).assign_attrs(spread[name].attrs)
+        if raised.any():
+            out[name].attrs |= {"raised_levels": int(raised.sum()), "raised_to": LEAST_SPREAD * whole}
+    return xr.Dataset(out)
+
+
+def say_spread(spread: xr.Dataset) -> str:
+    """Say which levels of a spread :func:`floored` raised; nothing if it raised none.
+
+    Examples
+    --------
+    >>> say_spread(xr.Dataset({name: ("z", [1.0]) for name in TRACERS}))
+    ''
+    """
+    units = {"thetao": "K", "so": "1e-3"}
+    said = [
+        f"{name} at {spread[name].attrs['raised_levels']} levels by {spread[name].attrs['raised_to']:.2g} {units[name]}"
+        for name in TRACERS
+        if spread[name].attrs.get("raised_levels")
+    ]
+    share = f"a tenth of the whole ocean's, where it varies by less: {' and '.join(said)}"
+    return f", at least {share}" if said else ""
 
 
 def distance(states: xr.Dataset, target: xr.Dataset, spread: xr.Dataset, grid: Grid) -> xr.Dataset:
@@ -124,7 +186,7 @@ def distance(states: xr.Dataset, target: xr.Dataset, spread: xr.Dataset, grid: G
 
     Returns
     -------
-    ``distance``, ``distance_thetao``, ``distance_so``, dims ``(...)`` [1].
+    ``distance``, ``distance_thetao_sd``, ``distance_so_sd``, dims ``(...)`` [1]; NaN where a wet cell is no number.
 
     Examples
     --------
@@ -139,12 +201,11 @@ def distance(states: xr.Dataset, target: xr.Dataset, spread: xr.Dataset, grid: G
         name: grid.mean((((states[name] - target[name]) / spread[name]) ** 2).where(wet, 0.0))
         for name in TRACERS
     }
-    # a cell that is not a number has no distance; `where` above must not hide it
-    holes = sum(states[name].isnull().where(wet, False).any(("z", "y", "x")) for name in TRACERS)
+    holes = _holes(states, grid)
     out = {
         "distance": (((squares["thetao"] + squares["so"]) / 2) ** 0.5, "temperature and salinity"),
-        "distance_thetao": (squares["thetao"] ** 0.5, "temperature"),
-        "distance_so": (squares["so"] ** 0.5, "salinity"),
+        "distance_thetao_sd": (squares["thetao"] ** 0.5, "temperature"),
+        "distance_so_sd": (squares["so"] ** 0.5, "salinity"),
     }
     return xr.Dataset(
         {
@@ -152,17 +213,58 @@ def distance(states: xr.Dataset, target: xr.Dataset, spread: xr.Dataset, grid: G
             .drop_attrs(deep=False)  # a distance in temperature is no temperature
             .assign_attrs(
                 units="1",
-                long_name=f"distance to the equilibrium in {label}, in ensemble standard deviations",
+                long_name=f"distance to the equilibrium in {label}, each level in units of its spread",
             )
             for name, (values, label) in out.items()
         }
     )
 
 
-def own_distances(snapshots: xr.Dataset, spread: xr.Dataset, grid: Grid) -> np.ndarray:
-    """Measure how far each snapshot of an equilibrium is from the mean of the others.
+def _holes(states: xr.Dataset, grid: Grid) -> xr.DataArray:
+    """Whether a wet cell of each state is no number: it has no distance then, which a mask must not hide."""
+    wet = grid.tmask > 0
+    found = [states[name].isnull().where(wet, False).any(("z", "y", "x")) for name in TRACERS]
+    return found[0] | found[1]
 
-    The others, because a mean that holds the snapshot itself is too near to it: with four snapshots by a quarter.
+
+def differences(states: xr.Dataset, target: xr.Dataset, grid: Grid) -> xr.Dataset:
+    """Measure how far states are from a target in physical units, by range of depth.
+
+    Parameters
+    ----------
+    states : ``thetao`` [degC] and ``so`` [1e-3], dims ``(..., z, y, x)``.
+    target : the same variables, dims ``(z, y, x)``.
+    grid : the mesh.
+
+    Returns
+    -------
+    ``distance_thetao_K`` [K] and ``distance_so`` [1e-3], dims ``(..., depth)``: the root of the volume mean of the squared
+    difference in each range of :data:`DEPTHS`; NaN in a range without water, and where a wet cell is no number.
+
+    Examples
+    --------
+    >>> from warmstart.testing import basin
+    >>> state, grid = basin(nx=6, ny=8, nz=4)
+    >>> differences(state + 2.0, state, grid).distance_thetao_K.values[:2]
+    array([2., 2.])
+    """
+    wet, holes = grid.tmask > 0, _holes(states, grid)
+    depth = grid.gdept_0
+    parts = [grid.volume.where((depth >= low) & (depth < high), 0.0) for low, high in DEPTHS.values()]
+    names = xr.DataArray(np.array(list(DEPTHS), dtype=object), dims="depth", name="depth")
+    volume = xr.concat(parts, "depth").assign_coords(depth=names)
+    total = volume.sum(("z", "y", "x"))
+    out = {}
+    for name, label, units in (("thetao", "distance_thetao_K", "K"), ("so", "distance_so", "1e-3")):
+        square = ((states[name].astype("float64") - target[name]) ** 2).where(wet, 0.0)
+        mean = xr.dot(square, volume, dim=("z", "y", "x")) / total.where(total > 0)
+        attrs = {"units": units, "long_name": f"root-mean-square difference of {name} to the equilibrium"}
+        out[label] = (mean**0.5).where(~holes).drop_attrs(deep=False).assign_attrs(attrs)
+    return xr.Dataset(out)
+
+
+def own_distances(snapshots: xr.Dataset, spread: xr.Dataset, grid: Grid) -> np.ndarray:
+    """Measure how far the snapshots of an equilibrium are from one another.
 
     Parameters
     ----------
@@ -172,26 +274,24 @@ def own_distances(snapshots: xr.Dataset, spread: xr.Dataset, grid: Grid) -> np.n
 
     Returns
     -------
-    Distances [1], shape ``(time,)``; empty if there is only one snapshot.
+    Distances [1] of all pairs, shape ``(n (n - 1) / 2,)``; empty if there is only one snapshot.
 
     Examples
     --------
     >>> from warmstart.testing import basin
     >>> state, grid = basin(nx=6, ny=8, nz=4)
     >>> one = xr.Dataset({name: xr.ones_like(grid.gdept_1d) for name in TRACERS})
-    >>> own_distances(xr.concat([state, state + 2.0], "time"), one, grid)
-    array([2., 2.])
+    >>> own_distances(xr.concat([state, state + 2.0, state + 3.0], "time"), one, grid)
+    array([2., 3., 1.])
     """
     n = snapshots.sizes["time"]
-    if n < 2:
-        return np.zeros(0)
-    others = [
-        snapshots.isel(time=[j for j in range(n) if j != i]).mean("time", skipna=False) for i in range(n)
-    ]
     return np.array(
         [
-            float(distance(snapshots.isel(time=i), other, spread, grid).distance)
-            for i, other in enumerate(others)
+            float(value)
+            for i in range(n - 1)
+            for value in distance(
+                snapshots.isel(time=slice(i + 1, None)), snapshots.isel(time=i), spread, grid
+            ).distance.values
         ]
     )
 
@@ -201,7 +301,7 @@ def threshold(own: np.ndarray) -> float:
 
     Parameters
     ----------
-    own : distances of the equilibrium's own snapshots [1].
+    own : distances of the equilibrium's own snapshots from one another [1].
 
     Returns
     -------
@@ -215,8 +315,24 @@ def threshold(own: np.ndarray) -> float:
     return float(np.percentile(own, PERCENTILE, method="higher")) if np.size(own) else float("nan")
 
 
-def years_to_equilibrium(year: np.ndarray, distances: np.ndarray, threshold: float) -> float:
-    """Find the first year after which the distance stays within a threshold.
+@dataclass(frozen=True)
+class Years:
+    """A number of years, or what is known of it.
+
+    Attributes
+    ----------
+    value : the number, or a bound of it [years]; NaN if nothing is known.
+    bound : ``"="``, ``">"`` or ``"<"`` that value; empty if nothing is known.
+    note : how to read it, or why nothing is known.
+    """
+
+    value: float = math.nan
+    bound: str = ""
+    note: str = ""
+
+
+def years_until(year: np.ndarray, distances: np.ndarray, level: float) -> Years:
+    """Find the first year after which the distance stays within a level.
 
     To stay means that at least 95 % of the snapshots from then on are within, which is what the equilibrium's own
     do: a rule without exception would call a perfect start late whenever one year is unusual.
@@ -225,26 +341,36 @@ def years_to_equilibrium(year: np.ndarray, distances: np.ndarray, threshold: flo
     ----------
     year : times of the distances, increasing, shape ``(n,)`` [years].
     distances : shape ``(n,)`` [1]; one that is not a number is not within.
-    threshold : largest distance that counts as equilibrium [1].
+    level : largest distance that counts [1].
 
     Returns
     -------
-    The year; NaN if it does not stay within to the end, or the threshold is not a number.
+    The year; more than the last one if it does not stay within to the end; nothing if there is no distance, or `level` is
+    no number.
 
     Examples
     --------
-    >>> years_to_equilibrium(np.array([0.0, 1.0, 2.0]), np.array([3.0, 1.0, 0.5]), 1.0)
+    >>> years_until(np.array([0.0, 1.0, 2.0]), np.array([3.0, 1.0, 0.5]), 1.0).value
     1.0
+    >>> years_until(np.array([0.0, 1.0, 2.0]), np.array([3.0, 1.0, 0.5]), 0.1).bound
+    '>'
     """
-    within = np.asarray(distances) <= threshold
-    if not within.any():
-        return float("nan")
+    year, distances = np.asarray(year, "float64"), np.asarray(distances, "float64")
+    if not np.isfinite(level):
+        return Years(note="not judged: there is no level to compare with")
+    if not np.isfinite(distances).any():
+        return Years(note="not judged: no state has a distance")
+    within = distances <= level
     share = np.cumsum(within[::-1])[::-1] / np.arange(within.size, 0, -1)
     arrived = np.flatnonzero(within & (share >= PERCENTILE / 100.0))
-    return float(year[arrived[0]]) if arrived.size else float("nan")
+    if not arrived.size:
+        return Years(
+            float(year[-1]), ">", f"a distance within {level:.3g} was not kept until year {year[-1]:.4g}"
+        )
+    return Years(float(year[arrived[0]]), "=", f"distance within {level:.3g} from then on")
 
 
-def spinup_passed(final: float, spinup: tuple[np.ndarray, np.ndarray]) -> float:
+def spinup_passed(final: float, spinup: tuple[np.ndarray, np.ndarray]) -> Years:
     """Find the last snapshot of a spin-up that is farther from the equilibrium than a given state.
 
     Parameters
@@ -254,44 +380,106 @@ def spinup_passed(final: float, spinup: tuple[np.ndarray, np.ndarray]) -> float:
 
     Returns
     -------
-    Its year, a lower bound of the years of spin-up that the state is worth; 0 if none is farther, NaN if there are no
-    snapshots or the state has no distance.
+    More than its year, for nobody kept the states between the snapshots; less than the first year if none is farther;
+    nothing if there are no snapshots or the state has no distance.
 
     Examples
     --------
-    >>> spinup_passed(0.5, (np.array([10.0, 100.0, 400.0]), np.array([2.0, 1.0, 0.4])))
+    >>> spinup_passed(0.5, (np.array([10.0, 100.0, 400.0]), np.array([2.0, 1.0, 0.4]))).value
     100.0
     """
     year, distances = spinup
-    if not len(year) or not np.isfinite(final):
-        return float("nan")
+    if not np.isfinite(final):
+        return Years(note="not judged: the state has no distance")
+    if not len(year):
+        return Years(note="not judged: the control holds no snapshots of its spin-up")
     farther = np.flatnonzero(np.asarray(distances) > final)
-    return float(year[farther[-1]]) if farther.size else 0.0
+    if not farther.size:
+        return Years(
+            float(year[0]), "<", "no snapshot of the control's own spin-up was farther from the equilibrium"
+        )
+    said = "the control's own spin-up was still farther from the equilibrium in that year"
+    return Years(float(year[farther[-1]]), ">", said)
 
 
-def years_saved(sample: float, rest: float, years: float) -> tuple[float, bool]:
-    """Compare the years that a start needs to reach equilibrium with those from rest.
+def years_from_rest(
+    level: float, rest: Years | None, spinup: tuple[np.ndarray, np.ndarray]
+) -> tuple[float, float, str]:
+    """Bound the years that an undisturbed spin-up needs to a distance: by a run from rest, else by snapshots of a spin-up.
 
     Parameters
     ----------
-    sample, rest : :func:`years_to_equilibrium` of the start and of the start from rest; NaN: not reached.
-    years : length of the runs [years].
+    level : the distance [1].
+    rest : :func:`years_until` of a run from rest; None without one.
+    spinup : years and distances of the snapshots of a spin-up; empty arrays if there are none.
 
     Returns
     -------
-    saved : years saved [years]; NaN if the start itself did not arrive.
-    bound : whether that is a lower bound only, because the start from rest had not arrived when the runs ended.
+    least, most : between them the years lie; equal if they are known, infinite where nothing bounds them [years].
+    source : what says so.
 
     Examples
     --------
-    >>> years_saved(2.0, float("nan"), 20.0)
-    (18.0, True)
+    >>> spinup = np.array([10.0, 100.0, 400.0]), np.array([2.0, 1.0, 0.4])
+    >>> years_from_rest(0.5, Years(20.0, ">"), spinup)
+    (100.0, 400.0, "the control's own spin-up")
+    >>> years_from_rest(0.5, Years(17.0, "="), spinup)
+    (17.0, 17.0, 'the start from rest')
     """
-    if not np.isfinite(sample):
-        return float("nan"), False
-    if not np.isfinite(rest):
-        return float(years - sample), True
-    return float(rest - sample), False
+    if rest is not None and rest.bound == "=":
+        return rest.value, rest.value, "the start from rest"
+    year, distances = np.asarray(spinup[0]), np.asarray(spinup[1])
+    ran = rest.value if rest is not None and rest.bound == ">" else -math.inf
+    farther = np.flatnonzero(~(distances <= level))
+    least = float(year[farther[-1]]) if farther.size else -math.inf
+    after = year[farther[-1] + 1 :] if farther.size else year
+    most = float(after[0]) if after.size else math.inf
+    if least >= ran and np.isfinite(least):
+        return least, most, "the control's own spin-up"
+    if ran > most:  # the two contradict one another: another way to the equilibrium
+        most = math.inf
+    return ran, most, "the start from rest" if np.isfinite(ran) else "the control's own spin-up"
+
+
+def years_saved(start: Years, least: float, most: float, source: str) -> Years:
+    """Compare the years that a start needs to a distance with those of an undisturbed spin-up.
+
+    Parameters
+    ----------
+    start : :func:`years_until` of the start.
+    least, most, source : :func:`years_from_rest`.
+
+    Returns
+    -------
+    The years saved, at least or at most so many where one of both was not seen to arrive; nothing where neither was.
+
+    Examples
+    --------
+    >>> years_saved(Years(2.0, "="), 20.0, math.inf, "the start from rest")
+    Years(value=18.0, bound='>', note='at least: the start from rest needs more than 20 years')
+    >>> years_saved(Years(20.0, ">"), 15.0, 15.0, "the start from rest").bound
+    '<'
+    """
+    if not start.bound:
+        return Years(note=start.note)
+    if start.bound == "=" and least == most:
+        return Years(least - start.value, "=", f"{source} needs {least:.4g} years")
+    if start.bound == "=" and np.isfinite(least):
+        return Years(least - start.value, ">", f"at least: {source} needs more than {least:.4g} years")
+    if np.isfinite(most):
+        needs = f"{most:.4g} years" if least == most else f"at most {most:.4g} years"
+        mine = "this start needs more than" if start.bound == ">" else "this start needs"
+        return Years(most - start.value, "<", f"at most: {source} needs {needs}, {mine} {start.value:.4g}")
+    if start.bound == "=":
+        return Years(
+            note="not known: neither a start from rest nor the control's own spin-up to compare with"
+        )
+    said = (
+        f"{source} needs more than {least:.4g}"
+        if np.isfinite(least)
+        else "nothing is known of a start from rest"
+    )
+    return Years(note=f"not known: this start needs more than {start.value:.4g} years, {said}")
 
 
 def shock(day: np.ndarray, values: np.ndarray, control: np.ndarray) -> float:
@@ -316,30 +504,62 @@ def shock(day: np.ndarray, values: np.ndarray, control: np.ndarray) -> float:
     return float(np.abs(values - control)[both].max() / scale) if scale > 0 else float("nan")
 
 
-def drift(year: np.ndarray, values: np.ndarray) -> tuple[float, float, float]:
+@dataclass(frozen=True)
+class Drift:
+    """The trend at the end of a run.
+
+    Attributes
+    ----------
+    slope, error : trend and its standard error [units of the values a century]; NaN if it is not judged.
+    span : years that were looked at [years].
+    note : why it is not judged; else what the trend is of.
+    """
+
+    slope: float
+    error: float
+    span: float
+    note: str
+
+
+def drift(year: np.ndarray, values: np.ndarray) -> Drift:
     """Fit the trend over the last ten years, without the first year of a run.
+
+    Values of the same half month are compared with one another only, so that no season passes for a drift.
 
     Parameters
     ----------
     year : times since the start, increasing, shape ``(n,)`` [years].
-    values : any quantity, shape ``(n,)``.
+    values : any quantity, shape ``(n,)``; what is not a number is left out.
 
     Returns
     -------
-    slope : trend [units of `values` a century]; NaN if fewer than three values are left.
-    error : its standard error, same units.
-    span : years that were looked at [years].
+    The trend; not judged if fewer than five years after the first are left, or no half month comes back.
 
     Examples
     --------
-    >>> slope, error, span = drift(np.arange(21.0), 0.01 * np.arange(21.0))
-    >>> round(slope, 9), span
+    >>> found = drift(np.arange(21.0), 0.01 * np.arange(21.0))
+    >>> round(found.slope, 9), found.span
     (1.0, 10.0)
+    >>> drift(np.arange(1, 13) / 12, np.sin(np.arange(12.0))).note
+    'not judged: the record is too short, 0 years after the first; a drift needs 5'
     """
     known = np.isfinite(values)
-    year, values = np.asarray(year)[known], np.asarray(values)[known]
-    last = year >= (max(year[-1] - DRIFT_YEARS, ADJUSTMENT_YEARS) - 1e-9 if year.size else 0.0)
-    if last.sum() < 3:
-        return float("nan"), float("nan"), 0.0
-    slope, error = trend(year[last], values[last])
-    return 100.0 * slope, 100.0 * error, float(np.ptp(year[last]))
+    year, values = np.asarray(year, "float64")[known], np.asarray(values, "float64")[known]
+    late = year >= (max(year[-1] - DRIFT_YEARS, ADJUSTMENT_YEARS) - 1e-9 if year.size else 0.0)
+    year, values = year[late], values[late]
+    season = np.round((year % 1.0) * SEASONS).astype(int) % SEASONS
+    twice = np.array([np.ptp(year[season == one]) > 0.5 for one in season], bool)
+    span = float(np.ptp(year[twice])) if twice.any() else 0.0
+    # the mean of December ends a whole year although its middle does not
+    if span < SHORTEST_DRIFT_YEARS - 1.0 / 12.0 - 1e-6:
+        held = float(np.ptp(year)) if year.size else 0.0
+        said = f"the record is too short, {held:.3g} years after the first; a drift needs {SHORTEST_DRIFT_YEARS:g}"
+        if held >= SHORTEST_DRIFT_YEARS:
+            said = (
+                "no part of the year comes back in the record, so that the season cannot be told from a drift"
+            )
+        return Drift(math.nan, math.nan, held, f"not judged: {said}")
+    slope, error = trend(year[twice], values[twice], season[twice])
+    seasonal = np.unique(season[twice]).size > 1
+    said = f"trend over the last {span:.3g} years{', season taken out' if seasonal else ''}"
+    return Drift(100.0 * slope, 100.0 * error, span, said)

@@ -18,6 +18,7 @@ import xarray as xr
 from warmstart import thresholds
 from warmstart.check import check
 from warmstart.data.layout import Layout
+from warmstart.equilibrium import DEPTHS
 from warmstart.errors import UserError
 from warmstart.grid import Grid
 from warmstart.metrics import DRIFTS, METRICS
@@ -27,10 +28,6 @@ from warmstart.variables import VARIABLES
 
 #: Columns of the table that :func:`score` makes.
 COLUMNS = ("metric", "variable", "depth", "unit", "value")
-#: Ranges of depth [m].
-DEPTHS: dict[str, tuple[float, float]] = {
-    "all": (0.0, np.inf), "0-500 m": (0.0, 500.0), "500-2000 m": (500.0, 2000.0), "below 2000 m": (2000.0, np.inf),
-}  # fmt: skip
 #: Central share of the forecast's states that an interval should hold the truth with.
 INTERVAL = 0.9
 #: Relative differences below this are rounding.

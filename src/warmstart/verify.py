@@ -10,6 +10,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +18,7 @@ import numpy as np
 import xarray as xr
 
 from warmstart import equilibrium, files, outputs, parameters
-from warmstart.comparison import CONTROL, REST, Target, compare, summarise
+from warmstart.comparison import CONTROL, CONTROL_YEARS, REST, Target, compare, settled, summarise, target_of
 from warmstart.config import dump_yaml, read_yaml
 from warmstart.engine import dino, member
 from warmstart.engine.base import Configuration, Job, verify_phases
@@ -78,11 +79,13 @@ def verify(
     """Run the engine from restarts, from the true equilibrium and from rest, and compare.
 
     Every start runs 30 days with equal time steps, then accelerated to the end. D(t) is the volume-weighted RMS
-    difference to the time-mean equilibrium (:func:`warmstart.equilibrium.distance`). The years to equilibrium are
-    the first year after which D stays within the 95th percentile of the distances of the equilibrium's own
-    snapshots: those of `control` from one another, and those of the run that starts from it. The years saved are the
-    difference to the start from rest. The shock is the largest deviation from the start from `control` in the
-    first 30 days; the drift is the trend of the last ten years, the first year of a run left out.
+    difference to the equilibrium (:func:`warmstart.equilibrium.distance`): the mean of years 1 to 20 of the run that starts
+    from `control`, which has the time steps of the other starts and is run for 20 years at least. The years to
+    equilibrium are the first year after which D stays within the 95th percentile of the distances of those years from one
+    another; the years to a distance (0.5, 0.3, 0.2, 0.1, 0.05) likewise. The years saved are the difference to the start from
+    rest, or a bound of it, by that start and by the snapshots of its spin-up that `control` holds. The shock is the
+    largest deviation from the start from `control` in the first 30 days; the drift is the trend of the last ten years, the
+    first year of a run left out, where that leaves five.
 
     Parameters
     ----------
@@ -104,8 +107,9 @@ def verify(
 
     Returns
     -------
-    results : dims ``start`` and ``time`` (series), ``snapshot`` (distances); scalars per start.
-    table : columns start, metric, value, unit, note; one row a start and metric.
+    results : dims ``start`` and ``time`` (series), ``snapshot`` (distances), ``level`` (distances to arrive at); per start.
+    table : columns start, metric, value, bound, unit, note; one row a start and metric. ``bound`` says whether the value
+        is the number itself (``=``) or a bound (``>``, ``<``); it is empty where there is no value, and the note says why.
 
     Raises
     ------
@@ -139,15 +143,21 @@ def verify(
     manifest = read_manifest(restarts)
     if manifest.engine != "veros":
         raise UserError(f"{restarts} holds restarts of {manifest.engine}; add --engine {manifest.engine}")
+    _require_veros()
     values = _common_parameters(manifest, str(restarts))
     grid = dino.grid(manifest.configuration.resolution, manifest.configuration.levels)
-    target = _target(control, reference, values, grid) if control is not None else None
+    states = _control_states(control, values, grid) if control is not None else None
+    spread = _reference_spread(Path(reference), grid) if reference is not None else None
     folder = Path(folder) if folder is not None else output.with_name(f"{output.stem}_runs")
     _claim(folder, _request(manifest, values, years, control), overwrite)
     starts = _starts(Path(restarts), manifest, folder, control, rest)
     statuses = _run_all(
         [_job(start, manifest, values, years) for start in starts], starts, workers, bool(progress)
     )
+    target = None
+    if states is not None:
+        place = [start.name for start in starts].index(CONTROL)
+        target = _target(starts[place].folder, states, spread, statuses[place], grid)
     results = compare(
         [start.name for start in starts], [start.folder for start in starts], statuses, target, grid
     )
@@ -165,6 +175,16 @@ def _refuse_engine(engine: str, **options: Any) -> None:
     given = [name for name, value in options.items() if value is not None]
     if given:
         raise UserError(f"{', '.join(given)}: for the engine 'nemo' only; leave it out or give --engine nemo")
+
+
+def _require_veros() -> None:
+    """Refuse to begin without the ocean model: before anything is made, and by what to install."""
+    missing = [name for name in ("veros", "jax") if find_spec(name) is None]
+    if missing:
+        raise UserError(
+            f"verify runs the ocean model, and {' and '.join(missing)} is not installed: pip install 'warmstart[veros]'; "
+            "or give --engine nemo"
+        )
 
 
 def _common_parameters(manifest: Manifest, where: str) -> dict[str, float]:
@@ -192,19 +212,17 @@ def _refuse_other_parameters(values: dict[str, Any], expected: dict[str, float],
 
 
 def _target(
-    control: str | Path, reference: str | Path | None, values: dict[str, float], grid: Grid
+    run: Path, states: xr.Dataset, spread: tuple[xr.Dataset, str] | None, status: dict[str, Any], grid: Grid
 ) -> Target:
-    """Read the equilibrium and the units of its distances."""
-    states = _control_states(control, values, grid)
-    settled = states["settled"].values
-    snapshots, spinup = states.isel(time=np.flatnonzero(settled)), states.isel(time=np.flatnonzero(~settled))
-    mean = snapshots[list(equilibrium.TRACERS)].mean("time", skipna=False)
-    if reference is not None:
-        spread, unit = _reference_spread(Path(reference), grid)
-    else:
-        spread, unit = equilibrium.horizontal_spread(mean, grid), "control's own variation along each level"
-    way = (spinup["year"].values, equilibrium.distance(spinup, mean, spread, grid)["distance"].values)
-    return Target(mean, spread, unit, equilibrium.own_distances(snapshots, spread, grid), way)
+    """The equilibrium: the states of the control's own run, which has the time steps of the starts."""
+    if status["state"] != "finished":
+        raise UserError(
+            f"the control itself blew up, in {run}; nothing can be compared with it: check {run / 'engine.log'}, or leave "
+            "--control out"
+        )
+    with files.open_dataset(run / "states.nc") as ds:
+        snapshots = ds[list(equilibrium.TRACERS)].isel(time=settled(ds)).load()
+    return target_of(snapshots, states.isel(time=np.flatnonzero(~states["settled"].values)), spread, grid)
 
 
 def _control_states(control: str | Path, values: dict[str, float], grid: Grid) -> xr.Dataset:
@@ -250,7 +268,7 @@ def _reference_spread(path: Path, grid: Grid) -> tuple[xr.Dataset, str]:
                     f"{normalizer} holds no {' and no '.join(missing)}; train the generator again"
                 )
             spread = xr.Dataset({name: ds[f"{name}_spread"] for name in equilibrium.TRACERS}).load()
-        return spread, f"spread of the training members of {path.name}"
+        return equilibrium.floored(spread, grid), f"spread of the training members of {path.name}"
     grid.require_same(files.open_grid(path), str(path))
     with files.open_dataset(path) as ds:
         taken = np.ones(ds.sizes.get("sample", 1), bool)
@@ -350,7 +368,10 @@ def _job(start: Start, manifest: Manifest, values: dict[str, float], years: int)
         parameters=values,
         start=start.restart,
         folder=start.folder.resolve(),
-        phases=verify_phases(years, resolution=manifest.configuration.resolution),
+        phases=verify_phases(
+            max(years, CONTROL_YEARS) if start.name == CONTROL else years,
+            resolution=manifest.configuration.resolution,
+        ),
     )
 
 
@@ -379,9 +400,17 @@ def _run_all(jobs: list[Job], starts: list[Start], workers: int, progress: bool)
         if status["state"] != "finished" and not status.get("blow_ups"):
             log = start.folder / "engine.log"
             raise UserError(
-                f"the engine could not run the start '{start.name}': {status.get('reason')}; see {log}"
+                f"the engine could not run the start '{start.name}': {_reason(status, log)}; see {log}"
             )
     return statuses
+
+
+def _reason(status: dict[str, Any], log: Path) -> str:
+    """Why an engine ended: what its supervisor noted, else the last line of its log."""
+    if status.get("message"):
+        return str(status["message"])
+    lines = log.read_text(encoding="utf-8", errors="replace").split("\n") if log.is_file() else []
+    return next((line.strip() for line in reversed(lines) if line.strip()), "it ended without a word")
 
 
 @contextmanager

@@ -12,7 +12,7 @@ import numpy as np
 import xarray as xr
 
 from warmstart import equilibrium, files, outputs
-from warmstart.comparison import CONTROL, REST, Target, compare, summarise
+from warmstart.comparison import CONTROL, REST, Target, compare, settled, summarise, target_of
 from warmstart.config import dump_yaml, read_yaml
 from warmstart.engine.nemo import runs
 from warmstart.engine.nemo.mesh import open_grid
@@ -56,7 +56,7 @@ def verify_nemo(
     output : NetCDF file to write; a table ending in ``.csv`` is written beside it.
     years : length of each run [model years].
     control : the true equilibrium with the same parameters: a restart of NEMO (it is run too), states, or a finished run
-        folder. Without it, the last records of a run called ``control`` are the reference.
+        folder. Where it was run, or a finished run is called ``control``, years 1 to 20 of that run are the equilibrium.
     spread : gives what distances are measured in, and a name for it; None takes the control's variation along each level.
     rest : whether to run the start from rest too (``ln_rstart = .false.``).
     run : the user's command, for example ``mpirun -np 36 ./nemo``.
@@ -105,8 +105,12 @@ def verify_nemo(
             runs.gather(path, mesh, work[name]) | {"wall_seconds": seconds[name]}
             for name, path in starts.items()
         ]
-    target = _target(control, work.get(CONTROL), spread, mesh)
     names = list(starts)
+    if CONTROL in names and (blown := statuses[names.index(CONTROL)]["blow_ups"]):
+        raise UserError(
+            f"{starts[CONTROL]}: NEMO stopped the control itself ({blown[-1]['reason']}); nothing can be compared with it"
+        )
+    target = _target(control, work.get(CONTROL), spread, mesh)
     results = compare(names, [work[name] for name in names], statuses, target, mesh)
     results = results.assign_attrs(files.provenance(), engine="nemo", years=years)
     table = summarise(results)
@@ -242,23 +246,38 @@ def _target(
     spread: Callable[[Grid], tuple[xr.Dataset, str]] | None,
     grid: Grid,
 ) -> Target | None:
-    """The equilibrium: the states of `control`, or the last records of the run that is called so."""
-    of_run = control is None or not Path(control).is_file()
-    if control is not None and not of_run:
-        states, unit = open_states(control, grid), "control's own variation along each level"
-    elif read is not None and (read / "states.nc").is_file():
-        states, unit = files.open_dataset(read / "states.nc"), "variation of the control run along each level"
-        late = states["year"].values >= min(1.0, float(states["year"].max())) - 1e-6
-        states = states.isel(time=np.flatnonzero(late))
+    """The equilibrium: the states of the run that is called control, else those of the file."""
+    if read is not None and (read / "states.nc").is_file():
+        states, source = files.open_dataset(read / "states.nc"), f"the run of the {CONTROL}"
+        chosen = settled(states)
+    elif control is not None and Path(control).is_file():
+        states, source = open_states(control, grid), str(control)
+        lead = [d for d in states.dims if d not in ("z", "y", "x")]
+        states = states.rename({lead[0]: "time"}) if lead else states.expand_dims("time")
+        phase = states["phase"].values if "phase" in states.coords else "equilibrium"
+        chosen = np.flatnonzero(np.broadcast_to(phase == "equilibrium", states.sizes["time"]))
     else:
         return None
     missing = [name for name in equilibrium.TRACERS if name not in states]
     if missing:
-        raise UserError(f"{control}: no {' and no '.join(missing)}; expected temperature and salinity")
-    states = states[list(equilibrium.TRACERS)].load().astype("float64")
-    if "time" not in states.dims:
-        states = states.expand_dims("time")
-    mean = states.mean("time", skipna=False)
-    measure, unit = spread(grid) if spread else (equilibrium.horizontal_spread(mean, grid), unit)
-    own = equilibrium.own_distances(states, measure, grid)
-    return Target(mean, measure, unit, own, (np.zeros(0), np.zeros(0)), of_run)
+        raise UserError(f"{source}: no {' and no '.join(missing)}; expected temperature and salinity")
+    if not chosen.size:
+        raise UserError(f"{source} holds no state of the phase 'equilibrium'; run the control longer")
+    averaged = _averaged(states, int(chosen[-1]))
+    states = states[list(equilibrium.TRACERS)].load()
+    spinup = (
+        states.isel(time=np.setdiff1d(np.arange(states.sizes["time"]), chosen))
+        if "phase" in states.coords
+        else None
+    )
+    return target_of(states.isel(time=chosen), spinup, spread(grid) if spread else None, grid, averaged)
+
+
+def _averaged(states: xr.Dataset, index: int) -> float:
+    """How long the mean is that a state is [days]; 0 for an instant, and where nothing says that it is a mean."""
+    if "averaged_days" in states.coords:
+        return float(states["averaged_days"][index])
+    if states["thetao"].attrs.get("cell_methods") != "time: mean":
+        return 0.0
+    years = np.ravel(states["year"].values) if "year" in states.coords else np.zeros(0)
+    return float(np.median(np.diff(years))) * 360.0 if years.size > 1 else 360.0

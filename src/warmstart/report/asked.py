@@ -20,6 +20,7 @@ from warmstart.report.page import (
     Text,
     Tile,
     badge,
+    bounded,
     exactly,
     gauge,
     moment,
@@ -260,22 +261,24 @@ def _verify_tiles(table: pd.DataFrame) -> list[Tile]:
 
 
 def _saved_tile(generated: pd.DataFrame) -> list[Tile]:
-    """Years saved, else years of the spin-up passed, else why there is no such number."""
-    names = {"years_saved": "Model years saved", "spinup_years_passed": "Spin-up years passed"}
-    for metric, name in names.items():
+    """Years saved at the nearest distance of which anything is known; else why nothing is."""
+    at = {"years_saved": "to the equilibrium's own variability"}
+    levels = [m for m in dict.fromkeys(generated["metric"]) if m.startswith("years_saved_at_")]
+    at |= {m: f"to a distance of {m.removeprefix('years_saved_at_')}" for m in reversed(levels)}
+    for metric, where in at.items():
         rows = generated[generated["metric"] == metric]
-        known = rows.dropna(subset=["value"])
+        known = rows[rows["bound"] != ""].sort_values("value")
         if len(known):
-            bound = known["note"].str.startswith(">").any()
-            value = ("≥ " if bound else "") + exactly(float(known["value"].min()), 3, trim=True)
-            notes = [f"least of {len(known)} of {len(rows)} restarts"] if len(rows) > 1 else []
-            bounded = {
-                "years_saved": "rest had not arrived at the end",
-                "spinup_years_passed": "by the control's own spin-up",
-            }
-            return [Tile(name, value, "", notes + ([bounded[metric]] if bound else []))]
-    said = generated[generated["metric"] == "years_saved"]["note"].str.removeprefix("not computed: ")
-    reasons = said.replace(
-        "this start did not arrive itself", "no restart arrived at the equilibrium"
-    ).unique()
-    return [Tile(names["years_saved"], ABSENT, "", list(reasons))] if len(reasons) else []
+            least = known.iloc[0]
+            notes = [where, *([f"least of {len(known)} of {len(rows)} restarts"] if len(rows) > 1 else [])]
+            notes += [str(least["note"])] if least["bound"] != "=" else []
+            return [
+                Tile(
+                    "Model years saved",
+                    bounded(float(least["value"]), str(least["bound"]), 3),
+                    "years",
+                    notes,
+                )
+            ]
+    reasons = generated[generated["metric"] == "years_saved"]["note"].unique()
+    return [Tile("Model years saved", ABSENT, "", list(reasons))] if len(reasons) else []

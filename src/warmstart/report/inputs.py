@@ -15,6 +15,7 @@ import xarray as xr
 
 from warmstart import parameters
 from warmstart.check import read_metrics
+from warmstart.comparison import COLUMNS
 from warmstart.config import read_yaml
 from warmstart.data.members import BLEW_UP, find_members, labels_of
 from warmstart.data.members import Member as Found
@@ -26,8 +27,6 @@ from warmstart.grid import Grid
 from warmstart.opening import open_grid, open_state
 from warmstart.variables import STATE_VARIABLES
 
-#: Columns of the table that ``verify`` writes beside its NetCDF file.
-VERIFY_COLUMNS = ("start", "metric", "value", "unit", "note")
 EXPECTED = (
     "expected states (NetCDF or zarr), a metrics CSV of check, the NetCDF or CSV of verify, a runs folder, a folder of "
     "member files, a generator folder, or a folder that holds some of these"
@@ -226,10 +225,15 @@ def _recognise(path: Path, quiet: bool = False) -> tuple[str, Any] | None:
 def _table(path: Path) -> pd.DataFrame | None:
     """The table of a verification; None if the file is another table."""
     try:
-        table = pd.read_csv(path, comment="#", dtype={"note": str, "unit": str})
+        table = pd.read_csv(path, comment="#", dtype={"note": str, "unit": str, "bound": str})
     except (ValueError, OSError, OverflowError, pd.errors.ParserError):
         return None
-    return table.fillna({"note": "", "unit": ""}) if set(VERIFY_COLUMNS) <= set(table.columns) else None
+    missing = set(COLUMNS) - set(table.columns)
+    if missing == {"bound"}:
+        raise UserError(
+            f"{path} was written by an earlier version: it does not say which values are bounds; verify again"
+        )
+    return None if missing else table.fillna({"note": "", "unit": "", "bound": ""})
 
 
 def _states(path: Path) -> States:

@@ -149,6 +149,20 @@ def exactly(value: float, digits: int = 4, trim: bool = False) -> Markup:
     )
 
 
+def bounded(value: float, bound: str, digits: int = 4) -> Markup:
+    """A value of a verification, with the sign of its bound before it.
+
+    Examples
+    --------
+    >>> bounded(20.0, ">").startswith("&gt;")
+    True
+    """
+    if not math.isfinite(value):
+        return Markup(ABSENT)
+    sign = f"{bound}\N{NO-BREAK SPACE}" if bound in (">", "<") else ""
+    return Markup("{}{}").format(sign, exactly(value, digits, trim=True))
+
+
 def span(low: float, high: float, digits: int = 4, trim: bool = True) -> str:
     """Write a range; a side that is open is left out.
 

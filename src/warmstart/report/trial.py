@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,10 +14,11 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
+from warmstart.comparison import remarks
 from warmstart.engine.verdict import EQUILIBRIUM_DRIFT
 from warmstart.report.figures import series
 from warmstart.report.inputs import Inputs
-from warmstart.report.page import ABSENT, Plot, Section, Table, Text, exactly, number, span, with_units
+from warmstart.report.page import ABSENT, Plot, Section, Table, Text, bounded, number, span, with_units
 from warmstart.report.style import COLOURS, MUTED, canvas, power, pretty_units, style, svg
 
 #: Series of the first 30 days and of the years after, in order, where the file has them.
@@ -253,24 +253,24 @@ def _distance(ds: xr.Dataset) -> list[Plot]:
         text = svg(figure, "distance")
     caption = Markup(
         "Distance D(t) to the time-mean equilibrium: volume-weighted RMS difference of temperature and salinity, each level in "
-        "units of {}. Dashed: the 95th percentile of the distances of the equilibrium's own snapshots. "
+        "units of {}. Dashed: the 95th percentile of the distances of the equilibrium's own snapshots from one another. "
     ).format(ds.attrs.get("distance_unit", "the ensemble's standard deviation"))
     return [Plot(text, caption + _arrivals(ds, starts))]
 
 
 def _arrivals(ds: xr.Dataset, starts: Sequence[str]) -> Markup:
     made = [s for s in starts if kind_of(s) == "generated"]
-    if "years_to_equilibrium" not in ds or not made:
+    if "years_to_equilibrium" not in ds or "years_to_equilibrium_bound" not in ds or not made:
         return Markup("")
     years = ds["years_to_equilibrium"].sel(start=made).values
-    arrived = years[np.isfinite(years)]
+    arrived = years[ds["years_to_equilibrium_bound"].sel(start=made).values == "="]
     said = f"{arrived.size} of {len(made)} generated starts stay within it before the end"
     if arrived.size:
         said += f", from year {span(float(arrived.min()), float(arrived.max()), 3)} on"
     return Markup("<b>{}.</b>").format(said)
 
 
-def _table(table: pd.DataFrame) -> list[Table]:
+def _table(table: pd.DataFrame) -> list[Any]:
     """One row a metric, one column a start, and the notes below."""
     starts = list(dict.fromkeys(table["start"]))
     metrics = [m for m in dict.fromkeys(table["metric"]) if m != "finished"]
@@ -280,26 +280,23 @@ def _table(table: pd.DataFrame) -> list[Table]:
     for metric in metrics:
         found = [cells.get((start, metric)) for start in starts]
         unit = next((str(r["unit"]) for r in found if r is not None), "")
-        texts = [ABSENT if r is None else _cell(float(r["value"]), str(r["note"])) for r in found]
+        texts = [ABSENT if r is None else bounded(float(r["value"]), str(r["bound"]), 3) for r in found]
         rows.append((Markup("<code>{}</code>").format(metric), *texts, pretty_units(unit)))
     columns = [("Metric", "tight"), *((s, "n") for s in starts), ("Units", "tight")]
     notes = [
         (
             r["start"],
             Markup("<code>{}</code>").format(r["metric"]),
-            exactly(r["value"]),
+            bounded(r["value"], str(r["bound"])),
             pretty_units(r["unit"]),
             r["note"],
         )
         for r in records
     ]
     every = (("Start", "tight"), ("Metric", "tight"), ("Value", "n"), ("Units", "tight"), ("Note", "long"))
-    return [Table(columns, rows), Table(every, notes, folded="Every value of the verification with its note")]
-
-
-def _cell(value: float, note: str) -> Any:
-    """A value, marked where it is a bound."""
-    bound = re.match(r">=? ([\d.e+]+)", note)
-    if not np.isfinite(value):
-        return f">\N{NO-BREAK SPACE}{bound[1]}" if bound else ABSENT
-    return ("≥\N{NO-BREAK SPACE}" if bound else "") + exactly(value, 3, trim=True)
+    reasons = [Text(line, "note") for line in remarks(table)]
+    return [
+        Table(columns, rows),
+        *reasons,
+        Table(every, notes, folded="Every value of the verification with its note"),
+    ]

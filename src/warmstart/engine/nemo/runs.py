@@ -8,7 +8,7 @@ import shlex
 import shutil
 import subprocess
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +32,8 @@ LONGEST = 69  #: years that NEMO can count in 32-bit seconds of one job
 LOG = "warmstart.log"
 DONE = "warmstart.yaml"  #: status that marks a run folder as finished
 MARKER = ".warmstart_run"  #: says that a run folder was made here, and lists what was put there
-LARGE = 64 * 2**20  #: files of the template beyond this are linked, not copied [bytes]
+LARGE = 4 * 2**20  #: files of the template beyond this are linked, not copied [bytes]
+EARLY = 31.0  #: days after the start whose records show how it begins
 #: What a run leaves behind; none of it is taken over from the template.
 _LEFT = re.compile(
     r".*_restart(_\d+)?\.nc|.*_grid_?[TUVW].*\.nc|.*_W\.nc|output\..*|ocean\.output.*|run\.stat.*|time\.step|"
@@ -40,13 +41,17 @@ _LEFT = re.compile(
     rf"{re.escape(DONE)}|{re.escape(MARKER)}"
 )
 _RESTART = re.compile(r".*restart.*\.nc(\.gz)?$")
+_STEP = re.compile(r"_(\d{8})_.*\.nc(\.gz)?$")  #: the step at which a restart was written, in its name
 _OUTPUT = re.compile(r"(?P<stem>.*)_(grid_?)?(?P<point>[TUV])(?P<end>(_\d{4,6})?\.nc(\.gz)?)$")
 
 
 def prepare(
     template: Path, folder: Path, restarts: list[Path], entries: Mapping[str, Any], years: int
 ) -> None:
-    """Make a run folder: the template's files (large ones and folders as links), the restart, and the namelist with its entries set.
+    """Make a run folder: the template's files, the restart, and the namelist with its entries set.
+
+    Executables, large files and folders are linked, not copied; what is named like output of the template's experiment and
+    in no namelist is left out, so that no run writes through a link into the template.
 
     Parameters
     ----------
@@ -105,13 +110,28 @@ def _written(template: Path) -> tuple[str, ...]:
 
 
 def _bring(path: Path, target: Path, written: tuple[str, ...]) -> None:
-    """Copy what a run might write to; link what is too large for that, but nothing that it writes."""
-    if path.is_file() and path.stat().st_size <= LARGE:
+    """Copy small input, which a run might write to; link programs and what is large, but nothing that it writes."""
+    if path.is_file() and (path.stat().st_size <= LARGE or _is_input(path, written)) and not _is_program(path):
         shutil.copy2(path, target)
     elif path.is_dir() and any(name.startswith(f"{path.name}/") for name in written):
         target.mkdir()
-    elif path.is_dir() or not path.name.startswith(written):
+    elif path.is_dir() or not path.name.startswith(written) or _is_program(path):
         target.symlink_to(path.resolve())
+
+
+def _is_input(path: Path, written: tuple[str, ...]) -> bool:
+    """Whether a namelist names a file that is called like output: it is read, but a link could be written through."""
+    if not path.name.startswith(written):
+        return False
+    stem = re.sub(r"(_\d{4})?\.nc(\.gz)?$", "", path.name)
+    namelists = (n for n in path.parent.glob("namelist*") if n.is_file())
+    return any(stem in n.read_text(encoding="utf-8", errors="replace") for n in namelists)
+
+
+def _is_program(path: Path) -> bool:
+    """Whether a file is a compiled program: no run writes into it, and every start would hold a copy."""
+    with path.open("rb") as stream:
+        return stream.read(4) == b"\x7fELF"
 
 
 def _clock(folder: Path) -> Clock:
@@ -169,14 +189,22 @@ def execute(command: str, folder: Path) -> float:
             raise
     if code != 0 and not stopped(folder):
         raise UserError(
-            f"'{command}' failed with exit code {code}; see {folder / LOG} and {folder / 'ocean.output'}"
+            f"'{command}' failed with exit code {code}: {_last_line(folder / LOG)}; see {folder / LOG} and "
+            f"{folder / 'ocean.output'}"
         )
     new = [path.name for path in folder.iterdir() if path.name not in before]
     if not stopped(folder) and not any(_RESTART.match(name) or _OUTPUT.match(name) for name in new):
         raise UserError(
             f"'{command}' ended without an error but left no restart and no output in {folder}; see {folder / LOG}"
         )
+    if not stopped(folder) and (short := unfinished(folder, [])):
+        raise UserError(f"'{command}' ended without an error, but the run {short}; see {folder / LOG}")
     return time.monotonic() - started
+
+
+def _last_line(path: Path) -> str:
+    lines = [line.strip() for line in path.read_text(errors="replace").splitlines() if line.strip()]
+    return lines[-1][:200] if lines else "it said nothing"
 
 
 def stopped(folder: Path) -> str | None:
@@ -219,12 +247,13 @@ def gather(folder: Path, grid: Grid, target: Path) -> dict[str, Any]:
     ----------
     folder : the run folder: restarts (the one it started from too) and output on the grids of T, U and V.
     grid : its mesh.
-    target : where ``series.nc`` and ``states.nc`` (temperature and salinity, at most one a year besides the first month)
-        are written.
+    target : where ``series.nc`` and ``states.nc`` are written: temperature and salinity of the first month and then of each
+        year, as instants (restarts) where there are enough of them, else as means over whole years.
 
     Returns
     -------
-    The status: state, years, blow-ups.
+    The status: ``state`` (``finished``, ``failed`` where NEMO stopped it, ``unfinished`` where steps are missing), ``years``,
+    ``blow_ups`` and the ``reason``.
 
     Raises
     ------
@@ -235,40 +264,158 @@ def gather(folder: Path, grid: Grid, target: Path) -> dict[str, Any]:
     --------
     >>> gather(Path("verify_runs/control"), grid, Path("work/control"))  # doctest: +SKIP
     """
-    rows, states, last = [], [], -np.inf
+    rows, states = [], _States()
     for state in records(folder, grid):
         fields = {n: np.nan_to_num(state[n].values.astype("float64")) for n in VARIABLES if n in state}
         if not any(n in state for n in ("thetao", "so")):
             continue
-        day = float(state["day"])
-        rows.append({**row(fields, grid), "day": day})
-        if {"thetao", "so"} <= set(fields) and (day <= 31.0 or day >= last + 359.0):
-            last = day if day > 31.0 else last
-            states.append(state[["thetao", "so"]].load())
+        rows.append({**row(fields, grid), "day": float(state["day"])})
+        if {"thetao", "so"} <= set(fields):
+            states.add(state[["thetao", "so"]])
     if not rows:
         raise UserError(
             f"{folder}: no temperature or salinity in what NEMO wrote there; expected output or restarts"
         )
     target.mkdir(parents=True, exist_ok=True)
-    series = _labelled(series_dataset(rows))
-    files.write_dataset(target / "series.nc", series, overwrite=True)
-    if states:
-        stacked = xr.concat([s.drop_vars(list(s.coords)).expand_dims("time") for s in states], "time")
-        about = {"long_name": "model years since the start", "units": "years"}
-        stacked = stacked.assign_coords(year=("time", [float(s["year"]) for s in states], about))
+    files.write_dataset(target / "series.nc", _labelled(series_dataset(rows)), overwrite=True)
+    if stacked := states.stacked():
         files.write_dataset(target / "states.nc", stacked, overwrite=True)
-    why = stopped(folder)
-    years = rows[-1]["day"] / 360.0
-    return {
-        "state": "failed" if why else "finished",
-        "years": years,
-        "blow_ups": [{"year": years, "reason": why}] if why else [],
-        "reason": why,
-    }
+    years, why = rows[-1]["day"] / 360.0, stopped(folder)
+    if why:
+        return {
+            "state": "failed",
+            "years": years,
+            "blow_ups": [{"year": years, "reason": why}],
+            "reason": why,
+        }
+    short = unfinished(folder, [row["day"] for row in rows])
+    return {"state": "unfinished" if short else "finished", "years": years, "blow_ups": [], "reason": short}
+
+
+class _States:
+    """The states of a run that distances are measured with, taken in order of time.
+
+    Whatever the first month holds, and then: instants at the end of each year and the last one, if there are at least as many as
+    whole years of means; else means over whole years; else the last mean.
+    """
+
+    def __init__(self) -> None:
+        self.early: list[xr.Dataset] = []
+        self.instants: list[xr.Dataset] = []
+        self.years: dict[int, tuple[list[float], xr.Dataset]] = {}
+        self.last: tuple[float, xr.Dataset] | None = None
+
+    def add(self, state: xr.Dataset) -> None:
+        """Take the next state."""
+        day, mean = float(state["day"]), state["thetao"].attrs.get("cell_methods") == "time: mean"
+        bare = state.drop_vars(list(state.coords)).load()
+        if day <= EARLY:  # the middle of a mean that began with the run
+            self.early.append(_timed(bare, day, 2.0 * day if mean else 0.0))
+        elif not mean:
+            if self.instants and self.instants[-1]["year"].item() % 1.0 > 1e-3:
+                self.instants.pop()
+            self.instants.append(_timed(bare, day, 0.0))
+        if mean:
+            days, total = self.years.get(int(day // 360.0), ([], 0.0))
+            self.years[int(day // 360.0)] = [*days, day], total + bare.astype("float64")
+            self.last = day, bare
+
+    def stacked(self) -> xr.Dataset | None:
+        """Dims ``(time, z, y, x)``, coordinates ``year`` and ``averaged_days``; None without any state."""
+        days = np.concatenate([d for d, _ in self.years.values()]) if self.years else np.zeros(0)
+        spacing = float(np.median(np.diff(days))) if days.size > 1 else np.nan
+        means = [
+            _timed(total / len(d), float(np.mean(d)), len(d) * spacing)
+            for d, total in self.years.values()
+            if len(d) * spacing > 359.0
+        ]
+        late = self.instants if len(self.instants) >= max(len(means), 1) else means
+        if not late and self.last is not None and self.last[0] > EARLY:
+            late = [_timed(self.last[1], self.last[0], spacing)]
+        chosen = [*self.early, *late]
+        return xr.concat(chosen, "time") if chosen else None
+
+
+def _timed(state: xr.Dataset, day: float, averaged: float) -> xr.Dataset:
+    about = {"long_name": "model years since the start", "units": "years"}
+    length = {"long_name": "length of the mean that the state is; 0 for an instant", "units": "d"}
+    return state.expand_dims("time").assign_coords(
+        year=("time", [day / 360.0], about), averaged_days=("time", [averaged], length)
+    )
+
+
+def unfinished(folder: Path, days: Sequence[float]) -> str | None:
+    """Say how far a run came that has not done all the steps its namelist asks for; None if it has, or nothing tells.
+
+    ``time.step`` counts, then ``run.stat``, then the steps in the names of restarts, then the days of the output.
+
+    Parameters
+    ----------
+    folder : the run folder.
+    days : days of the records found in it, since the start of the run.
+
+    Returns
+    -------
+    The step, how many there are to be, and which file says so.
+
+    Examples
+    --------
+    >>> unfinished(Path("no-such-folder"), []) is None
+    True
+    """
+    if not (folder / CFG).is_file():
+        return None
+    groups = read(folder)
+    first, end = (groups.get("namrun", {}).get(name) for name in ("nn_it000", "nn_itend"))
+    if not isinstance(end, int):
+        return None
+    first = first if isinstance(first, int) else 1
+    steps = [
+        int(m[1]) for m in (_STEP.search(p.name) for p in folder.iterdir() if _RESTART.match(p.name)) if m
+    ]
+    steps = [step for step in steps if first <= step <= end]
+    step, source = _counted(folder)
+    if step is None and steps:
+        step, source = max(steps), "the restarts"
+    if step is None:
+        return _too_short(folder, groups, days, end - first + 1)
+    if step < end:
+        done, total = max(step - first + 1, 0), end - first + 1
+        return f"still going or cut off at step {step} of {end} ({100.0 * done / total:.0f} %, by {source})"
+    if steps and max(steps) < end:
+        return f"did its last step, {end}, but left no restart of it: the last is of step {max(steps)}; cut off while it was written"
+    return None
+
+
+def _counted(folder: Path) -> tuple[int | None, str]:
+    """The last step that NEMO counted, and where; None without such a file."""
+    if (path := folder / "time.step").is_file() and (
+        words := re.findall(r"\d+", path.read_text(errors="replace"))
+    ):
+        return int(words[0]), path.name
+    if (path := folder / "run.stat").is_file() and (
+        found := re.findall(r"\bit\s*:\s*(\d+)", path.read_text(errors="replace"))
+    ):
+        return int(found[-1]), path.name
+    return None, ""
+
+
+def _too_short(folder: Path, groups: Mapping[str, Any], days: Sequence[float], steps: int) -> str | None:
+    """Whether output ends more than one of its intervals before the run should."""
+    if clock_of(groups).step is None or len(days) < 2:
+        return None
+    wanted = 360.0 * steps / _steps_per_year(_clock(folder))
+    interval = float(np.median(np.diff(days)))
+    if days[-1] + 1.5 * interval >= wanted:
+        return None
+    return f"still going or cut off: output until day {days[-1] + interval / 2:.0f} of {wanted:.0f}"
 
 
 def _labelled(series: xr.Dataset) -> xr.Dataset:
-    """Say that the overturning is that of the velocity in the files: Veros's series add the eddy-induced one."""
+    """Say what differs from Veros's series: no eddy-induced overturning, and means among the records."""
+    for name in series.data_vars:
+        attrs = series[name].attrs
+        attrs["long_name"] = attrs["long_name"].replace(" (instantaneous)", "")
     for name in ("overturning_north", "overturning_abyssal"):
         attrs = series[name].attrs
         attrs["long_name"] = attrs["long_name"].replace("residual", "Eulerian")
@@ -285,7 +432,8 @@ def row(fields: Mapping[str, np.ndarray], grid: Grid) -> dict[str, float]:
 
     Returns
     -------
-    As :func:`warmstart.engine.veros.diagnose.series_row`; the overturning is that of the given velocity.
+    As :func:`warmstart.engine.veros.diagnose.series_row`; the overturning is that of the given velocity, the channel that of
+    the mesh, as in ``check``.
 
     Examples
     --------
@@ -300,7 +448,7 @@ def row(fields: Mapping[str, np.ndarray], grid: Grid) -> dict[str, float]:
     given = {"temp": fields.get("thetao", zero), "salt": fields.get("so", zero), "u": u, "v": v, "B1_gm": zero,
              "w": np.nan_to_num(vertical_velocity(flow, grid).values)}  # fmt: skip
     needs = {"thetao": ("thetao", "surface_temperature"), "so": ("so_",),
-             "uo": ("channel", "kinetic", "vertical", "speed"), "vo": ("overturning", "kinetic", "vertical", "speed")}  # fmt: skip
+             "uo": ("channel", "throughflow", "kinetic", "vertical", "speed"), "vo": ("overturning", "kinetic", "vertical", "speed")}  # fmt: skip
     lacking = tuple(prefix for name, prefixes in needs.items() if name not in fields for prefix in prefixes)
     return {
         name: float("nan") if lacking and name.startswith(lacking) else value

@@ -25,6 +25,7 @@ SERIES: dict[str, tuple[str, str]] = {
     "thetao_deep": ("degC", "mean potential temperature below 2000 m"),
     "so_deep": ("1e-3", "mean salinity below 2000 m"),
     "channel_transport": ("Sv", "transport round the channel, through its narrowest section"),
+    "throughflow": ("Sv", "transport round the channel, mean over all its sections"),
     "overturning_north": ("Sv", "maximum of the residual overturning, 10N-65N below 500 m"),
     "overturning_abyssal": ("Sv", "minimum of the residual overturning, north of 60S below 1500 m"),
     "kinetic_energy": ("m2 s-2", "volume-mean kinetic energy"),
@@ -81,6 +82,7 @@ def series_row(fields: Mapping[str, np.ndarray], grid: Grid) -> dict[str, float]
         return float((values * weight).sum() / total) if total else float("nan")
 
     u, v, w = fields["u"], fields["v"], fields["w"]
+    flow = xr.Dataset({"uo": (("z", "y", "x"), u)})
     residual = residual_overturning(v, fields["B1_gm"], grid)
     north_row = grid.gphiv.values[:, 0]
     face = grid.gdepw_0.values[:, 0, 0]
@@ -91,7 +93,8 @@ def series_row(fields: Mapping[str, np.ndarray], grid: Grid) -> dict[str, float]
         "so_mean": mean(fields["salt"], volume),
         "thetao_deep": mean(fields["temp"], deep),
         "so_deep": mean(fields["salt"], deep),
-        "channel_transport": channel_transport(u, grid),
+        "channel_transport": float(transport.channel_transport(flow, grid)),
+        "throughflow": float(transport.throughflow(flow, grid)),
         "overturning_north": float(np.max(residual, where=north, initial=-np.inf)),
         "overturning_abyssal": float(np.min(residual, where=abyssal, initial=np.inf)),
         "kinetic_energy": mean(0.5 * (u**2 + v**2), volume),
@@ -138,12 +141,6 @@ def profiles(fields: Mapping[str, np.ndarray], grid: Grid) -> dict[str, list[flo
         name: ((fields[veros] * volume).sum(axis=(1, 2)) / water).tolist()
         for name, (veros, _, _) in PROFILES.items()
     }
-
-
-def channel_transport(u: np.ndarray, grid: Grid) -> float:
-    """Transport round the channel [Sv], as :func:`warmstart.physics.transport.channel_transport`."""
-    state = xr.Dataset({"uo": (("z", "y", "x"), u)})
-    return float(transport.channel_transport(state, grid))
 
 
 def residual_overturning(v: np.ndarray, eddy: np.ndarray, grid: Grid) -> np.ndarray:
@@ -245,7 +242,7 @@ def series_dataset(rows: list[dict[str, Any]]) -> xr.Dataset:
     variables: dict[str, Any] = {
         name: (
             "time",
-            np.array([row[name] for row in rows]),
+            np.array([row.get(name, np.nan) for row in rows]),  # rows of an earlier version may lack one
             {"units": units, "long_name": f"{meaning} (instantaneous)"},
         )
         for name, (units, meaning) in SERIES.items()
