@@ -3,14 +3,20 @@
 import shutil
 import sys
 
+import netCDF4
 import numpy as np
 import pytest
+import xarray as xr
 
 from nemo_files import DATA, differing, write_mesh, write_template
 from warmstart import files
+from warmstart.engine.nemo.mesh import open_grid
 from warmstart.engine.nemo.namelist import read_namelist
 from warmstart.engine.nemo.restart import write_restart
+from warmstart.engine.nemo.runs import LARGE
+from warmstart.engine.nemo.state import open_state
 from warmstart.errors import UserError
+from warmstart.metrics import METRICS
 from warmstart.restart import restart
 from warmstart.testing import basin
 from warmstart.verify import verify
@@ -44,15 +50,15 @@ def finished_run(folder, state, years, warming):
 
 
 def test_finished_runs_become_the_same_tables(tmp_path):
-    finished_run(tmp_path / "runs" / "control", STATE, (1, 2, 3, 4), 0.0)
-    finished_run(tmp_path / "runs" / "generated", STATE + 0.2, (1, 2, 3, 4), 0.01)
+    finished_run(tmp_path / "runs" / "control", STATE, range(1, 7), 0.0)
+    finished_run(tmp_path / "runs" / "generated", STATE + 0.2, range(1, 7), 0.01)
     mesh = write_mesh(tmp_path / "mesh_mask.nc", GRID)
     ds, table = verify(tmp_path / "runs", tmp_path / "verify.nc", engine="nemo", mesh=mesh)
     assert ds["start"].values.tolist() == ["control", "generated"]
-    assert ds["day"].values.tolist() == [360.0, 720.0, 1080.0, 1440.0]
+    assert ds["day"].values.tolist() == [360.0 * year for year in range(1, 7)]
     assert value(table, "generated", "drift_thetao_mean") == pytest.approx(1.0, rel=1e-6)
     assert value(table, "control", "drift_thetao_mean") == pytest.approx(0.0, abs=1e-9)
-    assert value(table, "control", "distance_final") == 0.0 < value(table, "generated", "distance_final")
+    assert value(table, "control", "distance_final") < 1e-9 < value(table, "generated", "distance_final")
     assert (ds["finished"] == 1).all() and np.isnan(value(table, "generated", "shock_kinetic_energy"))
     with files.open_dataset(tmp_path / "verify.nc") as back:
         assert back.attrs["engine"] == "nemo"
@@ -207,6 +213,207 @@ def test_a_namelist_without_a_time_step_is_refused(prepared):
     (prepared / "EXP" / "namelist_cfg").write_text("&namrun\n/\n")
     with pytest.raises(UserError, match="rn_Dt"):
         run(prepared, "true")
+
+
+def monthly(folder, state, months, day=None, season=0.5):
+    """Means of months as XIOS writes them, with a season in temperature; only those of `months`, counted from 0."""
+    folder.mkdir(parents=True, exist_ok=True)
+    seconds = (np.asarray(months) * 30.0 + 15.0) * 86400.0
+    warm = [state.thetao + season * np.sin(2 * np.pi * (m + 0.5) / 12.0) for m in months]
+    attrs = {"online_operation": "average", "units": "degC"}
+    mean = xr.Dataset(
+        {
+            "votemper": (
+                ("time_counter", "deptht", "y", "x"),
+                np.stack([w.fillna(0.0).values for w in warm]),
+                attrs,
+            ),
+            "vosaline": (
+                ("time_counter", "deptht", "y", "x"),
+                np.stack([state.so.fillna(0.0).values for _ in months]),
+                {"online_operation": "average", "units": "1e-3"},
+            ),
+        },
+        {
+            "time_counter": (
+                "time_counter",
+                seconds,
+                {"units": "seconds since 0001-01-01", "calendar": "360_day"},
+            )
+        },
+    )
+    mean.to_netcdf(folder / "DINO_1m_grid_T.nc")
+
+
+def namelist(folder, steps, first=1):
+    text = CONFIGURATION.replace("nn_itend = 99", f"nn_itend = {steps}").replace(
+        "nn_it000 = 1", f"nn_it000 = {first}"
+    )
+    (folder / "namelist_cfg").write_text(text)
+
+
+def distances(table, start):
+    return table[(table["start"] == start) & table["metric"].isin(["distance_initial", "distance_final"])]
+
+
+def test_the_restart_at_the_end_is_the_end_however_many_monthly_means_there_are(tmp_path):
+    for name, offset in (("control", 0.0), ("generated", 0.3)):
+        finished_run(tmp_path / "runs" / name, STATE + offset, (1,), 0.0)
+        monthly(tmp_path / "runs" / name, STATE + offset, range(12))
+        namelist(tmp_path / "runs" / name, 2880)
+    ds, table = verify(
+        tmp_path / "runs", tmp_path / "v.nc", engine="nemo", mesh=write_mesh(tmp_path / "m.nc", GRID)
+    )
+    assert ds["finished"].values.tolist() == [1, 1]
+    assert ds["snapshot_year"].values.tolist() == pytest.approx([15 / 360, 1.0])
+    first, last = distances(table, "generated")["note"]
+    assert first.startswith("year 0.04167, mean over 30 days, the equilibrium is of instants")
+    assert last.startswith("year 1; in units")
+    final = table.query("start == 'generated' and metric == 'distance_thetao_final, all'")["value"].iloc[0]
+    assert final == pytest.approx(0.3, rel=1e-5), "not that of a month of another season"
+
+
+def test_without_restarts_the_years_are_means_over_whole_years(tmp_path):
+    """28 months: two whole years; the third has no end, and its months would be compared with whole years."""
+    for name, offset in (("control", 0.0), ("generated", 0.3)):
+        monthly(tmp_path / "runs" / name, STATE + offset, range(28), season=5.0)
+    ds, table = verify(
+        tmp_path / "runs", tmp_path / "v.nc", engine="nemo", mesh=write_mesh(tmp_path / "m.nc", GRID)
+    )
+    assert ds["snapshot_year"].values.tolist() == pytest.approx([15 / 360, 0.5, 1.5])
+    last = table.query("start == 'generated' and metric == 'distance_thetao_final, all'").iloc[0]
+    assert last["value"] == pytest.approx(0.3, rel=1e-5)
+    assert last["note"].startswith("year 1.5, mean over 360 days; root")
+
+
+def test_a_run_that_goes_on_or_was_cut_off_does_not_count_as_finished_and_says_how_far(tmp_path):
+    mesh = write_mesh(tmp_path / "m.nc", GRID)
+    said = {
+        "by time.step": "step 6065 of 72000 (8 %, by time.step)",
+        "by run.stat": "step 5000 of 72000 (7 %, by run.stat)",
+        "by the restarts": "step 5760 of 72000 (8 %, by the restarts)",
+        "without its last restart": "left no restart of it: the last is of step 5760",
+        "of output only": "output until day 360 of 9000",
+    }
+    for name in said:
+        folder = tmp_path / "runs" / name
+        if name == "of output only":
+            monthly(folder, STATE, range(12))
+        else:
+            finished_run(folder, STATE, (1, 2), 0.0)
+        namelist(folder, 72000)
+    (tmp_path / "runs" / "by time.step" / "time.step").write_text("   6065\n")
+    (tmp_path / "runs" / "by run.stat" / "run.stat").write_text(
+        " it :   4999  |ssh| 1\n it :   5000  |ssh| 1\n"
+    )
+    (tmp_path / "runs" / "without its last restart" / "time.step").write_text("72000")
+    finished_run(tmp_path / "runs" / "whole", STATE, (1, 2), 0.0)
+    namelist(tmp_path / "runs" / "whole", 5760)
+    (tmp_path / "runs" / "whole" / "time.step").write_text("5760")
+    ds, table = verify(tmp_path / "runs", tmp_path / "v.nc", engine="nemo", mesh=mesh)
+    assert ds["finished"].sel(start="whole") == 1
+    for name, words in said.items():
+        row = table.query("start == @name and metric == 'finished'").iloc[0]
+        assert row["value"] == 0.0 and words in row["note"], name
+        assert np.isnan(ds["blow_up_day"].sel(start=name))
+
+
+def test_a_run_of_later_steps_is_counted_from_its_first_step(tmp_path):
+    finished_run(tmp_path / "runs" / "second", STATE, (2,), 0.0)
+    namelist(tmp_path / "runs" / "second", 5760, first=2881)
+    (tmp_path / "runs" / "second" / "time.step").write_text("3600")
+    _, table = verify(
+        tmp_path / "runs", tmp_path / "v.nc", engine="nemo", mesh=write_mesh(tmp_path / "m.nc", GRID)
+    )
+    assert "step 3600 of 5760 (25 %" in table.query("metric == 'finished'")["note"].iloc[0]
+
+
+def test_a_control_that_nemo_stopped_is_no_equilibrium(tmp_path):
+    finished_run(tmp_path / "runs" / "control", STATE, (1, 2), 0.0)
+    finished_run(tmp_path / "runs" / "a", STATE, (1, 2), 0.0)
+    (tmp_path / "runs" / "control" / "ocean.output").write_text(
+        " ===>>> : E R R O R\n\n stp_ctl: |ssh| > 20 m\n"
+    )
+    with pytest.raises(UserError, match=r"stopped the control itself .*stp_ctl"):
+        verify(tmp_path / "runs", tmp_path / "v.nc", engine="nemo", mesh=write_mesh(tmp_path / "m.nc", GRID))
+
+
+def test_a_command_that_ends_early_without_an_error_is_no_result(prepared):
+    command = "import runpy; runpy.run_path('copy.py'); open('time.step', 'w').write('12')"
+    with pytest.raises(UserError, match=r"the run is still going or cut off at step 12 of 2880"):
+        run(prepared, f'{sys.executable} -c "{command}"')
+    assert not (prepared / "verify.nc").exists()
+
+
+def test_a_program_is_linked_small_input_copied_and_what_a_run_might_overwrite_not_brought(prepared):
+    template = prepared / "EXP"
+    (template / "nemo").write_bytes(b"\x7fELF" + bytes(100))
+    (template / "nemo").chmod(0o755)
+    (template / "file_def.xml").write_text("<xml/>")
+    (template / "DINO_1d_ptr_T.nc").write_text("of a former run: 20 years of work")
+    (template / "DINO_forcing.nc").write_bytes(bytes(LARGE + 1))  # named in the namelist: input
+    (template / "DINO_1y_old.nc").write_bytes(bytes(LARGE + 1))
+    text = CONFIGURATION.replace(
+        "nn_it000 = 1", 'nn_it000 = 1\n   cn_forcing = "DINO_forcing.nc"\n   cn_ocerst_outdir = "./OUT"'
+    )
+    (template / "namelist_cfg").write_text(text)
+    (template / "OUT").mkdir()
+    run(prepared, f"{sys.executable} copy.py")
+    place = prepared / "verify_runs" / "state_0"
+    assert (place / "nemo").is_symlink() and (place / "nemo").samefile(template / "nemo")
+    assert not (place / "file_def.xml").is_symlink() and (place / "file_def.xml").read_text() == "<xml/>"
+    for name in ("DINO_1d_ptr_T.nc", "DINO_forcing.nc"):  # a link would be written through
+        assert not (place / name).is_symlink(), name
+    assert (place / "DINO_forcing.nc").read_bytes() == (template / "DINO_forcing.nc").read_bytes()
+    assert not (place / "DINO_1y_old.nc").exists()
+    assert read_namelist(place / "namelist_cfg")["namrun"]["cn_ocerst_outdir"] == "."
+    assert (template / "DINO_1d_ptr_T.nc").read_text() == "of a former run: 20 years of work"
+
+
+RUNS_8 = DATA.parent / "nemo_dino_runs_8deg"
+
+
+@pytest.mark.skipif(
+    not RUNS_8.is_dir(), reason="the real NEMO runs are not here (../shared/data/nemo_dino_runs_8deg)"
+)
+def test_real_runs_end_with_their_last_restart_and_their_transport_is_that_of_check_and_of_hand(tmp_path):
+    ds, table = verify(RUNS_8, tmp_path / "v.nc", engine="nemo", control=RUNS_8 / "run_a")
+    assert (ds["finished"] == 1).all()
+    for start in ("run_b", "run_c"):
+        assert distances(table, start)["note"].iloc[-1].startswith("year 2; in units")
+        assert 0.0 < value(table, start, "distance_final") < 1.0, "not in units of nearly nothing"
+        assert 0.0 < value(table, start, "distance_thetao_final, below 2000 m") < 0.1
+    grid = open_grid(RUNS_8 / "run_b" / "mesh_mask.nc")
+    state = open_state(RUNS_8 / "run_b" / "DINO_00005760_restart.nc", grid).isel(time=0).load()
+    last = ds.sel(start="run_b").isel(time=-1)
+    for name in ("channel_transport", "throughflow"):
+        assert float(last[name]) == pytest.approx(float(METRICS[name].function(state, grid)), rel=1e-12)
+    with (
+        netCDF4.Dataset(RUNS_8 / "run_b" / "DINO_00005760_restart.nc") as raw,
+        netCDF4.Dataset(RUNS_8 / "run_b" / "mesh_mask.nc") as mesh,
+    ):
+        face = mesh["e2u"][0][None] * mesh["e3u_0"][0] * mesh["umask"][0]
+        sections = (raw["un"][0] * face).sum(axis=(0, 1)) / 1e6
+        width = mesh["umask"][0, 0].sum(axis=0)
+    # by hand: through the columns that are land but for the channel
+    assert float(last["channel_transport"]) == pytest.approx(
+        float(sections[width == width.min()].mean()), rel=1e-9
+    )
+
+
+@pytest.mark.skipif(
+    not RUNS_8.is_dir(), reason="the real NEMO runs are not here (../shared/data/nemo_dino_runs_8deg)"
+)
+def test_a_year_of_real_monthly_means_is_no_drift(tmp_path):
+    for name in ("control", "run_b"):
+        (tmp_path / "runs" / name).mkdir(parents=True)
+        for file in (RUNS_8 / ("run_a" if name == "control" else name)).iterdir():
+            if "restart" not in file.name and not file.name.startswith("namelist"):
+                (tmp_path / "runs" / name / file.name).symlink_to(file)
+    ds, table = verify(tmp_path / "runs", tmp_path / "v.nc", engine="nemo")
+    assert ds["snapshot_year"].values.tolist() == pytest.approx([15 / 360, 0.5, 1.5])
+    drift = table.query("start == 'run_b' and metric == 'drift_channel_transport'").iloc[0]
+    assert np.isnan(drift["value"]) and "the record is too short, 0.917 years" in drift["note"]
 
 
 @pytest.mark.skipif(not DATA.is_dir(), reason="the real NEMO runs are not here (../shared/data/nemo_dino)")

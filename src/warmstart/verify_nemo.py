@@ -105,12 +105,12 @@ def verify_nemo(
             runs.gather(path, mesh, work[name]) | {"wall_seconds": seconds[name]}
             for name, path in starts.items()
         ]
-    names = list(starts)
-    if CONTROL in names and (blown := statuses[names.index(CONTROL)]["blow_ups"]):
-        raise UserError(
-            f"{starts[CONTROL]}: NEMO stopped the control itself ({blown[-1]['reason']}); nothing can be compared with it"
-        )
-    target = _target(control, work.get(CONTROL), spread, mesh)
+        names = list(starts)
+        if CONTROL in names and (blown := statuses[names.index(CONTROL)]["blow_ups"]):
+            raise UserError(
+                f"{starts[CONTROL]}: NEMO stopped the control itself ({blown[-1]['reason']}); nothing can be compared with it"
+            )
+        target = _target(control, work.get(CONTROL), spread, mesh)
     results = compare(names, [work[name] for name in names], statuses, target, mesh)
     results = results.assign_attrs(files.provenance(), engine="nemo", years=years)
     table = summarise(results)

@@ -14,6 +14,7 @@ from report_inputs import verification, write_control, write_states
 
 from warmstart import files
 from warmstart.check import METRICS, check
+from warmstart.comparison import COLUMNS
 from warmstart.config import dump_yaml
 from warmstart.data.store import dataset
 from warmstart.errors import UserError
@@ -121,7 +122,8 @@ def test_headline_numbers_are_the_metrics_and_the_verification(made):
         mean = table[table.metric == name]["value"].groupby(table["sample"]).first().mean()
         assert any(np.isclose(float(v), mean, rtol=1e-12) for v in Page(tiles).values)
     assert "0.0123456789" in Page(tiles).values
-    assert "≥ <data" in tiles  # years saved are a lower bound here
+    assert "&gt;\xa0<data" in tiles  # years saved are a lower bound here
+    assert "at least: the start from rest needs more than 4 years" in tiles
 
 
 def test_numbers_of_the_control_are_computed_by_the_metrics_of_check(made):
@@ -163,13 +165,48 @@ def test_a_control_that_still_drifts_is_not_called_an_equilibrium(made, tmp_path
         assert ("The control itself drifts by 0.20 K/century" in html) is said
 
 
+def saved_page(tmp_path, rows):
+    pd.DataFrame(rows, columns=list(COLUMNS)).to_csv(tmp_path / "verify.csv", index=False)
+    return report(tmp_path / "verify.csv", tmp_path / "a.html").read_text()
+
+
 def test_without_years_saved_the_page_says_why(tmp_path, undrawn):
-    rows = [("generated 0", "years_saved", np.nan, "years", "not computed: this start did not arrive itself")]
-    pd.DataFrame(rows, columns=["start", "metric", "value", "unit", "note"]).to_csv(
-        tmp_path / "verify.csv", index=False
+    why = "not known: this start needs more than 20 years, nothing is known of a start from rest"
+    rows = [("generated 0", "years_saved", np.nan, "", "years", why)]
+    html = saved_page(tmp_path, rows)
+    assert html.count(why) >= 2, "on the tile and beside the table"
+
+
+def test_a_start_that_did_not_arrive_is_no_credit_beside_a_dash(tmp_path, undrawn):
+    """Nothing known at the equilibrium: the tile takes the nearest distance of which something is, and says which."""
+    rows = [
+        ("generated 0", "years_saved", np.nan, "", "years", "not known: needs more than 20 years"),
+        (
+            "generated 0",
+            "years_saved_at_0.5",
+            180.0,
+            ">",
+            "years",
+            "at least: the control's own spin-up needs more",
+        ),
+        ("generated 0", "years_saved_at_0.3", 90.0, "<", "years", "at most: the start from rest needs 110"),
+        ("generated 0", "spinup_years_passed", 200.0, ">", "years", "the control's own spin-up"),
+    ]
+    tiles = re.search(r'<section id="headline">.*?</section>', saved_page(tmp_path, rows), re.DOTALL)[0]
+    assert "Spin-up years passed" not in tiles
+    assert (
+        "to a distance of 0.3" in tiles
+        and "&lt;\xa0<data" in tiles
+        and "at most: the start from rest needs 110" in tiles
     )
-    html = report(tmp_path / "verify.csv", tmp_path / "a.html").read_text()
-    assert "no restart arrived at the equilibrium" in html
+
+
+def test_a_table_without_bounds_is_refused_not_shown_as_equal(tmp_path):
+    rows = [("generated 0", "years_saved", 3.0, "years", "> 3: a lower bound")]
+    table = pd.DataFrame(rows, columns=["start", "metric", "value", "unit", "note"])
+    table.to_csv(tmp_path / "verify.csv", index=False)
+    with pytest.raises(UserError, match="does not say which values are bounds; verify again"):
+        report(tmp_path / "verify.csv", tmp_path / "a.html")
 
 
 def test_verdicts_are_words_and_failures_come_first(made):

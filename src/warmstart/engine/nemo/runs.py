@@ -198,7 +198,7 @@ def execute(command: str, folder: Path) -> float:
             f"'{command}' ended without an error but left no restart and no output in {folder}; see {folder / LOG}"
         )
     if not stopped(folder) and (short := unfinished(folder, [])):
-        raise UserError(f"'{command}' ended without an error, but the run {short}; see {folder / LOG}")
+        raise UserError(f"'{command}' ended without an error, but the run is {short}; see {folder / LOG}")
     return time.monotonic() - started
 
 
@@ -383,7 +383,7 @@ def unfinished(folder: Path, days: Sequence[float]) -> str | None:
         done, total = max(step - first + 1, 0), end - first + 1
         return f"still going or cut off at step {step} of {end} ({100.0 * done / total:.0f} %, by {source})"
     if steps and max(steps) < end:
-        return f"did its last step, {end}, but left no restart of it: the last is of step {max(steps)}; cut off while it was written"
+        return f"cut off while it ended: it did its last step, {end}, but left no restart of it: the last is of step {max(steps)}"
     return None
 
 
