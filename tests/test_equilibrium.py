@@ -48,7 +48,7 @@ def test_temperature_and_salinity_count_alike():
     saltier["so"] += 2.0
     a, b = (eq.distance(ds, STATE, TWO, GRID) for ds in (warmer, saltier))
     assert float(a.distance) == pytest.approx(float(b.distance)) == pytest.approx(np.sqrt(0.5))
-    assert float(a.distance_so) == float(b.distance_thetao) == 0.0
+    assert float(a.distance_so_sd) == float(b.distance_thetao_sd) == 0.0
 
 
 def test_distances_are_weighted_with_volume():
@@ -73,79 +73,120 @@ def test_the_ensemble_spread_knows_nothing_of_what_all_members_share():
 
 
 def test_equal_members_have_no_spread():
-    with pytest.raises(UserError, match="does not vary in thetao at level 0"):
+    with pytest.raises(UserError, match="does not vary in thetao"):
         eq.ensemble_spread(xr.concat([STATE, STATE], "sample"), GRID)
     with pytest.raises(UserError, match="at least two samples"):
         eq.ensemble_spread(STATE.expand_dims("sample"), GRID)
 
 
-def test_a_snapshot_is_measured_against_the_others_only():
+def test_snapshots_are_measured_against_one_another_each_pair_once():
     snapshots = xr.concat([STATE, STATE, STATE + 3.0], "time")
-    assert eq.own_distances(snapshots, TWO, GRID) == pytest.approx([0.75, 0.75, 1.5])
+    assert eq.own_distances(snapshots, TWO, GRID) == pytest.approx([0.0, 1.5, 1.5])
     assert eq.own_distances(STATE.expand_dims("time"), TWO, GRID).size == 0
 
 
-def test_never_reached():
-    assert np.isnan(eq.years_to_equilibrium(YEARS, np.full(21, 2.0), 1.0))
+def until(distances, level=1.0, year=YEARS):
+    found = eq.years_until(year, distances, level)
+    return found.value, found.bound
+
+
+def test_never_reached_is_more_than_the_run():
+    assert until(np.full(21, 2.0)) == (20.0, ">")
 
 
 def test_reached_and_left_is_not_reached():
-    distances = np.where(YEARS < 10, 0.5, 2.0)
-    assert np.isnan(eq.years_to_equilibrium(YEARS, distances, 1.0))
+    assert until(np.where(YEARS < 10, 0.5, 2.0)) == (20.0, ">")
 
 
 def test_reached_at_once():
-    assert eq.years_to_equilibrium(YEARS, np.full(21, 0.5), 1.0) == 0.0
+    assert until(np.full(21, 0.5)) == (0.0, "=")
 
 
 def test_reached_on_the_way():
-    assert eq.years_to_equilibrium(YEARS, 10.0 - YEARS, 1.0) == 9.0
+    assert until(10.0 - YEARS) == (9.0, "=")
 
 
 def test_one_unusual_year_in_twenty_does_not_count_and_two_do():
     distances = np.full(21, 0.5)
     distances[12] = 2.0
-    assert eq.years_to_equilibrium(YEARS, distances, 1.0) == 0.0
+    assert until(distances) == (0.0, "=")
     distances[16] = 2.0
-    assert eq.years_to_equilibrium(YEARS, distances, 1.0) == 17.0
+    assert until(distances) == (17.0, "=")
 
 
-def test_a_run_that_blew_up_has_not_arrived():
-    distances = np.where(YEARS < 15, 0.5, np.nan)
-    assert np.isnan(eq.years_to_equilibrium(YEARS, distances, 1.0))
+def test_a_run_with_holes_at_its_end_has_not_arrived():
+    assert until(np.where(YEARS < 15, 0.5, np.nan)) == (20.0, ">")
 
 
-def test_without_a_threshold_nothing_arrives():
+def test_without_a_threshold_or_a_distance_nothing_is_judged_and_it_says_why():
     assert np.isnan(eq.threshold(np.zeros(0)))
-    assert np.isnan(eq.years_to_equilibrium(YEARS, np.zeros(21), float("nan")))
+    for found in (
+        eq.years_until(YEARS, np.zeros(21), float("nan")),
+        eq.years_until(YEARS, np.full(21, np.nan), 1.0),
+    ):
+        assert np.isnan(found.value) and found.bound == "" and found.note.startswith("not judged: ")
 
 
 @pytest.mark.parametrize("seed", range(5))
 def test_an_equilibrium_arrives_at_its_own_threshold_at_once(seed):
     own = np.random.default_rng(seed).gamma(4.0, size=20)
-    assert eq.years_to_equilibrium(np.arange(20.0), own, eq.threshold(own)) in (0.0, 1.0)
+    assert until(own, eq.threshold(own), np.arange(20.0)) in ((0.0, "="), (1.0, "="))
 
 
 def test_a_drifting_equilibrium_is_within_its_own_threshold():
     own = np.linspace(0.1, 0.2, 20)
-    assert eq.years_to_equilibrium(np.arange(20.0), own, eq.threshold(own)) == 0.0
+    assert until(own, eq.threshold(own), np.arange(20.0)) == (0.0, "=")
 
 
-def test_years_saved_are_a_difference_a_bound_or_nothing():
-    nan = float("nan")
-    assert eq.years_saved(2.0, 15.0, 20.0) == (13.0, False)
-    assert eq.years_saved(2.0, nan, 20.0) == (18.0, True)
-    saved, bound = eq.years_saved(nan, 15.0, 20.0)
-    assert np.isnan(saved) and not bound
+ARRIVED, LATE = eq.Years(2.0, "="), eq.Years(20.0, ">")
+
+
+@pytest.mark.parametrize(
+    ("start", "least", "most", "value", "bound"),
+    [
+        (ARRIVED, 15.0, 15.0, 13.0, "="),
+        (ARRIVED, 20.0, np.inf, 18.0, ">"),
+        (ARRIVED, 20.0, 50.0, 18.0, ">"),
+        (ARRIVED, -np.inf, 10.0, 8.0, "<"),
+        (ARRIVED, -np.inf, np.inf, np.nan, ""),
+        (LATE, 15.0, 15.0, -5.0, "<"),
+        (LATE, 200.0, 500.0, 480.0, "<"),
+        (LATE, 20.0, np.inf, np.nan, ""),
+        (eq.Years(note="not judged: blew up"), 15.0, 15.0, np.nan, ""),
+    ],
+)
+def test_years_saved_are_a_difference_a_bound_or_a_sentence(start, least, most, value, bound):
+    found = eq.years_saved(start, least, most, "the start from rest")
+    assert found.bound == bound and found.note
+    assert found.value == pytest.approx(value, nan_ok=True)
+
+
+@pytest.mark.parametrize(("start", "rest"), [(s, r) for s in (1.0, 7.0, 30.0) for r in (3.0, 12.0, 400.0)])
+def test_bounds_hold_for_the_truth(start, rest):
+    """Runs of 20 years and a spin-up seen in years 10, 100 and 500: what is said of the years saved is true of them."""
+    seen = eq.Years(start, "=") if start <= 20 else eq.Years(20.0, ">")
+    ran = eq.Years(rest, "=") if rest <= 20 else eq.Years(20.0, ">")
+    year = np.array([10.0, 100.0, 500.0])
+    spinup = year, np.where(year < rest, 2.0, 0.5)
+    for known in (ran, None):
+        found = eq.years_saved(seen, *eq.years_from_rest(1.0, known, spinup))
+        saved = rest - start
+        holds = {
+            "=": saved == found.value,
+            ">": saved >= found.value,
+            "<": saved <= found.value,
+            "": bool(found.note),
+        }
+        assert holds[found.bound], (found, saved)
 
 
 def test_spinup_passed_is_a_snapshot_that_was_farther():
     way = (np.array([10.0, 50.0, 100.0, 400.0]), np.array([2.0, 1.5, 1.0, 0.4]))
-    assert eq.spinup_passed(0.39, way) == 400.0
-    assert eq.spinup_passed(1.2, way) == 50.0
-    assert eq.spinup_passed(3.0, way) == 0.0
-    assert np.isnan(eq.spinup_passed(0.1, (np.zeros(0), np.zeros(0))))
-    assert np.isnan(eq.spinup_passed(float("nan"), way))
+    assert [(f.value, f.bound) for f in (eq.spinup_passed(d, way) for d in (0.39, 1.2, 3.0))] == [
+        (400.0, ">"), (50.0, ">"), (10.0, "<"),
+    ]  # fmt: skip
+    for found in (eq.spinup_passed(0.1, (np.zeros(0), np.zeros(0))), eq.spinup_passed(float("nan"), way)):
+        assert np.isnan(found.value) and found.note.startswith("not judged: ")
 
 
 def test_a_shock_is_relative_to_the_control_and_over_after_thirty_days():
@@ -159,20 +200,24 @@ def test_a_shock_is_relative_to_the_control_and_over_after_thirty_days():
 
 def test_a_drift_is_that_of_the_last_ten_years_a_century():
     values = np.where(YEARS < 10, 0.0, 0.02 * (YEARS - 10))
-    slope, error, span = eq.drift(YEARS, values)
-    assert (slope, error, span) == (pytest.approx(2.0), pytest.approx(0.0, abs=1e-9), 10.0)
+    found = eq.drift(YEARS, values)
+    assert (found.slope, found.error, found.span) == (pytest.approx(2.0), pytest.approx(0.0, abs=1e-9), 10.0)
 
 
 def test_the_adjustment_of_a_start_is_no_drift():
     """Daily values of a month and then yearly ones, of a transport that falls by 5 Sv in 60 days and stays there."""
     year = np.concatenate([np.arange(31.0) / 360.0, YEARS[1:11]])
     values = 100.0 - 5.0 * np.minimum(year * 360.0 / 60.0, 1.0)
-    slope, error, span = eq.drift(year, values)
-    assert (slope, error, span) == (pytest.approx(0.0, abs=1e-9), pytest.approx(0.0, abs=1e-9), 9.0)
-    assert eq.drift(year, 0.02 * year)[0] == pytest.approx(2.0)
-    assert np.isnan(eq.drift(year[:33], values[:33])[0]), "two years are no trend"
+    found = eq.drift(year, values)
+    assert (found.slope, found.error, found.span) == (
+        pytest.approx(0.0, abs=1e-9),
+        pytest.approx(0.0, abs=1e-9),
+        9.0,
+    )
+    assert eq.drift(year, 0.02 * year).slope == pytest.approx(2.0)
+    assert np.isnan(eq.drift(year[:33], values[:33]).slope), "two years are no trend"
 
 
 def test_a_short_or_empty_series_has_no_drift():
-    assert np.isnan(eq.drift(YEARS[:2], YEARS[:2])[0])
-    assert np.isnan(eq.drift(YEARS, np.full(21, np.nan))[0])
+    assert np.isnan(eq.drift(YEARS[:2], YEARS[:2]).slope)
+    assert np.isnan(eq.drift(YEARS, np.full(21, np.nan)).slope)

@@ -83,7 +83,9 @@ def test_the_files_hold_what_was_returned(verified):
     ds, table, output = verified
     with files.open_dataset(output) as back:
         xr.testing.assert_allclose(back.load(), ds)
-        assert back.attrs["distance_unit"].startswith("spread of the 4 training states of states.nc, at least a tenth")
+        assert back.attrs["distance_unit"].startswith(
+            "spread of the 4 training states of states.nc, at least a tenth"
+        )
         assert back.attrs["years"] == YEARS
     read = pd.read_csv(output.with_suffix(".csv"), comment="#")
     pd.testing.assert_frame_equal(read.fillna({"note": "", "bound": ""}), table, check_dtype=False)
