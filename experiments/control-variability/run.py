@@ -29,6 +29,7 @@ from warmstart.restart import restart
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 YEARS = 60
+RUNS = {2.0 * DAY: "run, 2 days", DAY: "run, 1 day"}
 TRACERS = list(equilibrium.TRACERS)
 
 
@@ -67,10 +68,10 @@ def measure(number: int, work: Path) -> tuple[list[dict[str, float]], list[dict[
     with files.open_dataset(path) as ds:
         snapshots = ds[TRACERS].isel(time=np.flatnonzero(ds["phase"].values == "equilibrium")).load()
     rows, own = [], {"snapshots": snapshots}
-    for step in (2.0 * DAY, DAY):
+    for step in RUNS:
         states = run(number, step, work)
-        own[f"run, {step / DAY:g} days"] = states.isel(time=settled(states))
-        means = {"snapshots": snapshots, "years_1_to_20": own[f"run, {step / DAY:g} days"]}
+        own[RUNS[step]] = states.isel(time=settled(states))
+        means = {"snapshots": snapshots, "years_1_to_20": own[RUNS[step]]}
         found = {
             name: equilibrium.distance(states, chosen.mean("time"), spread, grid)["distance"].values
             for name, chosen in means.items()
