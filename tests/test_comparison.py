@@ -311,7 +311,8 @@ def test_remarks_give_each_reason_once_and_miss_none(four):
 def test_the_spin_up_that_a_start_passed_is_that_of_its_own_last_state_whatever_the_others_wrote(tmp_path):
     folders = [run(tmp_path / "near", 2.0), run(tmp_path / "rest", 5.0, years=YEARS + 15.0 / 360.0)]
     ds = compare(["generated 0", "rest"], folders, [FINISHED] * 2, TARGET, GRID)
-    assert ds["spinup_years_passed"].values.tolist() == [10.0, 0.0]
+    assert ds["spinup_years_passed"].values.tolist() == [10.0, 10.0]
+    assert ds["spinup_years_passed_bound"].values.tolist() == [">", "<"]
 
 
 def test_a_start_that_blew_up_late_has_not_arrived(tmp_path):
