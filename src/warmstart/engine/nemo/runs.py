@@ -81,7 +81,7 @@ def prepare(
     written = _written(template)
     given = {path.name for path in restarts}
     for path in sorted(template.iterdir()):
-        if path.name not in (CFG, *given) and not _LEFT.fullmatch(path.name):
+        if path.name not in (CFG, *given) and not _is_left(path, written):
             _bring(path, folder / path.name, written)
     for path in restarts:
         (folder / path.name).symlink_to(path.resolve())
@@ -109,9 +109,19 @@ def _written(template: Path) -> tuple[str, ...]:
     return tuple(name.removeprefix("./") for name in names if name.strip())
 
 
+def _is_left(path: Path, written: tuple[str, ...]) -> bool:
+    """Whether a file is what a former run left behind: it would pass for output of this one."""
+    called_so = re.search(r"\.nc(\.gz)?$", path.name) and path.name.startswith(written)
+    return bool(_LEFT.fullmatch(path.name) or (called_so and not _is_input(path, written)))
+
+
 def _bring(path: Path, target: Path, written: tuple[str, ...]) -> None:
     """Copy small input, which a run might write to; link programs and what is large, but nothing that it writes."""
-    if path.is_file() and (path.stat().st_size <= LARGE or _is_input(path, written)) and not _is_program(path):
+    if (
+        path.is_file()
+        and (path.stat().st_size <= LARGE or _is_input(path, written))
+        and not _is_program(path)
+    ):
         shutil.copy2(path, target)
     elif path.is_dir() and any(name.startswith(f"{path.name}/") for name in written):
         target.mkdir()
