@@ -136,7 +136,13 @@ def train(
 
     fit(store, config, output, sets=sets or (), overwrite=overwrite, progress=True)
     if os.environ.get("RANK", "0") == "0":  # of several processes one writes
-        measure_reference(store, output / "reference.csv", overwrite=True)
+        from warmstart.outputs import CONTENTS
+
+        measure_reference(store, Path(output) / "reference.csv", overwrite=True)
+        listed = Path(output) / CONTENTS
+        listed.write_text(
+            listed.read_text(encoding="utf-8").rstrip("\n") + "\nreference.csv\n", encoding="utf-8"
+        )
     say(f"generator written to {output}")
 
 

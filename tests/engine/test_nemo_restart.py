@@ -150,7 +150,7 @@ def test_the_first_step_is_an_euler_step_unless_the_restart_is_unchanged(templat
         )
         assert f"ln_1st_euler    = .{str(euler).lower()}." in written.namelist
         assert f"nn_euler = {0 if euler else 1})" in written.namelist
-        assert (tmp_path / "new.namelist").read_text() == written.namelist
+        assert (tmp_path / "new.namelist").read_text().startswith(written.namelist)
         assert f90nml.read(tmp_path / "new.namelist_cfg")["namrun"]["ln_1st_euler"] is euler
 
 
