@@ -59,6 +59,7 @@ TESTS: dict[str, str] = {
     "physics/overturning": "physics/test_overturning",
     "physics/published": "physics/test_published",
     "physics/remap": "test_regrid",
+    "physics/section": "physics/test_section",
     "physics/sharing": "physics/test_sharing",
     "physics/spectra": "physics/test_spectra",
     "physics/streamfunction": "physics/test_transport physics/test_balance test_regrid test_restart engine/test_veros_restart",
@@ -69,14 +70,18 @@ TESTS: dict[str, str] = {
     "generator/transports": "generator/test_transports generator/test_constraints",
     "generator/mixed_layer": "generator/test_mixed_layer generator/test_constraints",
     "generator/thermal_wind": "generator/test_thermal_wind generator/test_constraints",
-    "engine/nemo/mesh": "engine/test_nemo_mesh engine/test_nemo_state test_fold",
-    "engine/nemo/kind": "engine/test_nemo_state test_opening engine/test_nemo_mesh",
-    "engine/nemo/folders": "engine/test_nemo_runs engine/test_nemo_state engine/test_nemo_namelist test_opening test_verify_nemo",
+    "engine/nemo/mesh": "engine/test_nemo_mesh engine/test_nemo_state test_fold test_cavities",
+    "engine/nemo/kind": "engine/test_nemo_kind engine/test_nemo_mesh engine/test_nemo_state test_opening",
+    "engine/nemo/folders": "engine/test_nemo_runs engine/test_nemo_state engine/test_nemo_settings test_opening test_verify_nemo data/test_members",
     "engine/nemo/names": "engine/test_nemo_state engine/test_nemo_mesh engine/test_nemo_restart",
     "engine/nemo/runs": "engine/test_nemo_runs test_verify_nemo engine/test_nemo_state",
-    "engine/nemo/namelist": "engine/test_nemo_namelist test_verify_nemo",
+    "engine/nemo/namelist": "engine/test_nemo_namelist engine/test_nemo_settings engine/test_nemo_start test_verify_nemo",
+    "engine/nemo/settings": "engine/test_nemo_settings",
+    "engine/nemo/wind": "engine/test_nemo_settings",
+    "engine/nemo/seawater": "engine/test_nemo_settings engine/test_nemo_state engine/test_nemo_restart",
+    "engine/nemo/same_run": "engine/test_nemo_state engine/test_nemo_runs",
     "engine/nemo/start": "engine/test_nemo_start engine/test_nemo_namelist engine/test_nemo_restart test_verify_nemo",
-    "engine/nemo/times": "engine/test_nemo_state engine/test_nemo_runs",
+    "engine/nemo/times": "engine/test_nemo_kind engine/test_nemo_state engine/test_nemo_runs",
     "engine/nemo/*": "engine/test_nemo_state engine/test_nemo_restart engine/test_nemo_mesh test_fold engine/test_nemo_runs",
     "regrid": "test_regrid",
     "verify": "test_verify",
@@ -399,6 +404,8 @@ def equivalents() -> set[tuple[str, ...]]:
 def tests_of(module: str) -> list[str]:
     """Test files of a module, and the module itself for its examples."""
     key = module if module in TESTS else f"{module.rpartition('/')[0]}/*"
+    if key not in TESTS:
+        raise SystemExit(f"Error: no tests are named for {module}; add them to TESTS")
     return [f"tests/{name}.py" for name in TESTS[key].split()] + [f"src/warmstart/{module}.py"]
 
 
@@ -558,6 +565,8 @@ def main() -> None:
                     )
             return
         rows = []
+        for m in sample:
+            tests_of(m.module)
         for number, m in enumerate(sample, 1):
             outcome, by, seconds = run_tests(tree, m.module, m, 300)
             rows.append(

@@ -122,6 +122,20 @@ def test_a_single_state_is_no_ensemble(pool):
             call()
 
 
+def test_a_hole_in_a_member_or_the_truth_hides_the_scores_of_its_level_and_of_no_other(pool):
+    state, grid = pool
+    members = xr.concat([state.thetao - 1, state.thetao + 1, state.thetao], "sample")
+    k, j, i = np.argwhere(grid.tmask.values > 0)[-1]
+    holed_members, holed_truth = members.copy(deep=True), state.thetao.copy(deep=True)
+    holed_members[1, k, j, i] = holed_truth[k, j, i] = np.nan
+    for holed, truth in ((holed_members, state.thetao), (members, holed_truth)):
+        for found in (ensemble.crps(holed, truth, grid), ensemble.spread_skill(holed, truth, grid).error):
+            assert list(np.flatnonzero(found.isnull())) == [k]
+    everywhere = distributions.level_spread(xr.Dataset({"thetao": members, "so": 0 * members + 35.0}), grid)
+    assert (everywhere.so == 1.0).all(), "a level that does not vary adds nothing"
+    np.testing.assert_allclose(everywhere.thetao, (2 / 3) ** 0.5, rtol=1e-9)
+
+
 def test_a_score_has_the_units_of_its_variable(pool):
     state, grid = pool
     members = xr.concat([state, state], "sample")

@@ -6,7 +6,7 @@ import xarray as xr
 
 from warmstart import eos
 from warmstart.errors import UserError
-from warmstart.physics import census, overturning, transport
+from warmstart.physics import census, column, overturning, transport
 from warmstart.testing import finish
 
 
@@ -136,6 +136,14 @@ def test_the_census_holds_the_volume_where_the_water_is(ocean_grid):
     volumes = census.census(state, ocean_grid, [5.0, 15.0, 20.0], [33.75, 34.25, 34.75, 35.25, 35.75, 36.25])
     np.testing.assert_allclose(volumes.isel(thetao_class=0), ocean_grid.volume.sum(("y", "x")), rtol=1e-12)
     assert float(volumes.isel(thetao_class=1).sum()) == 0.0
+    for warm, salty in ((-1.8, 33.1), (31.7, 38.9), (10.1, 35.04)):
+        one = finish(state.assign(thetao=0 * state.thetao + warm, so=0 * state.so + salty), ocean_grid)
+        found = census.census(one, ocean_grid)
+        (place,) = np.argwhere(found.values > 0)
+        for edges, value, index in zip(
+            (census.THETAO_EDGES, census.SO_EDGES), (warm, salty), place, strict=True
+        ):
+            assert edges[index] <= value < edges[index + 1]
     outside = census.census(state, ocean_grid, [20.0, 21.0], [0.0, 1.0])
     assert float(outside.sum()) == pytest.approx(float(ocean_grid.volume.sum()))
     holed = state.so.copy(deep=True)
@@ -147,7 +155,7 @@ def test_fields_of_the_families_do_not_depend_on_chunks(ocean, ocean_grid):
     pytest.importorskip("dask", reason="dask is not installed")
     both = xr.concat([ocean, ocean + 0.1], "time")
     lazy = both.chunk({"time": 1, "z": 2, "y": 7, "x": 4})
-    for function in (overturning.overturning_density, census.census):
+    for function in (overturning.overturning_density, census.census, column.convective_energy):
         found = function(lazy, ocean_grid)
         assert found.chunks is not None
         np.testing.assert_allclose(
