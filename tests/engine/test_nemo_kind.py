@@ -167,7 +167,9 @@ def test_fields_of_any_rank_say_whether_they_are_means(dims, said, mean):
 
 
 def test_bounds_give_begin_and_end_of_each_mean_and_tell_means_from_instants():
-    for edges, mean in (([[0.0, 30.0], [30.0, 60.0]], True), ([[15.0, 15.0], [45.0, 45.0]], False)):
+    for edges, mean in (
+        ([[0.0, 30.0], [30.0, 60.0]], True), ([[15.0, 15.0], [45.0, 45.0]], False), ([[15.0, 15.0], [30.0, 60.0]], True),
+    ):  # fmt: skip
         ds = xr.Dataset(axis([15.0, 45.0], bounds="b") | {"b": (("time_counter", "two"), np.array(edges))})
         found = read_times(ds, 2)
         np.testing.assert_array_equal(found.bounds, 86400 * np.array(edges))

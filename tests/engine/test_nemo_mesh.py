@@ -5,6 +5,7 @@ import tracemalloc
 
 import numpy as np
 import pytest
+import xarray as xr
 
 from nemo_layouts import (
     REAL,
@@ -17,6 +18,7 @@ from nemo_layouts import (
 )
 from warmstart.engine.nemo.kind import recognise
 from warmstart.engine.nemo.mesh import _nearest, find, open_grid, split
+from warmstart.engine.nemo.names import arrange
 from warmstart.errors import UserError
 from warmstart.grid import HORIZONTAL, MASKS, THREE_D, VERTICAL
 
@@ -141,8 +143,6 @@ def test_a_wide_mesh_with_holes_is_filled_in_time_that_grows_with_its_columns():
 
 
 def test_dimensions_in_another_order_are_known_by_their_names_and_strange_names_by_their_order(tmp_path):
-    import xarray as xr
-
     path = write(tmp_path / "mesh_mask.nc", mesh_variables(GRID))
     with xr.open_dataset(path, decode_times=False) as ds:
         ds.encoding.pop("unlimited_dims", None)
@@ -155,6 +155,24 @@ def test_dimensions_in_another_order_are_known_by_their_names_and_strange_names_
         )
     same(open_grid(tmp_path / "turned_mesh_mask.nc"))
     same(open_grid(tmp_path / "named_mesh_mask.nc"))
+
+
+@pytest.mark.parametrize(
+    ("dims", "shape", "moved"),
+    [
+        (("y", "x"), (3, 4), (0, 1)),
+        (("x", "y"), (4, 3), (1, 0)),  # by their names
+        (("x", "y"), (3, 4), (0, 1)),  # names that are swapped: the sizes decide
+        (("a", "b"), (3, 4), (0, 1)),
+    ],
+)
+def test_dimensions_are_those_of_their_names_unless_the_sizes_fit_their_order(dims, shape, moved):
+    values = np.arange(12.0).reshape(shape)
+    found = arrange(xr.Variable(dims, values), ("y", "x"), "f", {"y": 3, "x": 4})
+    assert found.dims == ("time", "y", "x")
+    np.testing.assert_array_equal(found.values, values.transpose(moved)[None])
+    both = arrange(xr.Variable(("time_counter", *dims), values[None]), ("y", "x"), "f", {"y": 3, "x": 4})
+    np.testing.assert_array_equal(both.values, found.values)
 
 
 def test_a_gzipped_mesh_is_read_and_a_truncated_one_refused(tmp_path):

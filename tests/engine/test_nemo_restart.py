@@ -554,6 +554,17 @@ def test_a_run_with_teos10_gets_conservative_temperature_and_its_own_restart_bac
     )
     expected = gsw.CT_from_pt(sn, gsw.pt_from_CT(sn, tn) + 0.5)
     np.testing.assert_allclose(warm["tn"][0][wet], expected[wet], atol=1e-9)
+    summed = write_template(tmp_path / "Y_00005760_restart.nc", GRID, "5.0 MLF", extra=("sst_m",))
+    with netCDF4.Dataset(summed, "a") as ds:
+        ds.createVariable("nn_fsbc", "f8", ())[...] = 5.0
+    for shift in (0.0, 0.5):  # the sum that NEMO gives the air is of potential temperature, over four steps
+        new = state.assign(thetao=state.thetao + shift, so=state.so + 1e-3)
+        found = read(
+            write_restart(new, tmp_path / "summed.nc", template=summed, grid=GRID, overwrite=True).paths[0]
+        )
+        surface = gsw.pt_from_CT(found["sn"][0, 0], found["tn"][0, 0])
+        np.testing.assert_allclose(found["sst_m"][0][wet[0]], 4 * surface[wet[0]], rtol=1e-12)
+        assert abs(surface - found["tn"][0, 0])[wet[0]].max() > 1e-3
     cfg.unlink()
     refused(tmp_path, "nothing says the equation of state of the run", state, template=old)
     cfg.write_text("&nameos\n ln_eos80 = .true.\n/\n")
