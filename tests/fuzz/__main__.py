@@ -30,6 +30,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="fuzz-bases-") as made:
         begin = time.monotonic()
         tally = Tally()
+        # inputs of all readers mixed, so that a run that is ended early has tried them all
         for outcome in outcomes(options.inputs, options.seed, options.reader, options.bases or Path(made)):
             tally.add(outcome)
             if outcome.result not in ("accepted", "refused"):

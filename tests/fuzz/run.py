@@ -60,12 +60,13 @@ def outcomes(count: int, number: int, readers: Sequence[str] | None, bases: Path
         make(bases)
     warm(bases)
     names = list(readers or READERS)
+    cases: list[Input] = []
     for i, name in enumerate(names):
         share = count // len(names) + (i < count % len(names))
-        cases = draw(name, share, number * 1000 + i) if share else []
-        random.Random(number).shuffle(cases)
-        for case in cases:
-            yield attempt(case, bases)
+        cases += draw(name, share, number * 1000 + i) if share else []
+    random.Random(number).shuffle(cases)
+    for case in cases:
+        yield attempt(case, bases)
 
 
 def warm(bases: Path) -> None:
