@@ -165,6 +165,7 @@ BOMB = "a: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(
     ("text", "words"),
     [("a: " + "[" * 5000, "nested deeper"), ("a: " + "{b: " * 60 + "1" + "}" * 60, "nested deeper"), (BOMB, "values"), ("a: &a [*a]", "holds itself"), ("a: 1" + "0" * 30, "too large"),
      ("a: 9223372036854775808", "too large"), ("a: " + "9" * 5000, "is not valid"), ('a: "\\0"', "NUL"), ("a: " + "x" * 200_000, "a text of"), ("a: 2001-13-45", "month"),
+        ("a: !!timestamp x", "not valid"),
      ("a: !!python/object/apply:os.system [ls]", "python"), ("? {b: 1}\n: 2", "unhashable"), ("a: b: c", "not valid"), ("# x\n" * 2_000_000, "characters")],
     ids=str,
 )  # fmt: skip

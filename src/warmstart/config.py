@@ -11,7 +11,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from warmstart import outputs
-from warmstart.errors import UserError, reason, require_path, shortened
+from warmstart.errors import DAMAGE, UserError, reason, require_path, shortened
 
 #: What a configuration may be: size [bytes], depth, values (those that aliases repeat counted each time), length of a text.
 SIZE, DEPTH, VALUES, TEXT = 4 * 2**20, 50, 500_000, 100_000
@@ -110,7 +110,7 @@ def parse_yaml(text: str, where: str) -> Any:
         _require_small(text)
         content = yaml.load(text, Loader=_LOADER)
         return _plain(content)
-    except (yaml.YAMLError, ValueError, TypeError, OverflowError, RecursionError, LookupError) as error:
+    except (yaml.YAMLError, *DAMAGE) as error:
         raise UserError(f"{where} is not valid YAML: {reason(error)}; expected a short mapping") from error
 
 

@@ -223,11 +223,8 @@ def open_dataset(path: str | Path, group: str | None = None) -> xr.Dataset:
 
 
 def _require_numbers(ds: xr.Dataset, path: Path) -> None:
-    """Refuse text or dates where the package goes by numbers; and make texts of attributes that have to be."""
+    """Refuse text or dates where the package goes by numbers."""
     for name, var in ds.variables.items():
-        for key in TEXTS:
-            if key in var.attrs:
-                var.attrs[key] = str(var.attrs[key])
         if name in NUMBERS and var.dtype.kind not in "fiub":
             raise UserError(f"{path}: {name} holds {_kind_of(var.dtype)}; expected numbers: write it again")
 

@@ -18,6 +18,10 @@ Key: TypeAlias = tuple[int | slice, ...]
 Reader: TypeAlias = Callable[[Key], np.ndarray]
 #: What is small enough to be read whatever the file says [bytes], and what no compression reaches.
 LARGE, RATIO = 2**28, 2000
+#: Attributes that are text, whatever a program wrote.
+TEXTS = (
+    "units", "long_name", "standard_name", "calendar", "bounds", "cell_methods", "online_operation", "axis", "positive", "role",
+)  # fmt: skip
 ADVICE = "the file is damaged or not what it says: copy it or make it again"
 
 
@@ -79,6 +83,7 @@ def guard(ds: xr.Dataset, path: Path) -> xr.Dataset:
     [1.0]
     """
     for name, var in ds.variables.items():
+        var.attrs |= {key: str(var.attrs[key]) for key in TEXTS if key in var.attrs}
         if name not in ds.indexes and not isinstance(var, xr.IndexVariable):
             inner = var.copy(deep=False)
             array: Any = indexing.LazilyIndexedArray(_Guarded(str(name), inner, path))

@@ -222,6 +222,20 @@ def test_single_precision_in_the_template_becomes_double_and_nothing_else_change
     assert "en" not in differing(old, new)
 
 
+def test_packed_fields_that_are_kept_stay_bit_for_bit_where_the_file_is_written_anew(tmp_path):
+    old = write_template(tmp_path / "old.nc", GRID, "5.0 MLF", unlimited=False)
+    with netCDF4.Dataset(old, "a") as nc:
+        packed = nc.createVariable("packed", "i2", nc["en"].dimensions)
+        packed.set_auto_maskandscale(False)
+        packed.setncatts({"scale_factor": 0.01, "add_offset": 5.0})
+        packed[:] = 123
+    write_restart(STATE, tmp_path / "new.nc", template=old, grid=GRID)
+    assert read(tmp_path / "new.nc")["packed"].dtype == np.int16
+    assert (read(tmp_path / "new.nc")["packed"] == 123).all()
+    assert structure(tmp_path / "new.nc")["dims"] != structure(old)["dims"]  # it was written anew
+
+
+
 def test_a_template_whose_time_is_not_unlimited_is_repaired(tmp_path):
     old = write_template(tmp_path / "old.nc", GRID, "5.0 MLF", unlimited=False)
     new = write_restart(STATE, tmp_path / "new.nc", template=old, grid=GRID).paths[0]

@@ -19,7 +19,7 @@ import numpy as np
 
 from warmstart.engine.nemo.names import arrange, role
 from warmstart.engine.nemo.pieces import GZIP, Source, open_sources
-from warmstart.errors import UserError
+from warmstart.errors import UserError, reading
 from warmstart.grid import Grid
 
 log = logging.getLogger(__name__)
@@ -98,26 +98,38 @@ def open_template(path: str | Path, grid: Grid) -> Template:
     """
     source = open_sources(path)[0]
     try:
-        names = _names(_path(source, 0))
-        lacking = [name for name in PROGNOSTIC.values() if name not in names]
-        if lacking:
-            raise UserError(
-                f"{path} is no restart of NEMO: it lacks {', '.join(lacking)}; give a *_restart.nc that NEMO wrote"
-            )
-        size = source.size or source.first.variables["tn"].shape[-2:]
-        nz, ny, nx = grid.shape
-        repeated = int(grid.periodic_x and size[1] == nx + 2)
-        template = Template(source, names, repeated)
-        levels = source.first.variables["tn"].shape[-3]
-        if (levels, *size) != (nz, ny, nx + 2 * repeated):
-            raise UserError(
-                f"{path} is of another grid: {levels} x {size[0]} x {size[1]} (z, y, x), the mesh {nz} x {ny} x {nx}; "
-                "give a template and a mesh_mask of the same run"
-            )
-        _refuse_other_sea(template, grid, str(path))
+        with reading(path, "give a *_restart.nc that NEMO wrote"):
+            return _fitting(source, grid, str(path))
     except BaseException:
         source.close()
         raise
+
+
+def _fitting(source: Source, grid: Grid, path: str) -> Template:
+    """The template that a source makes, if it is a restart of the mesh."""
+    names = _names(_path(source, 0))
+    lacking = [name for name in PROGNOSTIC.values() if name not in names]
+    if lacking:
+        raise UserError(
+            f"{path} is no restart of NEMO: it lacks {', '.join(lacking)}; give a *_restart.nc that NEMO wrote"
+        )
+    for name in PROGNOSTIC.values():
+        dims = [d for d in map(str, source.first.variables[name].dims) if role(d) != "time"]
+        if len(dims) != (2 if name == "sshn" else 3):
+            raise UserError(
+                f"{path}: {name} has the dimensions {', '.join(dims) or 'of a number'}; give a *_restart.nc that NEMO wrote"
+            )
+    size = source.size or source.first.variables["tn"].shape[-2:]
+    nz, ny, nx = grid.shape
+    repeated = int(grid.periodic_x and size[1] == nx + 2)
+    template = Template(source, names, repeated)
+    levels = source.first.variables["tn"].shape[-3]
+    if (levels, *size) != (nz, ny, nx + 2 * repeated):
+        raise UserError(
+            f"{path} is of another grid: {levels} x {size[0]} x {size[1]} (z, y, x), the mesh {nz} x {ny} x {nx}; "
+            "give a template and a mesh_mask of the same run"
+        )
+    _refuse_other_sea(template, grid, path)
     return template
 
 
@@ -187,7 +199,7 @@ def refuse_holes(template: Template, names: Collection[str]) -> None:
     >>> refuse_holes(template, ["en", "avt_k"])  # doctest: +SKIP
     """
     for path in template.paths:
-        with _opened(path) as ds:
+        with reading(path, "give a restart that is whole"), _opened(path) as ds:
             ds.set_auto_maskandscale(False)
             uncovered = ~np.isfinite(ds.variables["sn"][...])
             for name in names:
@@ -295,6 +307,7 @@ def _define(new: netCDF4.Dataset, name: str, var: netCDF4.Variable, dtype: Any) 
     copy = new.createVariable(
         name, dtype, var.dimensions, fill_value=None if fill is None else np.asarray(fill, dtype), **options
     )
+    copy.set_auto_maskandscale(False)  # packed values go over as they are
     copy.setncatts(attrs)
 
 
