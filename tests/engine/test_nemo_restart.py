@@ -235,7 +235,6 @@ def test_packed_fields_that_are_kept_stay_bit_for_bit_where_the_file_is_written_
     assert structure(tmp_path / "new.nc")["dims"] != structure(old)["dims"]  # it was written anew
 
 
-
 def test_a_template_whose_time_is_not_unlimited_is_repaired(tmp_path):
     old = write_template(tmp_path / "old.nc", GRID, "5.0 MLF", unlimited=False)
     new = write_restart(STATE, tmp_path / "new.nc", template=old, grid=GRID).paths[0]
