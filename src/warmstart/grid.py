@@ -276,6 +276,9 @@ class Grid:
         UserError
             Naming the variable.
         """
+        joined = self.ds.attrs.get("periodic_x", 0)
+        if np.ndim(joined) or str(joined) not in ("0", "1", "True", "False", "0.0", "1.0"):
+            raise UserError(f"{what}: periodic_x is {joined!r}; expected 0 or 1: make the file again")
         wet = self.ds.tmask.values > 0
         if not wet.any():
             raise UserError(f"{what}: no cell is wet; expected a mask that is 1 in the sea")

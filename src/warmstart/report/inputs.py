@@ -214,12 +214,30 @@ def _recognise(path: Path, quiet: bool = False) -> tuple[str, Any] | None:
         return "states", _states(path)
     ds = open_dataset(path)
     if "start" in ds.dims:
-        return "verify", ds.load()
+        return "verify", _verification(ds.load(), path)
     if "thetao" not in ds:
         return None
     if "split" in ds.variables and "member" in ds.variables and np.unique(ds["member"].values).size > 1:
         return "ensemble", _store(path)
     return "generated" if "generator" in ds.attrs or "seed" in ds.variables else "states", _states(path)
+
+
+def _verification(ds: xr.Dataset, path: Path) -> xr.Dataset:
+    """The results of a verification, if their axes are those that ``verify`` writes."""
+    starts = ds["start"].values.tolist() if "start" in ds.coords else []
+    days = ds["day"] if "day" in ds.variables else None
+    if (
+        len(set(map(str, starts))) != ds.sizes["start"]
+        or not all(isinstance(s, str | bytes) for s in starts)
+        or days is None
+        or days.dims != ("time",)
+        or days.dtype.kind not in "fiu"
+        or not np.isfinite(days.values).all()
+    ):
+        raise UserError(
+            f"{path} does not name each of its starts and the day of each record; expected the NetCDF file of verify"
+        )
+    return ds
 
 
 def _table(path: Path) -> pd.DataFrame | None:

@@ -11,12 +11,14 @@ import numpy as np
 import xarray as xr
 
 from warmstart.engine.nemo.names import arrange
-from warmstart.engine.nemo.pieces import Source, open_file, open_sources, total
+from warmstart.engine.nemo.pieces import Source, open_file, open_sources, total, whole_number
 from warmstart.errors import UserError
 from warmstart.fold import Fold, recognise, unique_cells
 from warmstart.grid import HORIZONTAL, MASKS, THREE_D, VERTICAL, Grid
 
 EARTH_ROTATION = 7.292115083046061e-05  #: NEMO's omega [s-1]
+#: What says how a mesh is joined.
+NUMBERS = ("jperio", "Iperio", "Jperio", "NFold")
 #: ``jperio`` of 3.6 and 4.0: cyclic east and west.
 CYCLIC = (1, 4, 6, 7)
 #: Other names of a mesh variable, newest first.
@@ -69,6 +71,8 @@ def open_grid(path: str | Path | Iterable[str | Path]) -> Grid:
     try:
         fields, scalars = _read(sources)
         attrs = {k: v for s in reversed(sources) for k, v in s.first.attrs.items()}
+        attrs |= {k: whole_number(attrs, k, 0, where) for k in NUMBERS if k in attrs}
+        scalars |= {k: whole_number(scalars, k, 0, where) for k in NUMBERS if k in scalars}
     finally:
         for source in sources:
             source.close()
