@@ -133,16 +133,13 @@ def train(
     """Train a generator; the same command continues an interrupted training."""
     from warmstart.check import measure_reference
     from warmstart.generator.train import train as fit
+    from warmstart.outputs import join
 
     fit(store, config, output, sets=sets or (), overwrite=overwrite, progress=True)
     if os.environ.get("RANK", "0") == "0":  # of several processes one writes
-        from warmstart.outputs import CONTENTS
-
-        measure_reference(store, Path(output) / "reference.csv", overwrite=True)
-        listed = Path(output) / CONTENTS
-        listed.write_text(
-            listed.read_text(encoding="utf-8").rstrip("\n") + "\nreference.csv\n", encoding="utf-8"
-        )
+        reference = Path(output) / "reference.csv"
+        measure_reference(store, reference)
+        join(reference)
     say(f"generator written to {output}")
 
 

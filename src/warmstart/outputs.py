@@ -636,6 +636,28 @@ def _list_contents(folder: Path) -> None:
         (folder / CONTENTS).write_text("".join(f"{line}\n" for line in [mark(), *names]), encoding="utf-8")
 
 
+def join(path: Path) -> None:
+    """Add a file to what its folder says that the product put there, so that the folder can be replaced with it.
+
+    Parameters
+    ----------
+    path : a file in a folder that the product made.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> folder = Path(tempfile.mkdtemp()) / "a"
+    >>> with replacing(folder) as temporary:
+    ...     temporary.mkdir()
+    >>> (folder / "more.txt").touch()
+    >>> join(folder / "more.txt")
+    >>> foreign(folder) is None
+    True
+    """
+    with (path.parent / CONTENTS).open("a", encoding="utf-8") as contents:
+        contents.write(f"{path.name}\n")
+
+
 def _put(temporary: Path, place: Path) -> None:
     """Rename what was written to its name; a folder that is there goes out of the way, and comes back if that fails."""
     if not place.is_dir():
