@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import sys
@@ -473,8 +474,11 @@ def main() -> None:
         # a name or a sign that the terminal's encoding lacks must not end a command
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
+    from warmstart.engine.signals import terminable
+
     try:
-        app()
+        with terminable():
+            app()
     except UserError as error:
         _stop(str(error), 2)
     except ModuleNotFoundError as error:
@@ -485,6 +489,11 @@ def main() -> None:
     except KeyboardInterrupt:
         typer.secho("interrupted; the same command continues", err=True)
         sys.exit(130)
+    except OSError as error:
+        if error.errno not in _OF_THE_SYSTEM:
+            _unexpected(error)
+        place = f"{error.filename}: " if error.filename else ""
+        _stop(f"{place}{error.strerror}; mend that, then give the same command again", 2)
     except Exception as error:  # noqa: BLE001 (the last one who can say something)
         _unexpected(error)
 
@@ -496,6 +505,10 @@ _EXTRAS = {
     "gsw": "teos10", "matplotlib": "report", "cmocean": "report", "jinja2": "report", "markupsafe": "report",
     "markdown_it": "report",
 }  # fmt: skip
+#: What a system may refuse to any program: no room, no more open files, a disk that cannot be written to or has gone.
+_OF_THE_SYSTEM = (
+    errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EMFILE, errno.ENFILE, errno.EIO, errno.ESTALE, errno.EACCES, errno.EPERM,
+)  # fmt: skip
 UNEXPECTED = 70  #: exit code of a fault of the program
 DEBUG = "WARMSTART_DEBUG"  #: variable of the environment that asks for tracebacks
 

@@ -625,6 +625,11 @@ def replacing(
         except (OSError, RuntimeError) as error:
             if getattr(error, "errno", None) in FULL:
                 raise UserError(_is_full(temporary.parents[2])) from error
+            if not temporary.parents[1].is_dir():
+                raise UserError(
+                    f"cannot write {path}: the folder {temporary.parents[2]} is no longer there; put it back, then give the "
+                    "same command again"
+                ) from error
             require_room(temporary.parents[2])  # libraries of NetCDF and HDF5 do not say what failed
             raise
 
