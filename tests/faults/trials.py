@@ -185,6 +185,7 @@ def start(
         with open(here.parent / "said", "wb") as said:
             os.dup2(said.fileno(), 1)
             os.dup2(said.fileno(), 2)
+        sys.stdout, sys.stderr = open(1, "w", closefd=False), open(2, "w", closefd=False)  # noqa: SIM115
         with open(os.devnull, "rb") as nothing:
             os.dup2(nothing.fileno(), 0)
         words = [word.replace("IN/", f"{inputs}/") for word in command.words]
