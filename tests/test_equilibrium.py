@@ -33,6 +33,34 @@ def test_an_offset_is_measured_in_units_of_the_spread_of_its_level():
     assert [float(v) for v in found.data_vars.values()] == pytest.approx([1.0, 1.0, 1.0])
 
 
+def test_spreads_and_distances_count_cells_by_area_and_volume_also_where_the_bottom_is_partial(
+    ocean, ocean_grid
+):
+    wet, area = ocean_grid.tmask.values > 0, (ocean_grid.e1t * ocean_grid.e2t).values
+    volume = np.where(wet, area * ocean_grid.e3t_0.values, 0.0)
+    rng = np.random.default_rng(1)
+    other = ocean.assign({n: ocean[n] + rng.standard_normal(wet.shape) for n in eq.TRACERS})
+    along = eq.horizontal_spread(other, ocean_grid)
+    between = eq.ensemble_spread(xr.concat([ocean, other], "sample"), ocean_grid)
+    one = xr.Dataset({n: xr.DataArray(np.arange(1.0, 6.0), dims="z") for n in eq.TRACERS})
+    found = eq.distance(other, ocean, one, ocean_grid)
+    for name in eq.TRACERS:
+        field, change = other[name].values, (other[name] - ocean[name]).values
+        for k in range(wet.shape[0]):
+            share = area[wet[k]] / area[wet[k]].sum()
+            level = field[k][wet[k]]
+            assert float(along[name][k]) == pytest.approx(
+                np.sqrt((share * (level - share @ level) ** 2).sum())
+            )
+            assert float(between[name][k]) == pytest.approx(
+                np.sqrt((share * change[k][wet[k]] ** 2).sum()) / 2
+            )
+        square = (np.where(wet, change, 0.0) / np.arange(1.0, 6.0)[:, None, None]) ** 2
+        assert float(found[f"distance_{name}_sd"]) == pytest.approx(
+            np.sqrt((square * volume).sum() / volume.sum())
+        )
+
+
 def test_single_precision_states_have_the_spread_of_their_values_in_double():
     """A small spread about a large mean, which single precision would lose in its sums."""
     rng = np.random.default_rng(0)

@@ -19,7 +19,7 @@ from warmstart.engine.nemo.kind import (
     recognise,
     version_beside,
 )
-from warmstart.engine.nemo.times import read_times, time_axis
+from warmstart.engine.nemo.times import coordinate, read_times, time_axis
 
 STATE, GRID = ocean(nx=6, ny=8, nz=4)
 SIZES = {
@@ -185,3 +185,12 @@ def test_a_restart_is_of_the_end_of_its_day_and_a_file_without_dates_has_steps_o
     assert np.isnan(undated.years).all() and undated.dates is None
     assert undated.seconds.tolist() == [5.0, 7.0]
     assert read_times(xr.Dataset({"ndastp": 0.0}), 3).seconds.tolist() == [0.0, 1.0, 2.0]
+
+
+def test_the_coordinate_says_how_long_a_mean_is_in_years_and_nothing_of_instants():
+    for edges, said in (([[0.0, 30.0], [30.0, 60.0]], 1 / 12), ([[15.0, 15.0], [45.0, 45.0]], None)):
+        ds = xr.Dataset(axis([15.0, 45.0], bounds="b") | {"b": (("time_counter", "two"), np.array(edges))})
+        found = coordinate(read_times(ds, 2), [1])
+        assert found.year.values.tolist() == [45 / 360]
+        assert found.year.attrs.get("mean_years") == pytest.approx(said, abs=1e-6)
+    assert "mean_years" not in coordinate(read_times(xr.Dataset(axis([15.0])), 1), [0]).year.attrs

@@ -474,3 +474,10 @@ def test_files_of_runs_that_differ_in_name_physics_or_sea_are_refused(tmp_path):
     d = restart_of(tmp_path / "run_of_5.0.nc", shifted, kt=11520)
     with pytest.raises(UserError, match="several runs: their land lies elsewhere"):
         open_state([c, d], GRID)
+    # one that lacks some of the sea of the other is of the same: fields leave out what they do not cover
+    j, i = np.argwhere(GRID.tmask.values[0] > 0)[7]
+    fewer = STATE.copy(deep=True)
+    fewer.thetao[0, j, i] = fewer.so[0, j, i] = np.nan
+    e = restart_of(tmp_path / "short_of_5.0.nc", fewer, kt=11520)
+    for files in ([c, e], [e, c]):
+        assert open_state(files, GRID).sizes["time"] == 2
