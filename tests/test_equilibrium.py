@@ -249,3 +249,10 @@ def test_the_adjustment_of_a_start_is_no_drift():
 def test_a_short_or_empty_series_has_no_drift():
     assert np.isnan(eq.drift(YEARS[:2], YEARS[:2]).slope)
     assert np.isnan(eq.drift(YEARS, np.full(21, np.nan)).slope)
+
+
+def test_a_reference_that_varies_nowhere_or_without_bound_is_refused():
+    for value in (0.0, np.inf, np.nan):
+        bad = xr.Dataset({"thetao": 0 * GRID.gdept_1d + 1.0, "so": 0 * GRID.gdept_1d + value})
+        with pytest.raises(UserError, match="does not vary in so"):
+            eq.floored(bad, GRID)

@@ -252,3 +252,16 @@ def test_masks_of_faces_and_corners_of_a_real_mesh_follow_from_its_cells():
         grid = open_grid(REAL / "nemo_dino" / "v50_4deg_rk3" / "mesh_mask.nc")
         for name in ("tmask", "umask", "vmask", "fmask"):
             assert (grid.ds[name].values == (ds[name].values[0] > 0.5)).all()
+
+
+def test_copies_of_columns_count_once_also_where_their_longitudes_are_a_turn_away(tmp_path):
+    variables = repeat_columns(mesh_variables(GRID, "3.6"))
+    for name in ("glamt", "glamu", "glamv", "glamf"):
+        dims, values = variables[name]
+        values = values.copy()
+        values[..., 0] -= 360.0
+        variables[name] = dims, values
+    path = write(tmp_path / "mesh_mask.nc", variables, "3.6")
+    grid = open_grid(path)
+    assert grid.shape == GRID.shape and grid.periodic_x
+    np.testing.assert_allclose(grid.glamt, GRID.glamt, rtol=1e-6)

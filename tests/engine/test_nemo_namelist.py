@@ -136,3 +136,12 @@ def test_the_namelists_of_a_real_run_are_read_as_another_parser_reads_them(tmp_p
     assert checked > (600 if name == "namelist_ref" else 100)
     patch_namelist(path, tmp_path / "copy", {"namrun": {"nn_it000": 77}})
     assert f90nml.read(tmp_path / "copy")["namrun"]["nn_it000"] == 77
+
+
+def test_a_copy_is_not_written_over_a_folder_nor_over_the_original(tmp_path):
+    path = namelist(tmp_path, "&namrun\n nn_it000 = 1\n/\n")
+    (tmp_path / "folder").mkdir()
+    for target in (tmp_path / "folder", path):
+        with pytest.raises(UserError):
+            patch_namelist(path, target, {"nn_it000": 2})
+    assert read_namelist(path)["namrun"]["nn_it000"] == 1 and not list((tmp_path / "folder").iterdir())

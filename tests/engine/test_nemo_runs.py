@@ -2,12 +2,15 @@
 
 import numpy as np
 import pytest
+import xarray as xr
 
 from nemo_files import write_template
+from nemo_layouts import mesh_variables, ocean, restart_variables, write, write_pieces
 from warmstart import files
 from warmstart.check import METRICS
 from warmstart.engine.nemo import folders, runs
 from warmstart.engine.nemo.restart import write_restart
+from warmstart.errors import UserError
 from warmstart.grid import Grid
 from warmstart.testing import basin
 
@@ -65,3 +68,53 @@ def test_runs_are_the_folders_that_hold_a_namelist_or_files_of_nemo(tmp_path):
     assert folders.find(tmp_path) == [tmp_path / "a_run", tmp_path / "b_run"]
     assert folders.find(tmp_path / "a_run") == [tmp_path / "a_run"]
     assert folders.find(tmp_path / "notes") == []
+
+
+@pytest.fixture
+def run(tmp_path):
+    """A run with its mesh, two restarts, one of them in pieces, an initial state without a date, and monthly output of one variable."""
+    state, grid = ocean(nx=6, ny=8, nz=4)
+    folder = tmp_path / "run"
+    folder.mkdir()
+    write(folder / "mesh_mask.nc", mesh_variables(grid))
+    write(folder / "X_00005760_restart.nc", restart_variables(state, "RK3"))
+    write_pieces(folder, "X_00011520_restart", restart_variables(state, "RK3", kt=11520), (2, 1))
+    bare = {n: v for n, v in restart_variables(state, "RK3").items() if n in ("tn", "sn", "un", "vn", "sshn")}
+    write(folder / "initial_restart.nc", bare)
+    xr.Dataset(
+        {
+            "toce": (
+                ("time_counter", "deptht", "y", "x"),
+                np.ones((1, *grid.shape)),
+                {"units": "degC", "online_operation": "average"},
+            )
+        },
+        {"time_counter": ("time_counter", [15.0], {"units": "days since 0001-01-01", "calendar": "360_day"})},
+    ).to_netcdf(folder / "X_1m_grid_T.nc")
+    return folder
+
+
+def test_of_what_a_run_holds_the_states_that_hold_most_are_taken_and_what_is_not_is_said(run):
+    found = folders.read_run(run)
+    assert [path.name for path in found.paths] == ["X_00005760_restart.nc", "X_00011520_restart_0000.nc"]
+    assert (found.source, found.version, found.mean_years) == ("restart", "5.0", 0.0)
+    assert found.years.tolist() == [1.0, 2.0]
+    assert set(found.variables) == {"thetao", "so", "uo", "vo", "zos"}
+    assert any("XIOS output, every 1m: no so, no uo" in note for note in found.notes), found.notes
+    paths, grid, _ = folders.states_of(run)
+    assert tuple(paths) == found.paths and grid.fingerprint == found.grid.fingerprint
+
+
+def test_among_files_of_the_same_variables_those_of_more_states_are_taken(run):
+    for path in run.glob("*restart*.nc"):
+        path.unlink()
+    with xr.open_dataset(run / "X_1m_grid_T.nc", decode_times=False) as ds:
+        once = ds.load()
+    twelve = xr.concat([once.assign_coords(time_counter=[15.0 + 30 * m]) for m in range(12)], "time_counter")
+    twelve["time_counter"].attrs = once["time_counter"].attrs
+    (run / "X_1m_grid_T.nc").unlink()
+    once.to_netcdf(run / "X_1y_grid_T.nc")
+    twelve.to_netcdf(run / "X_1m_grid_T.nc")
+    assert [path.name for path in folders.states_of(run)[0]] == ["X_1m_grid_T.nc"]
+    with pytest.raises(UserError, match="no so"):
+        folders.read_run(run)
