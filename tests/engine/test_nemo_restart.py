@@ -605,3 +605,12 @@ def test_what_a_restart_holds_twice_at_a_north_fold_is_the_same_twice(pivot, bey
         for place in np.unique(world.place[point]):
             here = values[:, world.place[point] == place]
             assert (here == here[:, :1]).all()
+
+
+def test_a_text_in_a_template_is_kept(tmp_path):
+    old = write_template(tmp_path / "old.nc", GRID, "5.0 MLF", form="NETCDF4", unlimited=False)
+    with netCDF4.Dataset(old, "a") as nc:
+        nc.createVariable("made_by", str, ())[...] = "somebody"
+    new = write_restart(STATE, tmp_path / "new.nc", template=old, grid=GRID).paths[0]
+    with netCDF4.Dataset(new) as nc:
+        assert nc["made_by"][...] == "somebody"

@@ -33,6 +33,8 @@ def main() -> None:
         # inputs of all readers mixed, so that a run that is ended early has tried them all
         for outcome in outcomes(options.inputs, options.seed, options.reader, options.bases or Path(made)):
             tally.add(outcome)
+            if tally.count() % 250 == 0:
+                print(f"{tally.count()} inputs, {tally.wrong()} wrong", flush=True)
             if outcome.result not in ("accepted", "refused"):
                 print(f"\n=== {outcome.result}: {outcome.case!r}\n{outcome.text[-2500:]}", flush=True)
         print(tally.table(), f"\n{time.monotonic() - begin:.0f} s", flush=True)

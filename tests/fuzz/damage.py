@@ -120,9 +120,14 @@ def netcdf(path: Path, changes: Sequence[tuple[Any, ...]], form: str = "NETCDF4"
             group = tree["groups"].get(arguments[0].split("/")[1], tree)
             arguments[0] = arguments[0].split("/")[-1]
         _CHANGES[name](group, *arguments)
-    path.unlink()
-    with netCDF4.Dataset(path, "w", format="NETCDF4" if tree["groups"] else form) as new:
-        _grow(new, tree)
+    for kind in ["NETCDF4"] if tree["groups"] else [form, "NETCDF4"]:
+        path.unlink(missing_ok=True)
+        try:
+            with netCDF4.Dataset(path, "w", format=kind) as new:
+                _grow(new, tree)
+        except RuntimeError:  # too large for a classic file
+            continue
+        break
 
 
 def _tree(group: Any) -> dict[str, Any]:

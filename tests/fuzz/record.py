@@ -38,6 +38,10 @@ class Tally:
         self._slowest[name] = max(self._slowest[name], outcome.seconds)
         self._largest[name] = max(self._largest[name], outcome.memory)
 
+    def count(self) -> int:
+        """How many inputs."""
+        return sum(c.total() for c in self._results.values())
+
     def wrong(self) -> int:
         """How many were neither right nor refused in a sentence."""
         return sum(n for c in self._results.values() for result, n in c.items() if result not in GOOD)

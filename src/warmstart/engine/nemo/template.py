@@ -204,7 +204,9 @@ def refuse_holes(template: Template, names: Collection[str]) -> None:
             uncovered = ~np.isfinite(ds.variables["sn"][...])
             for name in names:
                 var = ds.variables[name]
-                empty = ~np.isfinite(var[...]) if var.dtype.kind == "f" else np.zeros(var.shape, bool)
+                empty = (
+                    ~np.isfinite(var[...]) if np.dtype(var.dtype).kind == "f" else np.zeros(var.shape, bool)
+                )
                 if empty.ndim > 1 and empty.shape[-2:] == uncovered.shape[-2:]:
                     same = empty.shape == uncovered.shape
                     empty = empty & ~(
