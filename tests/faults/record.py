@@ -31,7 +31,7 @@ def write_record(table: Path, seed: int, share: float) -> None:
     RESULT.write_text(header + found.to_csv(index=False), encoding="utf-8")
     lines = [
         f"{total['injected']} faults were injected into {found['commands'].max()} commands at random moments; {total['files lost']} files were "
-        f"lost, {total['wrong']} times the same command did not end with the same bits.",
+        f"lost, {total['wrong']} ended wrong: in a traceback, or not with the same bits afterwards.",
         f"Command `{command}`, commit {told['commit']}, {told['machine']}.", "",
         "| " + " | ".join(found.columns) + " |", "|---|" + "---:|" * (len(found.columns) - 1),
         *("| " + " | ".join(str(v) for v in row) + " |" for row in found.itertuples(index=False)),
