@@ -155,6 +155,21 @@ def test_a_folder_of_the_user_is_neither_removed_nor_written_to(prepared):
     assert [path.name for path in own.parent.iterdir()] == ["control"], "nothing was run before the refusal"
 
 
+@pytest.mark.parametrize("name", ["thesis.log", "my_restart.nc", "runoff_grid_T.nc", "OUT/thesis.txt"])
+def test_what_a_user_puts_into_a_run_that_was_begun_is_kept_whatever_it_is_called(prepared, name):
+    (prepared / "EXP" / "file_def.xml").write_text('<file name="OUT/DINO_1m" />')
+    (prepared / "EXP" / "OUT").mkdir()
+    fails = f"{sys.executable} -c 'raise SystemExit(3)'"
+    with pytest.raises(UserError, match="exit code 3"):
+        run(prepared, fails)
+    mine = prepared / "verify_runs" / "state_0" / name
+    mine.write_text("mine")
+    for overwrite in (False, True):
+        with pytest.raises(UserError, match="did not put there"):
+            run(prepared, fails, overwrite=overwrite)
+    assert mine.read_text() == "mine"
+
+
 def test_a_run_that_was_only_begun_is_made_anew(prepared):
     (prepared / "verify_runs" / "state_0").mkdir(parents=True)  # empty: nobody's
     with pytest.raises(UserError, match="exit code 3"):

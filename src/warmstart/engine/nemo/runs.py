@@ -8,7 +8,7 @@ import shlex
 import shutil
 import subprocess
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +34,11 @@ DONE = "warmstart.yaml"  #: status that marks a run folder as finished
 MARKER = ".warmstart_run"  #: says that a run folder was made here, and lists what was put there
 LARGE = 4 * 2**20  #: files of the template beyond this are linked, not copied [bytes]
 EARLY = 31.0  #: days after the start whose records show how it begins
+#: What any run of NEMO writes, by names that nobody else gives, and what is written here.
+_ALWAYS = re.compile(
+    r"output\.(abort|init|namelist)\S*|ocean\.output\S*|run\.stat(\.nc)?|time\.step|timing\.output\S*|layout\.dat|"
+    rf"communication_report\.txt|date\.file|mesh_mask(_\d{{4}})?\.nc|{re.escape(LOG)}|{re.escape(DONE)}"
+)
 #: What a run leaves behind; none of it is taken over from the template.
 _LEFT = re.compile(
     r".*_restart(_\d+)?\.nc|.*_grid_?[TUVW].*\.nc|.*_W\.nc|output\..*|ocean\.output.*|run\.stat.*|time\.step|"
@@ -580,8 +585,8 @@ def require_ours(folder: Path) -> None:
     held = [path.name for path in sorted(folder.iterdir())] if folder.is_dir() else []
     if MARKER in held:
         listed = (folder / MARKER).read_text(errors="replace").splitlines()
-        held = [name for name in held if name not in listed and not _LEFT.fullmatch(name)]
-        held = [name for name in held if (folder / name).is_symlink() or not _is_empty(folder / name)]
+        written = _written(folder) if (folder / CFG).is_file() else ()
+        held = [name for name in held if name != MARKER and _is_strange(folder / name, listed, written)]
     if held:
         some = ", ".join(held[:3]) + (f" and {len(held) - 3} more" if len(held) > 3 else "")
         raise UserError(
@@ -590,8 +595,15 @@ def require_ours(folder: Path) -> None:
         )
 
 
-def _is_empty(path: Path) -> bool:
-    return path.is_dir() and not any(path.iterdir())
+def _is_strange(path: Path, listed: Collection[str], written: tuple[str, ...]) -> bool:
+    """Whether something in a run folder was neither put there nor written by the run: of a folder, whether it holds any such."""
+    if path.is_dir() and not path.is_symlink():
+        inside = (
+            found.relative_to(path.parent).as_posix() for found in path.rglob("*") if not found.is_dir()
+        )
+        return not all(name.startswith(written) for name in inside)
+    called_so = path.name.startswith(written) and re.search(r"\.nc(\.gz)?$", path.name)
+    return path.name not in listed and not called_so and not _ALWAYS.fullmatch(path.name)
 
 
 def clear(folder: Path) -> None:
