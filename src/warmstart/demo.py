@@ -108,7 +108,7 @@ def _held_out_parameters(control: Path) -> dict[str, float]:
 def _claim(output: Path, request: dict[str, Any], overwrite: bool) -> None:
     """Take the folder: continue an unfinished demo of the same request, replace or refuse anything else."""
     path = output / REQUEST
-    if overwrite:  # what a demo made and nothing else: the folder may hold a user's files
+    if overwrite and output.is_dir():  # what a demo made and nothing else: the folder may hold a user's files
         for name in (*PRODUCTS, REQUEST):
             if name != RUNS:
                 outputs.require_free(output / name, overwrite)
