@@ -118,8 +118,8 @@ def main(rounds: int, seed: int) -> None:
         ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=True
     ).stdout
     with RESULT.open("w", newline="") as text:
-        text.write(f"# python benchmarks/ensemble_faults.py --rounds {rounds} --seed {seed}\n")
-        text.write(f"# commit {commit.strip()}, {platform.machine()}, {os.cpu_count()} cores\n")
+        text.write(f"# command: python benchmarks/ensemble_faults.py --rounds {rounds} --seed {seed}\n")
+        text.write(f"# commit: {commit.strip()}\n# machine: {platform.machine()}, {os.cpu_count()} cores\n")
         table = csv.DictWriter(text, rows[0])
         table.writeheader()
         table.writerows(rows)
