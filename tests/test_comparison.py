@@ -1,11 +1,13 @@
 """What a verification says of runs: numbers where there are any, reasons where there are none."""
 
 import numpy as np
+import pandas as pd
 import pytest
 import xarray as xr
 
 from warmstart import equilibrium, files
 from warmstart.comparison import (
+    COLUMNS,
     CONTROL_YEARS,
     LEVELS,
     Target,
@@ -306,6 +308,14 @@ def test_remarks_give_each_reason_once_and_miss_none(four):
     assert len(lines) == len(set(lines))
     for metric in table[table["bound"] == ""]["metric"]:
         assert any(metric in line.split(" of ")[0] for line in lines), metric
+
+
+def test_a_note_beside_a_value_is_no_remark_unless_the_run_did_not_finish():
+    rows = [
+        ("a", "finished", 1.0, "=", "", "36000 of 36000 steps"),
+        ("b", "finished", 0.0, "=", "", "stopped in year 3"),
+    ]
+    assert remarks(pd.DataFrame(rows, columns=list(COLUMNS))) == ["finished of b: stopped in year 3"]
 
 
 def test_the_spin_up_that_a_start_passed_is_that_of_its_own_last_state_whatever_the_others_wrote(tmp_path):

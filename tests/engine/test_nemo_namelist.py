@@ -145,3 +145,11 @@ def test_a_copy_is_not_written_over_a_folder_nor_over_the_original(tmp_path):
         with pytest.raises(UserError):
             patch_namelist(path, target, {"nn_it000": 2})
     assert read_namelist(path)["namrun"]["nn_it000"] == 1 and not list((tmp_path / "folder").iterdir())
+
+
+def test_a_copy_takes_the_place_of_no_folder_although_the_product_made_it(tmp_path):
+    path = namelist(tmp_path, "&namrun\n nn_it000 = 1\n/\n")
+    with pytest.raises(UserError, match="is a folder, and a file is to be written"):
+        (tmp_path / "made").mkdir()
+        (tmp_path / "made" / ".warmstart").write_text("made by warmstart\n")
+        patch_namelist(path, tmp_path / "made", {"namrun": {"nn_it000": 2}})

@@ -547,6 +547,20 @@ def test_the_sea_level_under_ice_shelves_stays(tmp_path):
     refused(tmp_path, "zos is not finite at 1", holed, grid, template=old)
 
 
+def test_without_a_template_a_sea_level_that_is_unknown_under_ice_shelves_is_said_to_be_0(tmp_path, caplog):
+    ds = GRID.ds.copy(deep=True)
+    for name in ("tmask", "umask", "vmask", "fmask"):
+        ds[name][0, 2, 3:6] = 0
+    grid = Grid(ds)
+    covered, masks = covered_columns(grid), {"thetao": "T", "so": "T", "uo": "U", "vo": "V"}
+    state = STATE.assign({n: STATE[n].where(grid.mask(p)) for n, p in masks.items()})
+    state["zos"] = STATE.zos - float((STATE.zos * grid.area).sum() / grid.area.sum())
+    for name, given in (("known", state), ("unknown", state.assign(zos=state.zos.where(~covered)))):
+        caplog.clear()
+        write_restart(given, tmp_path / f"{name}.nc", grid=grid)
+        assert ("no sea level under ice shelves" in caplog.text) == (name == "unknown")
+
+
 def test_a_run_with_teos10_gets_conservative_temperature_and_its_own_restart_back_bit_for_bit(tmp_path):
     pytest.importorskip("gsw")
     import gsw

@@ -111,6 +111,15 @@ def test_the_wind_of_the_output_decides_which_dino_it_was(run):
         assert "rn_ztau0 = 0.15 is not used" in made.notes["wind_stress_south"]
 
 
+def test_the_wind_is_found_by_the_latitudes_of_tracer_points_where_a_file_names_them_so(run):
+    write_wind(run / "DINO_1m_grid_T.nc", 0.15, 0.12)
+    with netCDF4.Dataset(run / "DINO_1m_grid_T.nc", "a") as nc:
+        nc.renameVariable("nav_lat", "gphit")
+    made = settings(run)
+    assert made.values["wind_stress_north"] == pytest.approx(0.12, abs=1e-6)
+    assert "assumed" not in made.notes["wind_stress_south"]
+
+
 def test_a_namelist_that_was_changed_after_the_run_says_what_the_next_one_gets(run):
     write_wind(run / "DINO_1m_grid_T.nc", 0.3)
     assert settings(run).values["wind_stress_south"] == pytest.approx(0.3, abs=1e-6), "what it ran with"

@@ -88,3 +88,22 @@ def test_states_without_salinity_have_none(made):
     normalizer = normalize.fit(fields, layout)
     wet = layout.to_wet(normalizer.standardise(fields))
     assert mixed_layer.fit(wet, np.zeros(1, int), np.zeros((1, 1)), normalizer) is None
+
+
+def test_parameters_are_weighed_by_their_relevance_where_nothing_is_said(made):
+    state, grid = made
+    layout, chance = Layout(grid), np.random.default_rng(3)
+    inputs = np.stack([np.linspace(-0.5, 0.5, 16), chance.uniform(-0.5, 0.5, 16)], axis=1)
+    states = [
+        state.assign(thetao=state.thetao.where(state.z < 1, state.thetao + 8 * x)) for x in inputs[:, 0]
+    ]
+    fields = np.concatenate([layout.pack(s) for s in states])
+    normalizer = normalize.fit(fields, layout)
+    wet = layout.to_wet(normalizer.standardise(fields))
+
+    def moved(**options):
+        model = mixed_layer.fit(wet, np.arange(16), inputs, normalizer, **options)
+        low, high = (model.depth(np.array([0.05, y])) for y in (-0.5, 0.5))
+        return np.abs(high - low).max()
+
+    assert moved() == moved(weigh=True) < moved(weigh=False)
