@@ -41,7 +41,7 @@ MOST_FAULTS = 8  #: of a round; then it may end
 
 
 def start(plan: Path, runs: Path) -> subprocess.Popen:
-    code = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); from warmstart.cli import main; main()"
+    code = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); from warmstart.__main__ import main; main()"
     command = [sys.executable, "-c", code, "simulate", str(plan), "-o", str(runs)]
     return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
 

@@ -1,6 +1,7 @@
 """Outputs: whole or not at all, only in the place of what the product made, by one command at a time."""
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -411,3 +412,45 @@ def test_a_work_folder_is_cleared_of_what_is_known_and_only_if_there_is_nothing_
     (folder / "a" / "mine.txt").unlink()
     outputs.clear(folder, r"[^/]+/(job\.yaml|snapshots/day_\d+\.npz)")
     assert not folder.exists()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_command_that_is_interrupted_ends_at_once_even_where_a_library_waits_for_its_own_lock(
+    tmp_path, number
+):
+    (tmp_path / "old.txt").write_text("as it was")
+    program = (
+        "import signal, threading; from pathlib import Path; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "from warmstart.engine.signals import end_at_once; end_at_once()\n"
+        "from warmstart import outputs\n"
+        "lock = threading.Lock(); lock.acquire()\n"
+        "with outputs.replacing(Path('new')) as temporary:\n"
+        "    temporary.mkdir(); (temporary / 'half').touch(); print('here', flush=True); lock.acquire()\n"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", program],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout.readline() == "here\n"
+    process.send_signal(number)
+    said = process.communicate(timeout=30)[1]
+    assert process.returncode == 128 + number and "Traceback" not in said
+    assert [p.name for p in tmp_path.iterdir()] == ["old.txt"]
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_a_folder_that_was_moved_away_is_not_made_again_by_a_library_that_makes_folders(tmp_path, whole):
+    (tmp_path / "here").mkdir()
+    with (
+        pytest.raises(UserError, match="no longer there"),
+        outputs.replacing(tmp_path / "here" / "new") as temporary,
+    ):
+        temporary.mkdir()
+        (tmp_path / "here").rename(tmp_path / "there")
+        temporary.mkdir(parents=True)  # as a store of zarr is written
+        if not whole:
+            raise OSError("what is in it has gone")
+    assert [p.name for p in tmp_path.iterdir()] == ["there"]

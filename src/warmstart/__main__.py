@@ -1,5 +1,15 @@
-"""``python -m warmstart`` is the command line."""
+"""The program ``warmstart``, and ``python -m warmstart``."""
 
-from warmstart.cli import main
 
-main()
+def main() -> None:
+    """Run the command line; from its first moment on, an interruption ends it with a sentence."""
+    from warmstart.engine.signals import end_at_once
+
+    end_at_once()
+    from warmstart.cli import main as run
+
+    run()
+
+
+if __name__ == "__main__":
+    main()

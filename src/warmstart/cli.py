@@ -474,11 +474,8 @@ def main() -> None:
         # a name or a sign that the terminal's encoding lacks must not end a command
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
-    from warmstart.engine.signals import terminable
-
     try:
-        with terminable():
-            app()
+        app()
     except UserError as error:
         _stop(str(error), 2)
     except ModuleNotFoundError as error:

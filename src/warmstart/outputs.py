@@ -22,6 +22,7 @@ import shutil
 import stat
 import threading
 from collections.abc import Callable, Collection, Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
@@ -427,7 +428,16 @@ def list_beside(files: Iterable[Path]) -> str:
     )
 
 
-_held: dict[Path, Path] = {}  #: places that this process makes, with the folders where it makes them
+@dataclass(frozen=True)
+class _Work:
+    """The folder where an output is made, its open lock, and the folder around it when the work began."""
+
+    staging: Path
+    lock: int
+    around: os.stat_result
+
+
+_held: dict[Path, _Work] = {}  #: what this process is making, by its place
 _guard = threading.RLock()
 
 
@@ -494,21 +504,47 @@ def held(place: Path) -> Iterator[Path]:
         known = _held.get(place)
         if known is None:
             staging = place.parent / _staging_name(place.name)
-            lock = _lock(place, staging)
-            _held[place] = staging
+            _held[place] = _Work(staging, _lock(place, staging), staging.parent.stat())
     if known is not None:
-        yield known
+        yield known.staging
         return
     try:
         yield staging
     finally:
         with _guard:
-            del _held[place]
-            _empty(place, staging)
-            with contextlib.suppress(OSError):
-                (staging / LOCK).unlink()
-                staging.rmdir()
-            os.close(lock)
+            work = _held.pop(place)
+            _remove_staging(place, work)
+            os.close(work.lock)
+
+
+def abandon() -> None:
+    """Remove what this process is making, for one that ends at once; the output stays as it was.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with claim(Path(tempfile.mkdtemp()) / "a.txt") as temporary:
+    ...     _ = temporary.write_text("half")
+    ...     abandon()
+    ...     temporary.exists()
+    False
+    """
+    for place, work in list(_held.items()):
+        _remove_staging(place, work)
+
+
+def _remove_staging(place: Path, work: _Work) -> None:
+    lock = work.staging / LOCK
+    with contextlib.suppress(OSError):
+        if os.path.lexists(lock) and not os.path.samestat(os.fstat(work.lock), os.lstat(lock)):
+            return  # ours was moved away, and this is that of another process
+    _empty(place, work.staging)
+    with contextlib.suppress(OSError):
+        lock.unlink(missing_ok=True)
+        work.staging.rmdir()
+        if not os.path.samestat(work.around, place.parent.lstat()):
+            # the folder around was moved away; a library that makes folders as it needs them made this one
+            place.parent.rmdir()
 
 
 def _staging_name(name: str) -> str:
@@ -619,13 +655,15 @@ def replacing(
             if not os.path.lexists(temporary):
                 raise FileNotFoundError(errno.ENOENT, "nothing was written", str(temporary))
             _list_contents(temporary)
+            if not (temporary.parents[1] / LOCK).is_file():
+                raise FileNotFoundError(errno.ENOENT, "moved away", str(temporary.parents[2]))
             # again: somebody may have put something there in the meantime
             place = require_free(path, overwrite, inputs, temporary.is_dir(), ours)
             _put(temporary, place)
         except (OSError, RuntimeError) as error:
             if getattr(error, "errno", None) in FULL:
                 raise UserError(_is_full(temporary.parents[2])) from error
-            if not temporary.parents[1].is_dir():
+            if not (temporary.parents[1] / LOCK).is_file():
                 raise UserError(
                     f"cannot write {path}: the folder {temporary.parents[2]} is no longer there; put it back, then give the "
                     "same command again"

@@ -65,7 +65,7 @@ def test_a_signal_while_the_engine_compiles_ends_it_at_once(tiny_plan, tmp_path,
     """An empty cache of programs, so that it compiles; until then nothing listens on any port."""
     plan, folder = tmp_path / "plan.yaml", tmp_path / "runs" / "member_000"
     plan.write_text(json.dumps({**tiny_plan, "members": 1}))
-    python = "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler); from warmstart.cli import main; main()"
+    python = "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler); from warmstart.__main__ import main; main()"
     process = subprocess.Popen(
         [sys.executable, "-c", python, "simulate", str(plan), "-o", str(tmp_path / "runs")],
         env=os.environ | {"XDG_CACHE_HOME": str(tmp_path / "cache")}, stderr=subprocess.PIPE, text=True,

@@ -190,10 +190,10 @@ def start(
             os.dup2(nothing.fileno(), 0)
         words = [word.replace("IN/", f"{inputs}/") for word in command.words]
         sys.argv = ["warmstart", *words, "-o", output or command.output]
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        for number in (signal.SIGINT, signal.SIGTERM):  # as before an interpreter has begun
+            signal.signal(number, signal.SIG_DFL)
         prepare()
-        from warmstart.cli import main
+        from warmstart.__main__ import main
 
         main()
         code = 0
@@ -280,7 +280,7 @@ FAULTS: dict[str, Callable[..., None] | None] = {
 def trial(name: str, command: Command, fault: str, moment: float, inputs: Path, here: Path) -> Outcome:
     """Inject a fault at a moment, a share of what the command takes; then give the same command again."""
     _fresh(here)
-    room = None
+    room, made_again = None, False
     try:
         if fault == "disk full":
             room = _mounted(here, f"size={int(2**16 + moment * 2**19)},nr_inodes=0")
@@ -299,13 +299,14 @@ def trial(name: str, command: Command, fault: str, moment: float, inputs: Path, 
             code = end(pid)
         said = (here.parent / "said").read_text(errors="replace")
         if fault == "folder moved away":
-            if here.exists():
-                raise RuntimeError("a folder that had vanished was made again")
+            made_again = here.exists()
+            if made_again:
+                shutil.rmtree(here)
             here.with_name(GONE).rename(here)
         if room is not None:  # somebody makes room
             subprocess.run(["mount", "-o", "remount,rw,size=64m", str(here)], check=True)
         lost = (here / "notes.txt").read_text() != "mine"
-        again = _again(command, inputs, here)
+        again = "the folder that had vanished was made" if made_again else _again(command, inputs, here)
         return Outcome(name, fault, code, said.strip()[-400:], lost, again, round(moment, 3))
     finally:
         if room is not None:

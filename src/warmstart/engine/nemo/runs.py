@@ -19,6 +19,7 @@ from warmstart import files, outputs
 from warmstart.engine.nemo.namelist import CFG, read
 from warmstart.engine.nemo.start import Clock, clock_of, first_step, patch_start
 from warmstart.engine.nemo.state import open_state
+from warmstart.engine.signals import terminable
 from warmstart.engine.veros.diagnose import series_dataset, series_row
 from warmstart.errors import UserError
 from warmstart.grid import Grid
@@ -189,7 +190,7 @@ def execute(command: str, folder: Path) -> float:
     """
     before = {path.name for path in folder.iterdir()}
     started = time.monotonic()
-    with (folder / LOG).open("w") as stream:
+    with (folder / LOG).open("w") as stream, terminable():
         try:
             process = subprocess.Popen(
                 shlex.split(command), cwd=folder, stdout=stream, stderr=subprocess.STDOUT
