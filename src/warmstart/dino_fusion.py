@@ -20,7 +20,8 @@ import torch
 import xarray as xr
 from azula.nn.unet import UNet
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
+from safetensors.torch import save as to_bytes
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -321,7 +322,7 @@ def _save(model: DinoFusion, output: Path, overwrite: bool) -> None:
         temporary.mkdir()
         tensors = {f"net.{n}": v.contiguous() for n, v in model.net.state_dict().items()}
         tensors |= {"low": torch.as_tensor(model.low), "high": torch.as_tensor(model.high)}
-        save_file(tensors, temporary / WEIGHTS)
+        (temporary / WEIGHTS).write_bytes(to_bytes(tensors))
         dump_yaml(model.config, temporary / CONFIG)
         files.write_dataset(temporary / MESH, model.layout.grid.ds)
 

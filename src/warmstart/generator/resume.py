@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save as to_bytes
 from torch import Tensor
 
 from warmstart import outputs
@@ -58,11 +58,9 @@ def keep(state: State, work: Path) -> None:
     with outputs.replacing(
         work / STATE, overwrite=True, folder=False, ours=_is_state(work / STATE)
     ) as temporary:
-        save_file(
-            {n: v.detach().cpu().contiguous() for n, v in tensors.items()},
-            temporary,
-            {"counters": json.dumps(counters)},
-        )
+        # as bytes: safetensors' own writer has an error of its own for a full disk, and makes files that nobody else may read
+        whole = {n: v.detach().cpu().contiguous() for n, v in tensors.items()}
+        temporary.write_bytes(to_bytes(whole, {"counters": json.dumps(counters)}))
 
 
 def _is_state(path: Path) -> bool:
