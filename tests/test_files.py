@@ -1,5 +1,6 @@
 """Files: whole or not at all, never overwritten unasked, and they say where they came from."""
 
+import numpy as np
 import pytest
 import xarray as xr
 
@@ -46,3 +47,12 @@ def test_text_is_stored_as_characters_and_comes_back_as_text(tmp_path):
         assert raw["phase"].dtype == "S1"
     with open_dataset(path) as back:
         assert list(back["phase"].values) == ["transient", "equilibrium"]
+
+
+def test_a_store_whose_metadata_name_no_dimension_is_refused_in_a_sentence(tmp_path):
+    ds = xr.Dataset({"thetao": (("z", "y", "x"), np.zeros((2, 3, 4)))})
+    ds.to_zarr(tmp_path / "a.zarr", zarr_format=3, consolidated=False)
+    path = tmp_path / "a.zarr" / "thetao" / "zarr.json"
+    path.write_text(path.read_text().replace('"z"', "null"))
+    with pytest.raises(UserError, match="a dimension of thetao has no name"):
+        open_dataset(tmp_path / "a.zarr")

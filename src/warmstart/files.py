@@ -223,8 +223,10 @@ def open_dataset(path: str | Path, group: str | None = None) -> xr.Dataset:
 
 
 def _require_numbers(ds: xr.Dataset, path: Path) -> None:
-    """Refuse text or dates where the package goes by numbers."""
+    """Refuse text or dates where the package goes by numbers, and dimensions without a name."""
     for name, var in ds.variables.items():
+        if not all(isinstance(dim, str) for dim in var.dims):
+            raise UserError(f"{path}: a dimension of {name} has no name; expected one: write it again")
         if name in NUMBERS and var.dtype.kind not in "fiub":
             raise UserError(f"{path}: {name} holds {_kind_of(var.dtype)}; expected numbers: write it again")
 

@@ -1,6 +1,7 @@
 """The page: one file that needs nothing else, holds the numbers it was given, and refuses what it cannot read."""
 
 import csv
+import json
 import re
 import shutil
 from html.parser import HTMLParser
@@ -395,3 +396,13 @@ def test_a_gauge_puts_the_ends_of_the_range_on_the_ends_of_its_band():
     )
     np.testing.assert_allclose(at[:3], [left, left + width / 2, left + width])
     assert at[3] == 100.0  # beyond the scale: at its edge
+
+
+@pytest.mark.parametrize(
+    "ranges", [["0.05 Pa", "0.4 Pa"], 2230, {"bottom_drag": 3}, {"bottom_drag": ["a", "b"]}]
+)
+def test_ranges_of_a_plan_that_somebody_edited_are_refused_in_a_sentence(runs, tmp_path, ranges):
+    shutil.copytree(runs, folder := tmp_path / "edited")
+    (folder / "plan.yaml").write_text(json.dumps({"ranges": ranges}))
+    with pytest.raises(UserError, match=r"plan\.yaml: ranges: expected parameter names"):
+        report(folder, tmp_path / "a.html")

@@ -300,8 +300,15 @@ def _runs(folder: Path) -> Ensemble:
 
 def _spans(folder: Path) -> dict[str, tuple[float, float]]:
     """Ranges of the parameters that the plan of an ensemble varied; none without a plan."""
-    plan = read_yaml(folder / "plan.yaml") if (folder / "plan.yaml").exists() else {}
-    return {n: (float(a), float(b)) for n, (a, b) in (plan.get("ranges") or {}).items()}
+    path = folder / "plan.yaml"
+    if not path.exists():
+        return {}
+    try:
+        return {n: (float(a), float(b)) for n, (a, b) in (read_yaml(path).get("ranges") or {}).items()}
+    except (AttributeError, TypeError, ValueError) as error:
+        raise UserError(
+            f"{path}: ranges: expected parameter names with [lowest, highest]; take the plan that was run"
+        ) from error
 
 
 def _collection(folder: Path) -> Ensemble:
