@@ -159,3 +159,19 @@ def test_states_without_currents_have_no_such_regression(made):
     wet = layout.to_wet(normalizer.standardise(fields))
     assert not set(NEEDED) <= set(layout.variables)
     assert fit(wet, np.zeros(1, int), np.zeros((1, 1)), normalizer) is None
+
+
+@pytest.mark.parametrize("name", NEEDED)
+def test_a_state_without_any_one_that_thermal_wind_needs_is_refused(made, name):
+    with pytest.raises(UserError, match=f"lacks {name}"):
+        ageostrophic(made[0].drop_vars(name), made[2])
+
+
+def test_the_scale_of_the_ageostrophic_flow_is_its_spread_over_members(made):
+    state, noisy, grid = made
+    twice = noisy.assign({n: state[n] + 2 * (noisy[n] - state[n]) for n in ("uo", "vo")})
+    scales = []
+    for far in (noisy, twice):
+        states, normalizer = snapshots([(state, grid), (far, grid)])
+        scales.append(fit(states, np.arange(2), np.array([[-0.5], [0.5]]), normalizer).scale)
+    assert scales[1] == pytest.approx(2 * scales[0], rel=0.05) and 0 < scales[0] < 0.1

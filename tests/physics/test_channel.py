@@ -144,3 +144,26 @@ def test_the_channel_of_both_meshes_of_nemo_carries_what_a_sum_by_hand_gives(run
     latitudes = grid.gphiu.isel(x=0).values[find_channel(grid).rows.values]
     expected = {"v50_4deg_leapfrog": (-67.3, -53.8), "v42_4deg_leapfrog": (-65.7, -51.3)}[run]
     assert (latitudes[0], latitudes[-1]) == pytest.approx(expected, abs=0.05)
+
+
+def test_the_section_of_a_channel_has_open_faces_only():
+    bottom = sector(1, 4)
+    bottom[2, 4] = 0
+    grid = world(bottom)
+    found = find_channel(grid)
+    closed = ~grid.umask.astype(bool).any("z").values
+    assert closed[1:5, 3:5].any() and not (found.faces.values & closed).any()
+
+
+def test_a_channel_in_the_north_is_bounded_by_the_land_that_faces_it(make_flow):
+    """As in the south, seen in a mirror: of the land met first from the channel southward the tallest, not the southern edge."""
+    bottom = np.full((18, 12), 3)
+    bottom[[0, -1]] = 0
+    bottom[3:12, 4:6] = 0
+    bottom[1:3, 8] = 0
+    grid = world(bottom)
+    tall = xr.zeros_like(grid.gphif)
+    tall[2:12, 3:6] = 1.0
+    state = make_flow(-ROUND * north_of(grid, 16) - 0.4 * ROUND * tall, grid)
+    assert find_channel(grid).rows.values.nonzero()[0].tolist() == [12, 13, 14, 15, 16]
+    assert float(transport.channel_transport(state, grid)) == pytest.approx(60.0, rel=1e-9)

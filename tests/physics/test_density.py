@@ -123,3 +123,11 @@ def test_stability_depends_on_the_depth_of_comparison_where_pressure_favours_one
     assert float(column.inversions(state, ocean_grid)) > float(
         column.inversions(state, ocean_grid, reference=1000.0, threshold=1e-9)
     )
+
+
+@pytest.mark.parametrize("function", ["in_situ_density", "potential_density"])
+def test_land_has_no_density(ocean, ocean_grid, function):
+    whole = ocean[["thetao", "so"]].fillna(10.0)  # a file may hold anything on land
+    found = getattr(density, function)(whole, ocean_grid).transpose("z", "y", "x")
+    assert bool(found.where(~ocean_grid.mask("T")).isnull().all())
+    assert bool(found.where(ocean_grid.mask("T")).notnull().any())

@@ -161,3 +161,11 @@ def test_fields_of_the_families_do_not_depend_on_chunks(ocean, ocean_grid):
         np.testing.assert_allclose(
             found.compute(scheduler="synchronous"), function(both, ocean_grid), rtol=1e-12, atol=1e-9
         )
+
+
+@pytest.mark.parametrize("name", ["thetao", "so"])
+def test_one_hole_in_one_tracer_leaves_no_census(ocean_grid, name):
+    state = layered(ocean_grid)
+    holed = state[name].copy(deep=True)
+    holed[tuple(np.argwhere(ocean_grid.tmask.values > 0)[5])] = np.nan
+    assert bool(census.census(state.assign({name: holed}), ocean_grid).isnull().all())

@@ -254,3 +254,8 @@ def test_the_polynomial_is_teos10_at_the_surface():
     t, s = np.meshgrid(np.linspace(-1, 30, 20), np.linspace(33, 38, 11))
     found = density.polynomial_density(xr.DataArray(t), xr.DataArray(s))
     np.testing.assert_allclose(found, gsw.rho(s, t, 0.0), atol=5e-3)
+
+
+def test_water_of_one_density_is_nowhere_lighter_than_the_cell_above(ocean_grid):
+    still = xr.Dataset({"thetao": 0 * ocean_grid.gdept_0 + 10.0, "so": 0 * ocean_grid.gdept_0 + 35.0})
+    assert float(published.dino_fusion_density_errors(still.where(ocean_grid.tmask > 0), ocean_grid)) == 0.0

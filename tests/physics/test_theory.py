@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from warmstart.parameters import defaults, sobol
+from warmstart.physics import theory
 from warmstart.physics.theory import NEEDED, pycnocline
 
 BOX = {
@@ -41,3 +42,10 @@ def test_without_mixing_and_eddies_what_the_wind_brings_sinks_in_the_north():
 def test_stronger_eddies_make_the_pycnocline_shallower():
     depths = [pycnocline(defaults() | {"eddy_diffusivity": k})["depth"] for k in (400.0, 1000.0, 3000.0)]
     assert depths[0] > depths[1] > depths[2]
+
+
+def test_the_constants_of_the_theory_are_those_of_the_earth():
+    assert pytest.approx(9.81, abs=0.01) == theory.GRAVITY
+    assert pytest.approx(1026.0, abs=2.0) == theory.REFERENCE_DENSITY
+    assert pytest.approx(6.371e6, rel=1e-3) == theory.EARTH_RADIUS
+    assert pytest.approx(2 * np.pi / 86164.0, rel=1e-3) == theory.ROTATION

@@ -7,7 +7,10 @@ import numpy as np
 import pytest
 import xarray as xr
 
+from nemo_layouts import write
+from tripolar import World
 from warmstart import eos
+from warmstart.engine.nemo.mesh import open_grid as open_nemo_grid
 from warmstart.physics import transport
 from warmstart.physics.channel import find_channel
 from warmstart.testing import finish, mesh
@@ -194,3 +197,44 @@ def test_the_streamfunction_of_a_simulated_ocean_is_the_engines_own():
     inside = transport.east_transport(state, grid).where(find_channel(grid).rows, 0.0)
     acc = float(inside.sum(("z", "y")).mean("x")) / 1e6  # that of the series: zonal mean of the open rows
     assert acc == pytest.approx(last["acc"], rel=0.1)
+
+
+def test_the_rows_at_the_bounds_of_a_cell_are_left_out_and_those_of_a_gyre_taken(ocean_grid, make_flow):
+    flow, deep = two_layers(ocean_grid), float(ocean_grid.gdepw_1d[1]) - 1.0
+    rows = ocean_grid.gphiv.mean("x").values
+    at = int(np.flatnonzero((ocean_grid.vmask.isel(z=0).sum("x") > 0).values & (rows > 10))[0])
+    alone = flow.where(xr.DataArray(np.arange(rows.size), dims="y") == at, 0.0)
+    for lat in ((rows[at], rows[at] + 30), (rows[at] - 30, rows[at])):
+        assert float(transport.overturning_cell(alone, ocean_grid, lat, deep, "northern")) == pytest.approx(
+            0.0
+        )
+    inside = transport.overturning_cell(alone, ocean_grid, (rows[at] - 0.1, rows[at] + 0.1), deep, "northern")
+    assert float(inside) == pytest.approx(10.0)
+    sea = (ocean_grid.fmask > 0).any("z")
+    row, column = (int(v[len(v) // 2]) for v in np.nonzero(sea.values))
+    psi = xr.zeros_like(ocean_grid.gphif)
+    psi[row, column] = 5e6
+    lat = float(ocean_grid.gphif[row, column])
+    for bounds in ((lat, lat + 30), (lat - 30, lat)):
+        found = transport.gyre(make_flow(psi, ocean_grid), ocean_grid, bounds, "clockwise")
+        assert float(found) == pytest.approx(5.0, rel=1e-6)
+
+
+def test_an_open_northern_edge_has_no_gyres_unless_it_is_a_fold(tmp_path):
+    world = World("T", beyond=True)
+    write(tmp_path / "mesh_mask.nc", world.variables())
+    folded = open_nemo_grid(tmp_path / "mesh_mask.nc")
+    assert folded.fold is not None
+    state = finish(xr.Dataset({"uo": 0.01 * folded.umask}), folded)
+    assert np.isfinite(transport.gyre(state, folded, (-90.0, 90.0), "clockwise"))
+    bottom = np.full((6, 5), 3)
+    bottom[0] = 0
+    walled = mesh(
+        10.0 * np.arange(5), -20.0 + 10.0 * np.arange(6), np.array([0.0, 50, 500, 4000]), bottom, True
+    )
+    ds = walled.ds.copy(deep=True)
+    ds["vmask"][:, -1] = 1
+    opened, still = type(walled)(ds), xr.Dataset({"uo": 0.0 * walled.umask})
+    assert np.isfinite(transport.gyre(still, walled, (-90.0, 90.0), "clockwise"))
+    found = transport.gyre(still, opened, (-90.0, 90.0), "clockwise")
+    assert np.isnan(found) and "edge of this mesh is open" in found.attrs["comment"]
