@@ -245,6 +245,8 @@ def places(tree: ast.Module) -> Iterator[tuple[ast.AST, ast.AST, str]]:
             return
         if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
             return  # a docstring
+        if isinstance(node, ast.keyword) and node.arg == "strict":
+            return  # of zip: shows only where lengths differ that are equal by how they were made
         if isinstance(node, ast.stmt):
             statement = node
         if isinstance(node, ast.FunctionDef | ast.ClassDef):

@@ -70,6 +70,7 @@ def test_the_cfg_goes_before_the_ref_and_the_users_own_group_is_that_of_the_cfg_
         ("this is no namelist", "no &group"), ("", "no &group"), ("! &namrun is commented out /", "no &group"),
         ("&g\n x = 'open\n/\n", "line 2: a quote that is not closed"), ("&g\n x = 1\n", "line 1: &g is not ended"),
         ("&g x = 1\n&h y = 2 /", "&g is not ended"), ("&g\n 40 /", "line 2: expected an entry"),
+        ("\n&g\n x = 1\n", "line 2: &g is not ended"),
         ("&g x = 999999*1 /", "more than"), ("&g = /", "expected an entry"),
     ],
 )  # fmt: skip

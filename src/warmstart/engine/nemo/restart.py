@@ -417,8 +417,7 @@ def _changes(
 
 def _renamed(da: xr.DataArray) -> xr.DataArray:
     """With the dimensions called z, y and x, whatever NEMO calls them, and without coordinates."""
-    names = [d if d in ("z", "y", "x") else role(str(d)) for d in da.dims]
-    dims = [n if n in ("z", "y", "x") else str(d) for n, d in zip(names, da.dims, strict=True)]
+    dims = [known if (known := role(str(d))) in ("z", "y", "x") else str(d) for d in da.dims]
     return xr.DataArray(da.values, dims=dims, attrs=da.attrs)
 
 
