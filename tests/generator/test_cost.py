@@ -100,3 +100,8 @@ def test_the_command_line_prints_the_table_and_refuses_what_is_wrong(request, tm
     ):
         failed = runner.invoke(app, ["plan", *arguments])
         assert isinstance(failed.exception, UserError) and message in str(failed.exception)
+
+
+def test_a_mesh_larger_than_any_ocean_model_s_is_refused_in_a_sentence():
+    with pytest.raises(UserError, match="no ocean model has more than"):
+        cost({"network": {"widths": [8, 8]}}, (10**20, 20, 20))

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from warmstart.errors import UserError
 from warmstart.regression import mean
 
 WEIGHTS = np.full(40, 1 / 40)
@@ -121,3 +122,10 @@ def test_one_part_that_is_all_changes_nothing():
     states, inputs, _ = ensemble(noise=0.3)
     whole, parts = (mean.fit(states, inputs, WEIGHTS, split=s) for s in (None, lambda a: [a]))
     np.testing.assert_array_equal(whole.predict(inputs[0]), parts.predict(inputs[0]))
+
+
+def test_weights_that_no_regression_can_be_solved_with_are_refused_in_a_sentence():
+    seen, here = np.zeros((3, 2)), np.zeros((1, 2))
+    table = np.array([[1e30, 1.0, 1.0, 0.0, 1.0, 1.0]])
+    with pytest.raises(UserError, match="weights are damaged"):
+        mean._predicted(seen, np.ones((3, 1)), table, np.ones((1, 1)), here)

@@ -406,3 +406,12 @@ def test_ranges_of_a_plan_that_somebody_edited_are_refused_in_a_sentence(runs, t
     (folder / "plan.yaml").write_text(json.dumps({"ranges": ranges}))
     with pytest.raises(UserError, match=r"plan\.yaml: ranges: expected parameter names"):
         report(folder, tmp_path / "a.html")
+
+
+@pytest.mark.parametrize("column", ["start", "metric"])
+def test_a_row_of_a_verification_without_a_name_is_refused_in_a_sentence(tmp_path, column):
+    path = tmp_path / "verify.csv"
+    row = dict.fromkeys(COLUMNS, "") | {"start": "rest", "metric": "shock", "value": 1.0} | {column: ""}
+    pd.DataFrame([dict.fromkeys(COLUMNS, "a") | {"value": 1.0}, row]).to_csv(path, index=False)
+    with pytest.raises(UserError, match="row 2 names no start or no metric"):
+        read([path])

@@ -36,6 +36,7 @@ INPUTS = 8
 STATE_BYTES = 4 + 8 + 4 + 4
 #: Estimate: what an allocator and the workspaces of a GPU need beyond the tensors themselves.
 MARGIN = 1.25
+LARGEST = 100_000  #: levels, rows or columns of a mesh
 
 
 @dataclass(frozen=True)
@@ -92,6 +93,10 @@ def cost(
         )
     if len(wanted) != 3 or min(wanted) < 1:
         raise UserError(f"shape is {wanted}; expected three positive numbers: levels, rows and columns")
+    if max(wanted) > LARGEST:
+        raise UserError(
+            f"shape is {wanted}; no ocean model has more than {LARGEST:,} levels, rows or columns"
+        )
     if not 0 < memory < float("inf"):
         raise UserError(f"the GPU's memory is {memory} GB; expected a positive number")
     training, evaluations = resolved.training, resolved.evaluations

@@ -21,6 +21,7 @@ from typing import TypeAlias
 
 import numpy as np
 
+from warmstart.errors import UserError
 from warmstart.regression.covariance import covariance
 from warmstart.regression.relevance import relevance
 
@@ -161,7 +162,12 @@ def _predicted(
     gram = covariance(seen, seen, table) + table[:, 3, None, None] * np.eye(len(seen))
     cross = covariance(here, seen, table)[:, 0]
     own = covariance(here, here, table)[:, 0, 0]
-    solved = np.linalg.solve(gram, cross[..., None])[..., 0]
+    try:
+        solved = np.linalg.solve(gram, cross[..., None])[..., 0]
+    except np.linalg.LinAlgError as error:
+        raise UserError(
+            "the regression of this generator has no solution: its weights are damaged; take another copy"
+        ) from error
     each = np.einsum("ci,ik->ck", solved, coefficients)
     mean = np.einsum("ck,ck->k", posterior, each)
     own = np.maximum(own - np.einsum("ci,ci->c", cross, solved), 0.0)

@@ -251,7 +251,12 @@ def _table(path: Path) -> pd.DataFrame | None:
         raise UserError(
             f"{path} was written by an earlier version: it does not say which values are bounds; verify again"
         )
-    return None if missing else table.fillna({"note": "", "unit": "", "bound": ""})
+    if missing:
+        return None
+    nameless = table[["start", "metric"]].isna().any(axis=1)
+    if nameless.any():
+        raise UserError(f"{path}: row {int(nameless.idxmax()) + 1} names no start or no metric; verify again")
+    return table.astype({"start": str, "metric": str}).fillna({"note": "", "unit": "", "bound": ""})
 
 
 def _states(path: Path) -> States:
