@@ -253,6 +253,10 @@ def write_from(
             ds.set_auto_maskandscale(False)
             for name, values in part.items():
                 var = ds.variables[name]
+                if var.size != values.size:
+                    raise UserError(
+                        f"{path}: {name} has the shape {var.shape}, expected one of {values.size} values; give a *_restart.nc that NEMO wrote"
+                    )
                 var[...] = values.reshape(var.shape)
 
 
