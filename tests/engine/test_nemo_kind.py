@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from nemo_layouts import mesh_variables, ocean, restart_variables, write
+from nemo_layouts import UNCUT, mesh_variables, ocean, restart_variables, write
 from warmstart.engine.nemo.kind import (
     CMIP,
     IOIPSL,
@@ -194,3 +194,9 @@ def test_the_coordinate_says_how_long_a_mean_is_in_years_and_nothing_of_instants
         assert found.year.values.tolist() == [45 / 360]
         assert found.year.attrs.get("mean_years") == pytest.approx(said, abs=1e-6)
     assert "mean_years" not in coordinate(read_times(xr.Dataset(axis([15.0])), 1), [0]).year.attrs
+
+
+def test_a_mesh_without_the_mask_that_tells_its_version_is_still_a_mesh(tmp_path):
+    variables = {n: v for n, v in mesh_variables(GRID).items() if n != "fmask"}
+    path = write(tmp_path / "mesh_mask.nc", variables, attrs=UNCUT | {"CfgName": "DINO"})
+    assert recognise(path).version == "4.2.1 to 5.0"

@@ -214,7 +214,7 @@ def _mesh_version(header: Header) -> str:
         return "3.6" if "top_level" not in names else UNSAID
     if len(names["x"][1]) == 2 if "x" in names else False:
         return "4.2.0"
-    if "tmask" not in names:
+    if not {"tmask", "fmask"} <= names.keys():
         return "4.2.1 to 5.0"
     return "5.0" if names["fmask"][0].endswith("f4") or "stiffness" in names else "4.2"
 
