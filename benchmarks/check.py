@@ -10,7 +10,6 @@ Run ``python benchmarks/check.py``; it writes ``benchmarks/results/check.json``.
 from __future__ import annotations
 
 import argparse
-import importlib
 import json
 import os
 import resource
@@ -30,8 +29,8 @@ def make(folder: Path, size: str) -> None:
     import numpy as np
     import xarray as xr
 
-    from warmstart.files import write_dataset
-    from warmstart.testing import basin, finish
+    from warmstart.io.files import write_dataset
+    from warmstart.ocean.basin import basin, finish
 
     nx, ny, nz, months = SIZES[size]
     state, grid = basin(nx=nx, ny=ny, nz=nz)
@@ -52,9 +51,10 @@ def make(folder: Path, size: str) -> None:
 def measure(path: Path, how: str) -> dict[str, float]:
     """All metrics of the states in a file: wall and CPU seconds, peak memory; what is imported first does not count."""
     import warmstart as ws
-    from warmstart.testing import basin
+    from warmstart.ocean.basin import basin
+    from warmstart.scores import metrics
+    from warmstart.verbs import check as verb
 
-    verb = importlib.import_module("warmstart.check")
     verb.check(*basin(nx=10, ny=16, nz=4))  # imports and first calls
     wall, cpu = time.perf_counter(), time.process_time()
     if how == "check":
@@ -64,10 +64,10 @@ def measure(path: Path, how: str) -> dict[str, float]:
 
         grid = ws.open_grid(path)
         states = ws.open_state(path, chunks={"time": 1})
-        names = [n for n, m in verb.METRICS.items() if all(v in states for v in m.needs)]
+        names = [n for n, m in metrics.METRICS.items() if all(v in states for v in m.needs)]
         with dask.config.set(scheduler="synchronous"):
             # one after the other: together, dask would keep the intermediate fields of all of them
-            count = len({n: verb.METRICS[n].function(states, grid).compute() for n in names})
+            count = len({n: metrics.METRICS[n].function(states, grid).compute() for n in names})
     return {
         "metrics": int(count),
         "wall_s": round(time.perf_counter() - wall, 2),

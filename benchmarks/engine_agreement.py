@@ -69,8 +69,8 @@ def veros_steps(simulation, counts):
     from veros import veros_routine
     from veros.core import eke
 
-    from warmstart.engine.dino import RAD
-    from warmstart.engine.veros.setup import seos
+    from warmstart.engines.dino import RAD
+    from warmstart.engines.veros.setup import seos
 
     cosine = np.cos(np.asarray(simulation.state.variables.yt) * RAD)[None, :, None]
     original = eke.set_eke_diffusivities
@@ -100,8 +100,8 @@ def pure_steps(step, carry, counts, same_rounding):
     import jax.numpy as jnp
     import numpy as np
 
-    from warmstart.engine.veros.step import NOW
-    from warmstart.parameters import defaults
+    from warmstart.engines.veros.step import NOW
+    from warmstart.ocean.parameters import defaults
 
     theta, out, done = step.theta(defaults(), 1800.0, 172800.0), {}, 0
     constants = {
@@ -122,14 +122,14 @@ def differences(a, b):
 
 def compare(same_rounding, resolution, levels, counts):
     """One process: step both ways and compare."""
-    from warmstart.engine.veros import environment
+    from warmstart.engines.veros import environment
 
     environment.configure()
     import numpy as np
 
-    from warmstart.engine.veros.setup import make_setup
-    from warmstart.engine.veros.step import PureStep
-    from warmstart.parameters import defaults
+    from warmstart.engines.veros.setup import make_setup
+    from warmstart.engines.veros.step import PureStep
+    from warmstart.ocean.parameters import defaults
 
     simulation = make_setup(resolution, levels, defaults(), 1800.0, 172800.0)
     step = PureStep(simulation, VerosSolver(simulation.state) if same_rounding else None)

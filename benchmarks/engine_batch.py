@@ -25,7 +25,7 @@ def prepare(step, size, steps):
     import jax
     import jax.numpy as jnp
 
-    from warmstart.parameters import defaults
+    from warmstart.ocean.parameters import defaults
 
     winds = [0.05 + 0.35 * i / max(size - 1, 1) for i in range(size)]
     inputs = [step.theta(defaults() | {"wind_stress_south": wind}, 1800.0, 172800.0) for wind in winds]
@@ -51,12 +51,12 @@ def main():
     parser.add_argument("--turns", type=int, default=7)
     parser.add_argument("--bandwidth", type=float, help="of the memory [B s-1]")
     options = parser.parse_args()
-    from warmstart.engine.veros import environment
+    from warmstart.engines.veros import environment
 
     environment.configure(device=options.device)
-    from warmstart.engine.veros.setup import make_setup
-    from warmstart.engine.veros.step import PureStep
-    from warmstart.parameters import defaults
+    from warmstart.engines.veros.setup import make_setup
+    from warmstart.engines.veros.step import PureStep
+    from warmstart.ocean.parameters import defaults
 
     step = PureStep(make_setup(4.0, 18, defaults(), 1800.0, 1800.0))
     sizes = sorted({1, *options.sizes})

@@ -25,7 +25,7 @@ BLOCKS = {"veros": 20, "pure": 200}  #: steps in a turn
 
 def worker(kind):
     """Answer each line on standard input with the CPU seconds per step of one block."""
-    from warmstart.engine.veros import environment
+    from warmstart.engines.veros import environment
 
     environment.configure()
     advance = {"veros": veros_advance, "pure": pure_advance}[kind]()
@@ -41,8 +41,8 @@ def veros_advance():
     """Step the ordinary Veros setup."""
     import jax
 
-    from warmstart.engine.veros.setup import make_setup, seos
-    from warmstart.parameters import defaults
+    from warmstart.engines.veros.setup import make_setup, seos
+    from warmstart.ocean.parameters import defaults
 
     simulation = make_setup(4.0, 18, defaults(), 1800.0, 172800.0)
 
@@ -59,9 +59,9 @@ def pure_advance():
     """Step the pure function."""
     import jax
 
-    from warmstart.engine.veros.setup import make_setup
-    from warmstart.engine.veros.step import PureStep
-    from warmstart.parameters import defaults
+    from warmstart.engines.veros.setup import make_setup
+    from warmstart.engines.veros.step import PureStep
+    from warmstart.ocean.parameters import defaults
 
     step = PureStep(make_setup(4.0, 18, defaults(), 1800.0, 1800.0))
     theta, carry = step.theta(defaults(), 1800.0, 172800.0), {"now": step.initial()}

@@ -23,7 +23,7 @@ import numpy as np
 import psutil
 import xarray as xr
 
-from warmstart.engine.member import read_status
+from warmstart.ensemble.member import read_status
 
 RESULT = Path(__file__).parent / "results" / "ensemble_faults.csv"
 PLAN = {

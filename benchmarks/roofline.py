@@ -103,9 +103,9 @@ def build():
     """Step, inputs and a state that has moved."""
     import jax
 
-    from warmstart.engine.veros.setup import make_setup
-    from warmstart.engine.veros.step import PureStep
-    from warmstart.parameters import defaults
+    from warmstart.engines.veros.setup import make_setup
+    from warmstart.engines.veros.step import PureStep
+    from warmstart.ocean.parameters import defaults
 
     step = PureStep(make_setup(4.0, 18, defaults(), 1800.0, 1800.0))
     theta = step.theta(defaults(), 1800.0, 172800.0)
@@ -253,7 +253,7 @@ class Instructions:
 
 def main():
     """Measure and print."""
-    from warmstart.engine.veros import environment
+    from warmstart.engines.veros import environment
 
     environment.configure()
     parts = build()

@@ -44,7 +44,7 @@ def mend_torchvision():
 
 def karras(net):
     """Denoiser of a network in the preconditioning for data of standard deviation 1."""
-    from warmstart.generator.denoiser import preconditioning
+    from warmstart.generator.network.denoiser import preconditioning
 
     def denoise(z, sigma):
         skip, out, scale = preconditioning(sigma.reshape(-1, *[1] * (z.ndim - 1)))
@@ -55,9 +55,9 @@ def karras(net):
 
 def ours():
     """The U-Net here with the exponential Adams-Bashforth scheme on noise levels even in the logarithm."""
-    from warmstart.generator.backbone import UNet
-    from warmstart.generator.config import NetworkConfig, SamplingConfig
-    from warmstart.generator.sampler import draw, solve
+    from warmstart.generator.network.sampler import draw, solve
+    from warmstart.generator.network.unet import UNet
+    from warmstart.generator.settings import NetworkConfig, SamplingConfig
 
     config = NetworkConfig(widths=WIDTHS, blocks=BLOCKS, embedding=128, attention=4, halve="all")
     net = UNet(CHANNELS, 3, 10, torch.ones(5, ROWS, COLUMNS), config, periodic_x=True).eval()
@@ -196,8 +196,8 @@ def accuracy(modes=32):
     from physicsnemo.diffusion.noise_schedulers import EDMNoiseScheduler
     from physicsnemo.diffusion.samplers import sample as draw
 
-    from warmstart.generator.config import SamplingConfig
-    from warmstart.generator.sampler import solve
+    from warmstart.generator.network.sampler import solve
+    from warmstart.generator.settings import SamplingConfig
 
     variance = torch.arange(1, modes + 1, dtype=torch.float64) ** -2.0
     clean = lambda z, sigma: z * variance / (variance + sigma.reshape(-1, 1) ** 2)  # noqa: E731

@@ -13,12 +13,14 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
 
-from warmstart import parameters
-from warmstart.data.members import BLOW_UPS, find_members
-from warmstart.engine.base import DAY, time_steps
-from warmstart.engine.verdict import judge, years_until
+from warmstart.ocean import parameters
+from warmstart.store.members import BLOW_UPS, find_members
+from warmstart.ocean.constants import DAY
+from warmstart.engines.base import time_steps
+from warmstart.equilibrium.verdict import judge, years_until
 from warmstart.errors import UserError
-from warmstart.files import open_dataset, open_grid, replacing
+from warmstart.io.files import open_dataset, open_grid
+from warmstart.io.outputs import replacing
 from warmstart.physics.column import n2
 from warmstart.physics.transport import overturning
 
@@ -164,7 +166,7 @@ def card(folder: Path, members: list[dict], blown: list) -> str:
         "`member_NNN.nc` holds states at the end of December (`phase`: `transient` on the way, `equilibrium` at the end, after 20 years at "
         f"{momentum:g} s / {tracer / DAY:g} day), parameters, forcing profiles, and the groups `grid` (mesh), `series` (a row a year) and `restart`. "
         "Temperature and salinity are packed in steps of 1e-6 K and 1e-7, velocities and sea level of 1e-6: static inversions are the same "
-        "pair by pair, heat and salt within 1e-7, N² within 1e-4 of its root mean square (`tests/engine/test_member_file.py`).",
+        "pair by pair, heat and salt within 1e-7, N² within 1e-4 of its root mean square (`tests/engines/veros/test_member_file.py`).",
         "",
         "```console",
         f"$ python data/export.py runs/member_* data/{folder.name}            # how the files were made",

@@ -30,16 +30,17 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "experiments"))
 
 from records import made_with
 
-from warmstart.engine.acceleration import Acceleration
-from warmstart.engine.base import YEAR, Configuration, Job, Phase, save_job, spinup_phases, time_steps
-from warmstart.engine.verdict import judge
-from warmstart.engine.veros.continued import join_series
-from warmstart.engine.veros.member_file import write_member_file
+from warmstart.equilibrium.acceleration import Acceleration
+from warmstart.ocean.constants import YEAR
+from warmstart.engines.base import Configuration, Job, Phase, save_job, spinup_phases, time_steps
+from warmstart.equilibrium.verdict import judge
+from warmstart.engines.veros.history import join_series
+from warmstart.engines.veros.member_file import write_member_file
 from warmstart.errors import UserError
-from warmstart.evaluate import write_table
-from warmstart.files import open_dataset, open_grid
-from warmstart.outputs import require_free
-from warmstart.parameters import extract
+from warmstart.scores.forecasts import write_table
+from warmstart.io.files import open_dataset, open_grid
+from warmstart.io.outputs import require_free
+from warmstart.ocean.parameters import extract
 
 SETTLE_YEARS = 20
 RANK = ("drifting", "near", "equilibrium")
@@ -79,7 +80,7 @@ def run(
         phases=phases(years, settle, relaxation, configuration.resolution),
     )  # fmt: skip
     save_job(job, folder / "job.yaml")
-    command = [sys.executable, "-m", "warmstart.engine.veros", str(folder / "job.yaml")]
+    command = [sys.executable, "-m", "warmstart.engines.veros", str(folder / "job.yaml")]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         raise UserError(

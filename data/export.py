@@ -11,9 +11,9 @@ import argparse
 import sys
 from pathlib import Path
 
-from warmstart.config import dump_yaml, read_yaml
-from warmstart.data.members import BLOW_UPS, labels_of
-from warmstart.engine.veros.member_file import write_member_file, write_restart_of
+from warmstart.io.config import dump_yaml, read_yaml
+from warmstart.store.members import BLOW_UPS, labels_of
+from warmstart.engines.veros.member_file import write_member_file, write_restart_of
 from warmstart.errors import UserError
 
 

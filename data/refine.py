@@ -10,13 +10,13 @@ import argparse
 import sys
 from pathlib import Path
 
-from warmstart.engine import dino
-from warmstart.engine.veros.restart import restart_from_state
+from warmstart.engines import dino
+from warmstart.engines.veros.arrays import restart_from_state
 from warmstart.errors import UserError
-from warmstart.files import open_dataset, open_grid
-from warmstart.outputs import require_free
-from warmstart.grid import Grid
-from warmstart.regrid import regrid
+from warmstart.io.files import open_dataset, open_grid
+from warmstart.io.outputs import require_free
+from warmstart.ocean.grid import Grid
+from warmstart.physics.regrid import regrid
 
 STATE = ["thetao", "so", "uo", "vo"]
 

@@ -26,7 +26,7 @@ autodoc_mock_imports = ["veros", "jax"]
 
 def _parameters_page() -> str:
     """The table of parameters, from the table itself."""
-    from warmstart.parameters import PARAMETERS
+    from warmstart.ocean.parameters import PARAMETERS
 
     lines = [
         "# Parameters",

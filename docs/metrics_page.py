@@ -5,14 +5,16 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Callable, Mapping
+from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import xarray as xr
 
-from warmstart import thresholds
-from warmstart.physics import density, published
-from warmstart.variables import STATE_VARIABLES
+from warmstart.ocean.variables import STATE_VARIABLES
+from warmstart.physics import density, literature
+from warmstart.scores import thresholds
 
 #: Runs of DINO in Veros that the pictures show.
 DATA = Path(__file__).parents[1] / "data" / "dino-4deg"
@@ -26,9 +28,9 @@ FAMILIES = {
     "spectra": "Spectra",
     "census": "Water masses",
     "density": "Density",
-    "ensemble": "Ensembles against the truth",
-    "distributions": "Sets of states",
-    "published": "Published definitions",
+    "crps": "Ensembles against the truth",
+    "similarity": "Sets of states",
+    "literature": "Published definitions",
 }
 #: Functions that the table of `check` does not call but that belong to the reference, family by family.
 FURTHER = {
@@ -47,8 +49,8 @@ FURTHER = {
     "spectra": ["power_spectrum", "kinetic_energy_spectrum"],
     "census": ["census"],
     "density": ["potential_density", "in_situ_density", "teos10_anomaly", "polynomial_density"],
-    "ensemble": ["crps", "energy_score", "spread_skill", "rank_histogram", "score_metrics"],
-    "distributions": ["distances", "diversity", "memorisation", "sliced_wasserstein", "spectral_wasserstein"],
+    "crps": ["crps", "energy_score", "spread_skill", "rank_histogram", "score_metrics"],
+    "similarity": ["distances", "diversity", "memorisation", "sliced_wasserstein", "spectral_wasserstein"],
 }
 #: What the picture of a family shows: the last state of member 000 of the shipped runs, unless said.
 CAPTIONS = {
@@ -61,9 +63,9 @@ CAPTIONS = {
     "spectra": "meridional spectrum of the sea level",
     "census": "volume of water in classes of temperature and salinity",
     "density": "zonal mean of sigma-2",
-    "ensemble": "ranks of member 000 among the other training members",
-    "distributions": "distances between the last states of the training members",
-    "published": "published metrics against corrected ones",
+    "crps": "ranks of member 000 among the other training members",
+    "similarity": "distances between the last states of the training members",
+    "literature": "published metrics against corrected ones",
 }
 _SECTIONS = ("Parameters", "Returns", "Raises", "Notes", "Examples", "See Also", "Attributes", "Yields")
 
@@ -104,11 +106,12 @@ def entry(function: Callable[..., Any]) -> str:
 def pictures(folder: Path) -> dict[str, str]:
     """Draw one picture a family, of the shipped runs of DINO in Veros; nothing where Matplotlib is not installed."""
     try:
-        from warmstart.report import figures, physics_figures, score_figures
+        from warmstart.plot import figures, physics_figures, score_figures
     except ModuleNotFoundError:
         return {}
     import warmstart as ws
-    from warmstart.physics import census, distributions, ensemble, overturning, spectra, transport
+    from warmstart.physics import census, overturning, spectra, transport
+    from warmstart.scores import crps, similarity
 
     files = {f"{i}": DATA / f"member_{i:03d}.nc" for i in (0, 1, 2, 4, 5, 6, 8, 9, 10)}
     grid = ws.open_grid(files["0"])
@@ -118,8 +121,8 @@ def pictures(folder: Path) -> dict[str, str]:
     states = xr.concat(last, xr.DataArray(list(files), dims="sample", name="sample"))
     state = states.isel(sample=0, drop=True)
     one, others = states.isel(sample=0, drop=True), states.isel(sample=slice(1, None))
-    apart = distributions.distances(states, states, grid, distributions.level_spread(states, grid))
-    names = [*published.CORRECTED, *published.CORRECTED.values()]
+    apart = similarity.distances(states, states, grid, similarity.level_spread(states, grid))
+    names = [*literature.CORRECTED, *literature.CORRECTED.values()]
     numbers = ws.check(state, grid, only=names).set_index("metric").value
     shown = {
         "column": physics_figures.inversions(state, grid),
@@ -135,9 +138,9 @@ def pictures(folder: Path) -> dict[str, str]:
         "density": figures.section(
             figures.zonal_mean(density.potential_density(state, grid, 2000.0), grid), grid, cmap="dense"
         ),
-        "ensemble": score_figures.ranks(ensemble.rank_histogram(others.thetao, one.thetao, grid)),
-        "distributions": score_figures.apart(apart.assign_coords(a=list(files), b=list(files))),
-        "published": score_figures.deviations(numbers.to_dict()),
+        "crps": score_figures.ranks(crps.rank_histogram(others.thetao, one.thetao, grid)),
+        "similarity": score_figures.apart(apart.assign_coords(a=list(files), b=list(files))),
+        "literature": score_figures.deviations(numbers.to_dict()),
     }
     folder.mkdir(exist_ok=True)
     for family, ax in shown.items():
@@ -147,8 +150,8 @@ def pictures(folder: Path) -> dict[str, str]:
 
 def units_of(metrics: Mapping[str, Any]) -> dict[str, str]:
     """The unit of each metric, as its result says it."""
+    from warmstart.ocean.basin import basin
     from warmstart.physics import balance
-    from warmstart.testing import basin
 
     state, grid = basin(nx=10, ny=24, nz=5)
     rhop = density.polynomial_density(state.thetao, state.so)
@@ -168,12 +171,16 @@ def rule(name: str, rules: thresholds.Thresholds) -> str:
     return f"{'**hard**' if one.hard else 'soft'}: {said}" if said else "-"
 
 
+def module_of(family: str) -> ModuleType:
+    """The module of a family: of the physics, or of the scores of many states."""
+    room = "scores" if family in ("crps", "similarity") else "physics"
+    return import_module(f"warmstart.{room}.{family}")
+
+
 def page(drawn: Mapping[str, str] | None = None) -> str:
     """The whole page, in Markdown; `drawn` are the pictures of the families."""
-    from importlib import import_module
+    from warmstart.scores import metrics as table
 
-    # the package answers to that name with the verb
-    table = import_module("warmstart.check")
     units, rules = units_of(table.ALL), thresholds.load(None, [*table.ALL, *table.DRIFTS])
     lines = [
         "# Metrics", "",
@@ -196,7 +203,7 @@ def page(drawn: Mapping[str, str] | None = None) -> str:
             f"| `{name}` | {units[name]} | `{family}.{function.__name__}({given})` | {needs} | {rule(name, rules)} |"
         )
     for family, title in FAMILIES.items():
-        module = import_module(f"warmstart.physics.{family}")
+        module = module_of(family)
         functions = chosen[family] + [
             f for name in FURTHER.get(family, ()) if (f := getattr(module, name)) not in chosen[family]
         ]

@@ -9,11 +9,13 @@ import numpy as np
 import xarray as xr
 from records import made_with
 
-from warmstart.files import open_dataset, open_grid, replacing
-from warmstart.generator.checkpoint import Generator, load
-from warmstart.generator.train import train
-from warmstart.grid import Grid
-from warmstart.parameters import extract
+from warmstart.generator.checkpoint import load
+from warmstart.generator.model import Generator
+from warmstart.io.files import open_dataset, open_grid
+from warmstart.io.outputs import replacing
+from warmstart.ocean.grid import Grid
+from warmstart.ocean.parameters import extract
+from warmstart.verbs.train import train
 
 
 @dataclass(frozen=True, eq=False)

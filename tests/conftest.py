@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from ensemble import ensemble_store, generator, trained  # noqa: F401 (fixtures)
-from warmstart.grid import Grid
-from warmstart.testing import basin, finish
+from small_ensemble import ensemble_store, generator, trained  # noqa: F401 (fixtures)
+from warmstart.ocean.basin import basin, finish
+from warmstart.ocean.grid import Grid
 
 #: Transport round the channel in the ocean of the fixtures [m3 s-1].
 THROUGHFLOW = 120e6
@@ -91,7 +91,7 @@ def tiny_plan() -> dict[str, Any]:
 def tiny_runs(tmp_path_factory: pytest.TempPathFactory, tiny_plan: dict[str, Any]) -> Path:
     """The finished runs of `tiny_plan`, by Veros: made once a session (half a minute), shared, not to be changed."""
     pytest.importorskip("veros", reason="Veros is not installed")
-    from warmstart.engine.ensemble import simulate
+    from warmstart.verbs.simulate import simulate
 
     root = tmp_path_factory.getbasetemp()
     root = root.parent if "PYTEST_XDIST_WORKER" in os.environ else root

@@ -15,8 +15,8 @@ from typing import Any
 import pandas as pd
 import xarray as xr
 
-from warmstart import outputs
 from warmstart.errors import UserError
+from warmstart.io import outputs
 
 #: Why an output may be refused; any other error means that the verb did not look at its output first.
 REASONS = (
@@ -52,9 +52,9 @@ def command(*arguments: str) -> Callable[[Any, bool], None]:
 
 def make_inputs(folder: Path) -> Path:
     """Small inputs, each as foreign as a user's own; the states bear the mark of the product."""
-    from warmstart import parameters
-    from warmstart.files import write_dataset
-    from warmstart.testing import basin
+    from warmstart.io.files import write_dataset
+    from warmstart.ocean import parameters
+    from warmstart.ocean.basin import basin
 
     folder.mkdir()
     state, grid = basin(nx=6, ny=8, nz=4)
@@ -83,14 +83,17 @@ def make_inputs(folder: Path) -> Path:
 def verbs(at: Path) -> dict[str, Verb]:
     """All of them, by name; `at` is the folder of :func:`make_inputs`."""
     import warmstart as ws
-    from warmstart import baselines, dino_fusion, files, metric_files, parameters
-    from warmstart.config import dump_yaml
-    from warmstart.engine.base import Configuration, Job, save_job, verify_phases
-    from warmstart.engine.nemo.namelist import patch_namelist
-    from warmstart.engine.veros.member_file import write_member_file, write_restart_of
-    from warmstart.engine.veros.restart import restart_from_state, write_restart
-    from warmstart.testing import basin
-    from warmstart.verify_nemo import verify_nemo
+    from warmstart.engines.base import Configuration, Job, save_job, verify_phases
+    from warmstart.engines.nemo.namelist import patch_namelist
+    from warmstart.engines.veros.arrays import restart_from_state, write_restart
+    from warmstart.engines.veros.member_file import write_member_file, write_restart_of
+    from warmstart.io import files
+    from warmstart.io.config import dump_yaml
+    from warmstart.ocean import parameters
+    from warmstart.ocean.basin import basin
+    from warmstart.rivals import baselines, dino_fusion
+    from warmstart.scores import metric_table
+    from warmstart.verbs.verify import verify_nemo
 
     s, plan, train, store = at / "states.nc", at / "plan.yaml", at / "train.yaml", at / "store.zarr"
     made, runs, mesh, generator = at / "restarts", at / "runs", at / "mesh_mask.nc", at / "generator"
@@ -160,7 +163,7 @@ def verbs(at: Path) -> dict[str, Verb]:
         ),
         "write_dataset": Verb(lambda o, w: files.write_dataset(o, state, grid, w), False, []),
         "write_csv": Verb(lambda o, w: files.write_csv(o, table, w), False, []),
-        "write_metrics": Verb(lambda o, w: metric_files.write_metrics(table, Path(o), w), False, []),
+        "write_metrics": Verb(lambda o, w: metric_table.write_metrics(table, Path(o), w), False, []),
         "write_member_file": Verb(
             lambda o, w: write_member_file(runs / "member_000", o, w, undisturbed=s), False, [runs / "member_000", s]
         ),

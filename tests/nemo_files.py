@@ -6,11 +6,11 @@ import netCDF4
 import numpy as np
 import xarray as xr
 
-from warmstart import eos
-from warmstart.engine.nemo.template import PROGNOSTIC, open_template
-from warmstart.grid import HORIZONTAL, MASKS, THREE_D, VERTICAL
-from warmstart.testing import finish
-from warmstart.variables import VARIABLES
+from warmstart.engines.nemo.template import PROGNOSTIC, open_template
+from warmstart.ocean import eos
+from warmstart.ocean.basin import finish
+from warmstart.ocean.grid import HORIZONTAL, MASKS, THREE_D, VERTICAL
+from warmstart.ocean.variables import VARIABLES
 
 DATA = Path(__file__).parents[2] / "shared" / "data" / "nemo_dino"
 NOW = ("tn", "sn", "un", "vn", "sshn")

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from warmstart.grid import Grid
-from warmstart.testing import basin
+from warmstart.ocean.basin import basin
+from warmstart.ocean.grid import Grid
 
 REAL = Path(__file__).parents[2] / "shared" / "data"
 needs_real_files = pytest.mark.skipif(

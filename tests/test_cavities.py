@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from warmstart.check import check
-from warmstart.grid import Grid
+from warmstart.ocean.basin import basin, finish
+from warmstart.ocean.grid import Grid
 from warmstart.physics.balance import largest_divergence, missing_values
 from warmstart.physics.budgets import sea_volume, surface_temperature
 from warmstart.physics.cgrid import covered_columns
 from warmstart.physics.column import convective_energy_mean, mixed_layer_mean
-from warmstart.testing import basin, finish
+from warmstart.verbs.check import check
 
 
 def under_ice():

@@ -12,14 +12,15 @@ import zarr
 import warmstart as ws
 from nemo_layouts import mesh_variables, ocean, write, write_output
 from test_cli import run
-from warmstart import cli, files
-from warmstart.check import check
-from warmstart.config import parse_yaml, read_yaml
+from warmstart import cli
 from warmstart.errors import LONGEST, UserError, require_path
-from warmstart.info import describe
-from warmstart.metric_files import COLUMNS, read_metrics
-from warmstart.parameters import parse
-from warmstart.testing import basin
+from warmstart.io import files
+from warmstart.io.config import parse_yaml, read_yaml
+from warmstart.ocean.basin import basin
+from warmstart.ocean.parameters import parse
+from warmstart.scores.metric_table import COLUMNS, read_metrics
+from warmstart.verbs.check import check
+from warmstart.verbs.info import info
 
 STATE, GRID = basin(nx=10, ny=16, nz=6)
 
@@ -51,7 +52,7 @@ def test_a_damaged_chunk_is_named_when_it_is_read(states):
         ds["thetao"].load()
     with files.open_dataset(states) as ds:
         assert ds["so"].load().equals(STATE.so)
-    for use in (check, describe, lambda path: ws.report([path], path.with_name("page.html"))):
+    for use in (check, info, lambda path: ws.report([path], path.with_name("page.html"))):
         with pytest.raises(UserError, match=r"cannot read thetao of .*states\.nc"):
             use(states)
 
@@ -205,7 +206,7 @@ def test_a_table_of_metrics_with_an_odd_cell_names_it(tmp_path, column, cell, wo
     "path", ["a" * 300, "b/" + "a" * 300 + "/c", "/".join(["a" * 200] * 30), "a\0b", "\ud800"]
 )
 def test_what_cannot_be_a_path_is_refused_by_every_door(path):
-    for use in (require_path, files.open_dataset, ws.open_state, ws.open_grid, check, describe, read_yaml, read_metrics, ws.load,
+    for use in (require_path, files.open_dataset, ws.open_state, ws.open_grid, check, info, read_yaml, read_metrics, ws.load,
                 lambda p: ws.restart(p, "out"), lambda p: ws.report([p], "out.html"), lambda p: ws.dataset(p, "out.zarr"),
                 lambda p: check(STATE, GRID, thresholds=p), lambda p: check(STATE, GRID, reference=p)):  # fmt: skip
         with pytest.raises(UserError) as caught:
@@ -276,7 +277,7 @@ def test_a_fault_of_the_program_has_an_exit_code_of_its_own_and_a_traceback_on_r
     def broken(path):
         raise KeyError("of the program")
 
-    monkeypatch.setattr("warmstart.info.describe", broken)
+    monkeypatch.setattr("warmstart.verbs.info.info", broken)
     code, _, err = run(monkeypatch, capsys, "info", "x.nc")
     assert (
         code == cli.UNEXPECTED == 70
@@ -295,7 +296,7 @@ def test_a_heap_that_would_be_read_for_ever_is_refused(states):
     heap = content.find(b"GCOL\x01")
     content[heap + 16 : heap + 1024] = bytes(1008)
     states.write_bytes(content)
-    for use in (files.open_dataset, describe, check):
+    for use in (files.open_dataset, info, check):
         with pytest.raises(UserError, match="a table of references in it is overwritten"):
             use(states)
 

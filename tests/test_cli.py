@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from warmstart import cli
-from warmstart.files import write_dataset
-from warmstart.testing import basin
+from warmstart.io.files import write_dataset
+from warmstart.ocean.basin import basin
 
 HEAVY = ("torch", "jax", "veros", "sklearn", "matplotlib", "distributed")
 
@@ -35,7 +35,10 @@ def imported(tmp_path, code):
 
 def test_importing_the_package_loads_nothing_heavy(tmp_path):
     assert (
-        imported(tmp_path, "import warmstart, warmstart.engine.base, warmstart.engine.dino, warmstart.check")
+        imported(
+            tmp_path,
+            "import warmstart, warmstart.engines.base, warmstart.engines.dino, warmstart.verbs.check",
+        )
         == []
     )
 
@@ -161,7 +164,9 @@ def test_a_mistake_is_answered_with_a_message_exit_code_2_and_nothing_written(
 
 def test_an_uninstalled_extra_is_named(monkeypatch, capsys, tmp_path):
     monkeypatch.setitem(sys.modules, "matplotlib", None)
-    for name in [n for n in sys.modules if n.startswith("warmstart.report")]:
+    for name in [
+        n for n in sys.modules if n.startswith(("warmstart.page", "warmstart.plot", "warmstart.verbs.report"))
+    ]:
         monkeypatch.delitem(sys.modules, name)
     code, _, err = run(monkeypatch, capsys, "report", tmp_path / "x.nc", "-o", tmp_path / "x.html")
     assert code == 2 and "warmstart[report]" in err

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from warmstart import physics
-from warmstart.physics import published
+from warmstart.physics import literature
+from warmstart.scores import metrics as listed
+from warmstart.verbs import check
 
-check = importlib.import_module("warmstart.check")  # the attribute of that name is the verb
 PAGE = Path(__file__).parents[1] / "docs" / "metrics_page.py"
 
 
@@ -35,10 +35,10 @@ def lacks(maker, function):
 
 
 def metrics():
-    return {name: getattr(m.function, "func", m.function) for name, m in check.ALL.items()}
+    return {name: getattr(m.function, "func", m.function) for name, m in listed.ALL.items()}
 
 
-@pytest.mark.parametrize("name", list(check.ALL))
+@pytest.mark.parametrize("name", list(listed.ALL))
 def test_every_metric_says_what_it_is_its_unit_and_how_to_use_it(maker, name):
     assert lacks(maker, metrics()[name]) == []
 
@@ -60,17 +60,17 @@ def test_an_undocumented_metric_would_be_found(maker):
 
 def test_sources_are_named_where_a_definition_is_not_ours_alone(maker):
     named = [n for n, f in metrics().items() if maker.sections(f).get("Notes")]
-    assert set(check.PUBLISHED) <= set(named)
+    assert set(listed.PUBLISHED) <= set(named)
     assert {"thermal_wind_residual", "convective_energy", "mixed_layer_mean"} & set(named)
 
 
 def test_the_page_holds_every_metric_and_every_public_function_of_the_families(maker):
     text = maker.page()
-    for name in check.ALL:
+    for name in listed.ALL:
         assert f"| `{name}` |" in text
     assert "| `heat_content` | J |" in text and "**hard**: at most 0 |" in text
     for family in maker.FAMILIES:
-        module = getattr(physics, family)
+        module = maker.module_of(family)
         for name, function in vars(module).items():
             if (
                 not inspect.isfunction(function)
@@ -95,7 +95,7 @@ def test_every_family_has_a_picture_of_a_real_run(maker, tmp_path):
 
 def test_a_metric_is_one_function_and_one_line(ocean, ocean_grid, monkeypatch):
     monkeypatch.setitem(
-        check.ALL, "mean_sea_level", check.Metric(partial(mean_sea_level, scale=1.0), ("zos",))
+        listed.ALL, "mean_sea_level", listed.Metric(partial(mean_sea_level, scale=1.0), ("zos",))
     )
     table = check.check(ocean, ocean_grid, only=["mean_sea_level"])
     assert table.unit[0] == "m"
@@ -107,4 +107,4 @@ def mean_sea_level(state, grid, scale):
 
 
 def test_the_published_csv_maps_to_published_functions():
-    assert {f.__name__ for f in published.NEMO_SPINUP_EVALUATION.values()} <= set(check.PUBLISHED)
+    assert {f.__name__ for f in literature.NEMO_SPINUP_EVALUATION.values()} <= set(listed.PUBLISHED)

@@ -5,11 +5,11 @@ import numpy as np
 import pytest
 
 import warmstart as ws
-from ensemble import TINY
 from nemo_layouts import REAL, mesh_variables, needs_real_files, ocean, restart_variables, write
-from warmstart.engine.nemo.restart import write_restart
-from warmstart.parameters import carried
-from warmstart.request import wanted
+from small_ensemble import TINY
+from warmstart.engines.nemo.restart_file import write_restart
+from warmstart.ocean.parameters import carried
+from warmstart.verbs.generate import wanted
 
 STATE, GRID = ocean()
 OWN = "level=namsbc/rn_level:W m-2"
@@ -112,7 +112,7 @@ def test_the_shipped_generators_take_dinos_own_namelist_as_it_is_and_say_the_dif
     tmp_path, caplog, name
 ):
     from warmstart.generator.checkpoint import load
-    from warmstart.generator.generate import differing, request
+    from warmstart.generator.draw import differing, request
 
     (tmp_path / "namelist_cfg").write_text(DINO)
     shipped, said = load(name), []

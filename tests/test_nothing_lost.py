@@ -9,7 +9,7 @@ import pytest
 
 import sandbox
 from every_verb import Verb, attempt, make_inputs, tree, verbs
-from warmstart import outputs
+from warmstart.io import outputs
 
 ROOT = Path(__file__).parents[1]
 
@@ -153,8 +153,8 @@ def test_a_folder_to_work_in_with_foreign_files_of_known_names_is_left_alone(hom
 
 def test_a_member_works_in_no_folder_of_somebody_else_and_through_no_link(home):
     from every_verb import PLAN
-    from warmstart.engine.member import run_member
-    from warmstart.engine.plan import load_plan, member_job, member_parameters
+    from warmstart.ensemble.design import load_plan, member_job, member_parameters
+    from warmstart.ensemble.member import run_member
     from warmstart.errors import UserError
 
     plan = load_plan(PLAN)
@@ -164,7 +164,7 @@ def test_a_member_works_in_no_folder_of_somebody_else_and_through_no_link(home):
     (folder / "states.nc").write_text("mine")
     for foreign in ("states.nc", "engine.log", "checkpoint.h5"):
         if foreign != "states.nc":
-            from warmstart.config import dump_yaml
+            from warmstart.io.config import dump_yaml
 
             dump_yaml(job, folder / "job.yaml")
             (folder / foreign).symlink_to(home / "manuscript.tex")

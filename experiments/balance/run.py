@@ -18,9 +18,10 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from members import header, members, mesh
 
-from warmstart.evaluate import score, write_table
-from warmstart.generator.checkpoint import Generator, load
-from warmstart.generator.generate import generate
+from warmstart.generator.checkpoint import load
+from warmstart.generator.model import Generator
+from warmstart.scores.forecasts import score, write_table
+from warmstart.verbs.generate import generate
 
 HERE = Path(__file__).parent
 REGRESSION, EXPECTED = "regression", "expected state"

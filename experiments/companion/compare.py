@@ -15,9 +15,9 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from records import made_with
 
-from warmstart.engine.verdict import judge
-from warmstart.evaluate import write_table
-from warmstart.files import open_dataset
+from warmstart.equilibrium.verdict import judge
+from warmstart.io.files import open_dataset
+from warmstart.scores.forecasts import write_table
 
 HERE = Path(__file__).parent
 DATA = HERE.parents[1] / "data"

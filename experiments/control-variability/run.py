@@ -19,18 +19,21 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from members import made_with
 
-from warmstart import equilibrium, files, parameters
-from warmstart.comparison import settled
-from warmstart.engine import member
-from warmstart.engine.base import DAY, Configuration, Job, time_steps, verify_phases
-from warmstart.evaluate import write_table
-from warmstart.restart import restart
+from warmstart.engines.base import Configuration, Job, time_steps, verify_phases
+from warmstart.ensemble import member
+from warmstart.equilibrium import distance
+from warmstart.io import files
+from warmstart.ocean import parameters
+from warmstart.ocean.constants import DAY
+from warmstart.scores.forecasts import write_table
+from warmstart.scores.verification import settled
+from warmstart.verbs.restart import restart
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 YEARS = 60
 RUNS = {2.0 * DAY: "run, 2 days", DAY: "run, 1 day"}
-TRACERS = list(equilibrium.TRACERS)
+TRACERS = list(distance.TRACERS)
 
 
 def run(number: int, step: float, work: Path) -> xr.Dataset:
@@ -73,7 +76,7 @@ def measure(number: int, work: Path) -> tuple[list[dict[str, float]], list[dict[
         own[RUNS[step]] = states.isel(time=settled(states))
         means = {"snapshots": snapshots, "years_1_to_20": own[RUNS[step]]}
         found = {
-            name: equilibrium.distance(states, chosen.mean("time"), spread, grid)["distance"].values
+            name: distance.distance(states, chosen.mean("time"), spread, grid)["distance"].values
             for name, chosen in means.items()
         }
         for i, year in enumerate(states["year"].values):
@@ -83,8 +86,8 @@ def measure(number: int, work: Path) -> tuple[list[dict[str, float]], list[dict[
             )
     thresholds = []
     for name, states in own.items():
-        pairs = equilibrium.own_distances(states, spread, grid)
-        level = round(equilibrium.threshold(pairs), 5)
+        pairs = distance.own_distances(states, spread, grid)
+        level = round(distance.threshold(pairs), 5)
         thresholds.append(
             {"member": number, "states": name, "count": states.sizes["time"], "threshold": level}
         )

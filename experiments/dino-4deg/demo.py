@@ -17,7 +17,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from records import made_with
 
 import warmstart as ws
-from warmstart.evaluate import write_table
+from warmstart.scores.forecasts import write_table
 
 HERE = Path(__file__).parent
 TABLES = {"metrics.csv": "demo_metrics.csv", "verify.csv": "demo_verify.csv"}

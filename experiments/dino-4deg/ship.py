@@ -10,8 +10,9 @@ from pathlib import Path
 import numpy as np
 import xarray as xr
 
-from warmstart.check import measure_reference
-from warmstart.files import open_dataset, open_grid, provenance, replacing, write_dataset
+from warmstart.io.files import open_dataset, open_grid, provenance, write_dataset
+from warmstart.io.outputs import replacing
+from warmstart.verbs.check import measure_reference
 
 HELD_OUT = 7  #: the test member whose parameters the demo asks for
 

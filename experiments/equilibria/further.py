@@ -23,14 +23,15 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from records import made_with
 
-from warmstart.engine.base import YEAR, Configuration, Job, Phase, save_job, spinup_phases
-from warmstart.engine.verdict import judge, years_until
-from warmstart.engine.veros.continued import join_series
-from warmstart.evaluate import write_table
-from warmstart.files import open_dataset, open_grid
-from warmstart.parameters import extract
+from warmstart.engines.base import Configuration, Job, Phase, save_job, spinup_phases
+from warmstart.engines.veros.history import join_series
+from warmstart.equilibrium.verdict import judge, years_until
+from warmstart.io.files import open_dataset, open_grid
+from warmstart.ocean.constants import YEAR
+from warmstart.ocean.parameters import extract
 from warmstart.physics.budgets import DEEP, volume_mean
 from warmstart.physics.transport import channel_transport, overturning
+from warmstart.scores.forecasts import write_table
 
 HERE = Path(__file__).parent
 KNOWN = ("thetao_deep", "so_deep", "channel_transport", "overturning_north", "overturning_abyssal")
@@ -56,7 +57,7 @@ def run(member: Path, folder: Path, start: Path, years: int) -> int:
     )  # fmt: skip
     save_job(job, folder / "job.yaml")
     return subprocess.run(
-        [sys.executable, "-m", "warmstart.engine.veros", str(folder / "job.yaml")]
+        [sys.executable, "-m", "warmstart.engines.veros", str(folder / "job.yaml")]
     ).returncode
 
 

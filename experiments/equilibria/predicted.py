@@ -19,10 +19,11 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from records import made_with
 
-from warmstart.engine import dino, starts
-from warmstart.evaluate import write_table
-from warmstart.grid import Grid
-from warmstart.parameters import split_of
+from warmstart.engines import dino
+from warmstart.ensemble import starts
+from warmstart.ocean.grid import Grid
+from warmstart.ocean.parameters import split_of
+from warmstart.scores.forecasts import write_table
 
 VARIED = (
     "wind_stress_south", "wind_stress_north", "restoring_temperature_north", "restoring_temperature_south",

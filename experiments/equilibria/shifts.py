@@ -18,12 +18,12 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from records import made_with
 
-from warmstart.config import read_yaml
-from warmstart.engine import acceleration
-from warmstart.engine.veros.diagnose import PROFILES
-from warmstart.engine.veros.member_file import finished_status, start_of
-from warmstart.evaluate import write_table
-from warmstart.files import open_dataset, open_grid
+from warmstart.engines.series import PROFILES
+from warmstart.engines.veros.member_file import finished_status, start_of
+from warmstart.equilibrium import acceleration
+from warmstart.io.config import read_yaml
+from warmstart.io.files import open_dataset, open_grid
+from warmstart.scores.forecasts import write_table
 
 
 def main() -> None:

@@ -17,9 +17,9 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from records import made_with
 
-from warmstart.engine.verdict import judge, years_until
-from warmstart.evaluate import write_table
-from warmstart.files import open_dataset
+from warmstart.equilibrium.verdict import judge, years_until
+from warmstart.io.files import open_dataset
+from warmstart.scores.forecasts import write_table
 
 HERE = Path(__file__).parent
 ENSEMBLE = HERE.parents[1] / "data" / "dino-4deg"

@@ -21,14 +21,14 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from members import Member, header, members, mesh, resplit, trained
 
-from warmstart import baselines
-from warmstart.data.batches import declared_ranges
 from warmstart.errors import UserError
-from warmstart.evaluate import COLUMNS, score, summarise, write_table
-from warmstart.files import open_dataset
-from warmstart.generator.checkpoint import Generator
-from warmstart.generator.generate import generate
-from warmstart.parameters import get
+from warmstart.generator.model import Generator
+from warmstart.io.files import open_dataset
+from warmstart.ocean.parameters import get
+from warmstart.rivals import baselines
+from warmstart.scores.forecasts import COLUMNS, score, summarise, write_table
+from warmstart.store.reader import declared_ranges
+from warmstart.verbs.generate import generate
 
 HERE = Path(__file__).parent
 RIVALS = {

@@ -17,10 +17,11 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from members import Member, header, members, mesh, young_state
 
-from warmstart.baselines import climatology
-from warmstart.evaluate import score, summarise, write_table
-from warmstart.generator.checkpoint import Generator, load
-from warmstart.generator.generate import generate
+from warmstart.generator.checkpoint import load
+from warmstart.generator.model import Generator
+from warmstart.rivals.baselines import climatology
+from warmstart.scores.forecasts import score, summarise, write_table
+from warmstart.verbs.generate import generate
 
 HERE = Path(__file__).parent
 log = logging.getLogger("initial-state")

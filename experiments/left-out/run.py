@@ -19,10 +19,10 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from members import header, members, mesh, resplit, trained
 
-from warmstart.baselines import climatology
-from warmstart.evaluate import score, summarise, write_table
-from warmstart.files import open_dataset
-from warmstart.generator.generate import generate
+from warmstart.io.files import open_dataset
+from warmstart.rivals.baselines import climatology
+from warmstart.scores.forecasts import score, summarise, write_table
+from warmstart.verbs.generate import generate
 
 HERE = Path(__file__).parent
 CONFIG = HERE.parents[1] / "examples" / "dino-4deg.yaml"

@@ -17,9 +17,9 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from records import made_with
 
 import warmstart as ws
-from warmstart import files
-from warmstart.evaluate import write_table
-from warmstart.variables import STATE_VARIABLES
+from warmstart.io import files
+from warmstart.ocean.variables import STATE_VARIABLES
+from warmstart.scores.forecasts import write_table
 
 HERE = Path(__file__).parent
 

@@ -24,17 +24,19 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from members import header
 
-from warmstart.check import check
-from warmstart.data.normalize import Normalizer
-from warmstart.evaluate import one_sided, write_table
-from warmstart.generator import mixed_layer, prepare, thermal_wind, transports
-from warmstart.generator.config import resolve
-from warmstart.generator.constraints import close_barotropic, stabilise
-from warmstart.generator.parts import parts
-from warmstart.generator.thermal_wind import balancing
-from warmstart.metrics import METRICS
-from warmstart.physics.theory import theory_of
+from warmstart.generator import fit
+from warmstart.generator.constraints.barotropic import close_barotropic
+from warmstart.generator.constraints.stability import stabilise
+from warmstart.generator.fit import parts
+from warmstart.generator.quantities import ageostrophy, mixed_layer, transports
+from warmstart.generator.quantities.ageostrophy import balancing
+from warmstart.generator.settings import resolve
 from warmstart.regression import mean
+from warmstart.regression.normalizer import Normalizer
+from warmstart.regression.theory import theory_of
+from warmstart.scores.forecasts import one_sided, write_table
+from warmstart.scores.metrics import METRICS
+from warmstart.verbs.check import check
 
 HERE = Path(__file__).parent
 SHIPPED = HERE.parents[1] / "examples" / "dino-4deg.yaml"
@@ -54,7 +56,7 @@ def main() -> None:
     parser.add_argument("store", type=Path)
     parser.add_argument("-o", "--output", type=Path, default=HERE, help="folder for the table")
     options = parser.parse_args()
-    prepared = prepare.prepare(options.store, resolve(QUICK))
+    prepared = fit.prepare(options.store, resolve(QUICK))
     examples, normalizer = prepared.examples, prepared.generator.normalizer
     seen = prepared.generator.config.parameters
     members = np.unique(examples.member)
@@ -67,7 +69,7 @@ def main() -> None:
     known = (examples.states, examples.member, inputs, normalizer)
     depths = left_out(mixed_layer, lambda model, x: model.depth(x), *known)
     flows = left_out(transports, lambda model, x: model.expected(x), *known)
-    currents = left_out(thermal_wind, lambda model, x: model.flow(x), *known)
+    currents = left_out(ageostrophy, lambda model, x: model.flow(x), *known)
     share = resolve(SHIPPED).residual.balance
     together = mean.crossfit(means, inputs, weights)[0]
     apart = mean.crossfit(means, inputs, weights, split=parts(normalizer))[0]

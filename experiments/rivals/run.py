@@ -20,13 +20,14 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from members import Member, header, members, mesh, training_states, young_state
 
-from warmstart import baselines, dino_fusion
-from warmstart.evaluate import novelty, score, summarise, write_table
-from warmstart.files import open_dataset, replacing, write_dataset
 from warmstart.generator.checkpoint import load
-from warmstart.generator.generate import generate
-from warmstart.generator.train import train
-from warmstart.grid import Grid
+from warmstart.io.files import open_dataset, write_dataset
+from warmstart.io.outputs import replacing
+from warmstart.ocean.grid import Grid
+from warmstart.rivals import baselines, dino_fusion
+from warmstart.scores.forecasts import novelty, score, summarise, write_table
+from warmstart.verbs.generate import generate
+from warmstart.verbs.train import train
 
 HERE = Path(__file__).parent
 log = logging.getLogger("rivals")

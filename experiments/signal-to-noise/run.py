@@ -18,12 +18,12 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from members import header, mesh
 
-from warmstart.check import check
-from warmstart.evaluate import one_sided, write_table
-from warmstart.files import open_dataset
-from warmstart.metrics import METRICS
+from warmstart.io.files import open_dataset
+from warmstart.ocean.variables import STATE_VARIABLES
 from warmstart.physics.overturning import overturning_density_cell
-from warmstart.variables import STATE_VARIABLES
+from warmstart.scores.forecasts import one_sided, write_table
+from warmstart.scores.metrics import METRICS
+from warmstart.verbs.check import check
 
 HERE = Path(__file__).parent
 SCORED = [name for name in METRICS if not one_sided(name)]

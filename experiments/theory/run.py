@@ -20,11 +20,11 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from members import header
 
-from warmstart.evaluate import write_table
-from warmstart.generator import prepare
-from warmstart.generator.config import resolve
-from warmstart.physics.theory import FEATURES, theory_of
+from warmstart.generator import fit
+from warmstart.generator.settings import resolve
 from warmstart.regression import mean
+from warmstart.regression.theory import FEATURES, theory_of
+from warmstart.scores.forecasts import write_table
 
 HERE = Path(__file__).parent
 CONTROLS = 4  #: draws of random features
@@ -73,7 +73,7 @@ def training_means(store: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray, dic
             "mean": {"model": "climatology"},
         }
     )
-    prepared = prepare.prepare(store, config)
+    prepared = fit.prepare(store, config)
     examples, layout = prepared.examples, prepared.generator.layout
     states = np.stack([examples.states[examples.member == m].mean(0) for m in np.unique(examples.member)])
     return states, examples.inputs, layout.to_wet(layout.weights), prepared.generator.config.parameters

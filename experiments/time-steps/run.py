@@ -14,14 +14,15 @@ from pathlib import Path
 
 import pandas as pd
 
-from warmstart.engine import dino
-from warmstart.engine.base import DAY, Configuration, Job, spinup_phases
-from warmstart.engine.veros import diagnose, environment
-from warmstart.engine.veros.restart import read_restart
-from warmstart.engine.veros.run import MAX_SPEED, build_step
+from warmstart.engines import dino, series
+from warmstart.engines.base import Configuration, Job, spinup_phases
+from warmstart.engines.veros import diagnostics, environment
+from warmstart.engines.veros.arrays import read_restart
+from warmstart.engines.veros.run import MAX_SPEED, build_step
 from warmstart.errors import UserError
-from warmstart.files import open_dataset
-from warmstart.parameters import extract
+from warmstart.io.files import open_dataset
+from warmstart.ocean.constants import DAY
+from warmstart.ocean.parameters import extract
 
 STEP = 1800.0  #: of the 30 days that turn temperature and salinity into a moving ocean [s]
 
@@ -57,7 +58,7 @@ def main() -> None:
         fastest, blown, begun, month = 0.0, "", time.monotonic(), 0
         for month in range(1, options.months + 1):
             carry = jax.block_until_ready(step.advance(carry, theta, round(30 / tracer)))
-            speed = diagnose.series_row(diagnose.newest(carry), grid)["speed_max"]
+            speed = series.series_row(diagnostics.newest(carry), grid)["speed_max"]
             if not (math.isfinite(speed) and speed <= MAX_SPEED):
                 blown = str(month)
                 break

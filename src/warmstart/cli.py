@@ -8,11 +8,10 @@ import os
 import sys
 import traceback
 from pathlib import Path
-from typing import Annotated, Literal, NoReturn
+from typing import Annotated, Any, Literal, NoReturn
 
 import typer
 
-from warmstart.console import print_table, say
 from warmstart.errors import UserError, reason
 
 app = typer.Typer(
@@ -29,6 +28,39 @@ Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace an output 
 Sets = Annotated[
     list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="Override one value; repeatable.")
 ]
+
+
+def say(message: str) -> None:
+    """Print a line."""
+    typer.echo(message)
+
+
+def print_table(table: Any, title: str, parameters: str = "none") -> None:
+    """Print a table with rich: numbers to four digits, right-aligned; of the parameters none or the varied ones."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from warmstart.ocean.parameters import PARAMETERS
+
+    view = Table(title=title, title_justify="left", header_style="bold", box=None, pad_edge=False)
+    frame = table.reset_index() if table.index.name else table
+    varied = [n for n in PARAMETERS if parameters == "varied" and n in frame and frame[n].nunique() > 1]
+    frame = frame.drop(columns=[n for n in frame if n in PARAMETERS and n not in varied])
+    for column in frame.columns:
+        numeric = frame[column].dtype.kind in "if"
+        view.add_column(str(column), justify="right" if numeric else "left", overflow="fold")
+    for row in frame.itertuples(index=False):
+        view.add_row(*(_cell(value) for value in row))
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=200)
+    console.print(view)
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, float):
+        return "" if value != value else f"{value:.4g}"
+    return str(value)
 
 
 @app.command()
@@ -63,7 +95,7 @@ def simulate(
     ] = None,
 ) -> None:
     """Run an ensemble of ocean simulations; the same command continues an interrupted one."""
-    from warmstart.engine.ensemble import simulate as run
+    from warmstart.verbs.simulate import simulate as run
 
     table = run(
         plan,
@@ -107,8 +139,8 @@ def dataset(
     overwrite: Overwrite = False,
 ) -> None:
     """Gather finished runs into one store: states, parameters, forcing, grid; split by member."""
-    from warmstart.data.store import describe
-    from warmstart.gather import dataset as gather
+    from warmstart.store.writer import describe
+    from warmstart.verbs.dataset import dataset as gather
 
     engine = str(runs[0]) if str(runs[0]) in ("nemo", "veros") and len(runs) > 1 else None
     table = gather(
@@ -132,9 +164,9 @@ def train(
     overwrite: Overwrite = False,
 ) -> None:
     """Train a generator; the same command continues an interrupted training."""
-    from warmstart.check import measure_reference
-    from warmstart.generator.train import train as fit
-    from warmstart.outputs import join
+    from warmstart.io.outputs import join
+    from warmstart.verbs.check import measure_reference
+    from warmstart.verbs.train import train as fit
 
     fit(store, config, output, sets=sets or (), overwrite=overwrite, progress=True)
     if os.environ.get("RANK", "0") == "0":  # of several processes one writes
@@ -204,9 +236,10 @@ def generate(
 ) -> None:
     """Generate equilibrium states for given parameters, from a state that is not there yet, or from both."""
     from warmstart.generator.checkpoint import load
-    from warmstart.generator.generate import generate as sample
-    from warmstart.outputs import require_free
-    from warmstart.request import initial_state, pairs, wanted
+    from warmstart.io.config import pairs
+    from warmstart.io.outputs import require_free
+    from warmstart.verbs.generate import generate as sample
+    from warmstart.verbs.generate import initial_state, wanted
 
     require_free(output, overwrite, [generator, parameters, initial], folder=False)
     loaded = load(generator)
@@ -281,9 +314,9 @@ def check(
     overwrite: Overwrite = False,
 ) -> None:
     """Look at states: physical metrics against a reference; exit code 1 where a verdict is FAIL."""
-    from warmstart.check import check as look
-    from warmstart.check import conclusion, summary, violations
-    from warmstart.request import numbers
+    from warmstart.io.config import numbers
+    from warmstart.scores.judgement import conclusion, summary, violations
+    from warmstart.verbs.check import check as look
 
     table = look(
         states[0] if len(states) == 1 else states,
@@ -344,8 +377,8 @@ def restart(
     overwrite: Overwrite = False,
 ) -> None:
     """Write states as restart files of an ocean model."""
-    from warmstart.manifest import fields_of
-    from warmstart.restart import restart as write
+    from warmstart.engines.manifest import fields_of
+    from warmstart.verbs.restart import restart as write
 
     paths = write(
         states, output, engine=engine, template=template, grid=grid or None, namelist=namelist, date=date,
@@ -392,8 +425,8 @@ def verify(
     overwrite: Overwrite = False,
 ) -> None:
     """Run the ocean model from restarts: shock, drift, years to equilibrium, years saved."""
-    from warmstart.comparison import overview, remarks
-    from warmstart.verify import verify as run
+    from warmstart.scores.verification import overview, remarks
+    from warmstart.verbs.verify import verify as run
 
     _, table = run(
         restarts, output, years=years, control=control, reference=reference, rest=rest, workers=workers,
@@ -418,7 +451,7 @@ def report(
     overwrite: Overwrite = False,
 ) -> None:
     """Make one HTML page, readable offline, of what the other verbs wrote."""
-    from warmstart.report.html import report as write
+    from warmstart.verbs.report import report as write
 
     say(f"{write(inputs, output, control=control, title=title, overwrite=overwrite)}")
 
@@ -428,7 +461,7 @@ def info(
     path: Annotated[Path, typer.Argument(help="Any file or folder that warmstart reads or writes.")],
 ) -> None:
     """Say what is in a file: kind, dimensions, variables with units and ranges, parameters, provenance."""
-    from warmstart.info import describe
+    from warmstart.verbs.info import info as describe
 
     typer.echo(describe(path))
 
@@ -445,9 +478,9 @@ def plan(
     gpu_memory: Annotated[float, typer.Option("--gpu-memory", help="Memory of the GPU [GB].")] = 80.0,
 ) -> None:
     """Count what a generator would cost on a grid, without allocating it, and say whether a GPU trains and samples it."""
-    from warmstart.generator.cost import cost
+    from warmstart.verbs.plan import plan as count
 
-    for label, value in cost(config, shape, gpu_memory).items():
+    for label, value in count(config, shape, gpu_memory).items():
         typer.echo(f"{label:<46} {value}")
 
 
@@ -463,7 +496,7 @@ def demo(
     overwrite: Overwrite = False,
 ) -> None:
     """Do all of it: generate a state nobody simulated, check it, restart the ocean model from it, report."""
-    from warmstart.demo import demo as run
+    from warmstart.verbs.demo import demo as run
 
     run(output, generator=generator, years=years, overwrite=overwrite, say=say)
 

@@ -22,9 +22,9 @@ def everything(at: Path, seed: int, share: float, only: str | None) -> list[Outc
     """Inject all faults, command after command; say what went wrong as it does."""
     (at / "inputs").mkdir()
     commands = make_inputs(at / "inputs")
-    import warmstart.generator.generate
-    import warmstart.report.html
-    import warmstart.verify  # noqa: F401 (before the forks)
+    import warmstart.verbs.generate
+    import warmstart.verbs.report
+    import warmstart.verbs.verify  # noqa: F401 (before the forks)
 
     draw, outcomes = np.random.default_rng(seed), []
     for command in commands.values():

@@ -63,18 +63,18 @@ class Outcome:
 
 def make_inputs(at: Path) -> dict[str, Command]:
     """Write small inputs of every verb; give the commands that read them."""
-    sys.path[:0] = [str(Path(__file__).parents[1]), str(Path(__file__).parents[1] / "data")]
-    from test_store import write_member
+    sys.path[:0] = [str(Path(__file__).parents[1]), str(Path(__file__).parents[1] / "store")]
+    from test_writer import write_member
 
-    from ensemble import TINY, make_store
     from nemo_files import write_mesh, write_template
-    from warmstart import parameters
-    from warmstart.config import dump_yaml
-    from warmstart.engine import dino
-    from warmstart.files import write_dataset
-    from warmstart.generator.train import train
-    from warmstart.restart import restart
-    from warmstart.testing import basin, finish
+    from small_ensemble import TINY, make_store
+    from warmstart.engines import dino
+    from warmstart.io.config import dump_yaml
+    from warmstart.io.files import write_dataset
+    from warmstart.ocean import parameters
+    from warmstart.ocean.basin import basin, finish
+    from warmstart.verbs.restart import restart
+    from warmstart.verbs.train import train
 
     grid = dino.grid(10.0, 6)
     z = xr.DataArray(np.arange(2.0), dims="sample")

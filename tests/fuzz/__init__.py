@@ -7,6 +7,6 @@ import sys
 from pathlib import Path
 
 # what the other tests make their files with
-for _folder in (Path(__file__).parents[1], Path(__file__).parents[1] / "report"):
+for _folder in (Path(__file__).parents[1], Path(__file__).parents[1] / "page"):
     if str(_folder) not in sys.path:
         sys.path.append(str(_folder))

@@ -24,14 +24,15 @@ def make(folder: Path) -> Path:
     from report_inputs import verification, verification_table, write_control, write_states
 
     import warmstart as ws
-    from ensemble import make_store
     from nemo_files import write_mesh, write_template
     from nemo_layouts import mesh_variables, ocean, restart_variables, write, write_output
-    from warmstart import files, parameters
-    from warmstart.engine import dino
-    from warmstart.engine.nemo.restart import write_restart
-    from warmstart.generator.train import train
-    from warmstart.testing import basin, finish
+    from small_ensemble import make_store
+    from warmstart.engines import dino
+    from warmstart.engines.nemo.restart_file import write_restart
+    from warmstart.io import files
+    from warmstart.ocean import parameters
+    from warmstart.ocean.basin import basin, finish
+    from warmstart.verbs.train import train
 
     shape = {"nx": 9, "ny": 14, "nz": 5}
     state, grid = basin(**shape)
@@ -131,10 +132,10 @@ def make(folder: Path) -> Path:
 
 
 def _job() -> str:
-    from warmstart.engine import plan
+    from warmstart.ensemble import design
 
-    read = plan.load_plan(yaml.safe_load(PLAN))
-    return yaml.safe_dump(plan.member_job(read, plan.member_parameters(read)[0], Path("runs")))
+    read = design.load_plan(yaml.safe_load(PLAN))
+    return yaml.safe_dump(design.member_job(read, design.member_parameters(read)[0], Path("runs")))
 
 
 #: The smallest generator with all its parts: what it draws is of no concern.

@@ -13,48 +13,47 @@ from warmstart.errors import UserError
 
 def load_plan(path: str) -> None:
     """A plan as ``simulate`` reads it, up to the job of its first member."""
-    from warmstart.engine import plan
+    from warmstart.ensemble import design
 
-    read = plan.load_plan(path)
-    values = plan.member_parameters(read.model_copy(update={"members": min(read.members, 100)}))
-    plan.member_job(read, values[0], Path("out_runs"), ())
+    read = design.load_plan(path)
+    values = design.member_parameters(read.model_copy(update={"members": min(read.members, 100)}))
+    design.member_job(read, values[0], Path("out_runs"), ())
 
 
 def remember_plan(path: str) -> None:
     """A plan beside runs of another one."""
-    from warmstart.engine import plan
+    from warmstart.ensemble import design as plan
 
     plan.remember(plan.load_plan(path), Path("out_runs"))
 
 
 def read_manifest(path: str) -> None:
-    from warmstart.manifest import fields_of
-    from warmstart.manifest import read_manifest as read
+    from warmstart.engines.manifest import fields_of
+    from warmstart.engines.manifest import read_manifest as read
 
     read(path)
     fields_of(path)
 
 
 def read_restart(path: str) -> None:
-    from warmstart.engine.veros.restart import read_restart as read
+    from warmstart.engines.veros.arrays import read_restart as read
 
     read(path)
 
 
 def load_job(path: str) -> None:
-    from warmstart.engine.base import load_job as read
+    from warmstart.engines.base import load_job as read
 
     read(path)
 
 
 def claim(folder: str) -> None:
     """The request that a folder of verification runs remembers."""
-    import importlib
 
-    from warmstart.manifest import read_manifest as read
+    from warmstart.engines.manifest import read_manifest as read
 
     # the package keeps the verb under that name
-    verify = importlib.import_module("warmstart.verify")
+    from warmstart.verbs import verify
 
     manifest = read("restarts")
     values = verify._common_parameters(manifest, "restarts")
@@ -62,20 +61,20 @@ def claim(folder: str) -> None:
 
 
 def namelist(path: str) -> None:
-    from warmstart.engine.nemo.settings import settings
+    from warmstart.engines.nemo.configuration import settings
 
     settings(path)
 
 
 def parse(name: str, text: str) -> None:
-    from warmstart.parameters import parse as read
+    from warmstart.ocean.parameters import parse as read
 
     read(text, name)
 
 
 def train_config(path: str, *sets: str) -> None:
-    from warmstart.config import load_yaml
-    from warmstart.generator.config import GeneratorConfig
+    from warmstart.generator.settings import GeneratorConfig
+    from warmstart.io.config import load_yaml
 
     load_yaml(path, GeneratorConfig, sets)
 

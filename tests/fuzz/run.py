@@ -73,14 +73,14 @@ def warm(bases: Path) -> None:
     """Import and do once what every child would do again; where matplotlib keeps its fonts is no concern of the inputs."""
     os.environ.setdefault("MPLCONFIGDIR", str(bases / ".matplotlib"))
     for name in (
-        "warmstart.check", "warmstart.cli", "warmstart.engine.ensemble", "warmstart.gather", "warmstart.generator.cost", "warmstart.restart",
-        "warmstart.generator.initial", "warmstart.generator.train", "warmstart.info", "warmstart.report.html", "warmstart.verify",
-        "warmstart.verify_nemo", "warmstart.report.figures", "warmstart.engine.nemo.restart", "warmstart.engine.veros.restart", "warmstart.regrid",
+        "warmstart.verbs.check", "warmstart.cli", "warmstart.verbs.simulate", "warmstart.verbs.dataset", "warmstart.verbs.plan", "warmstart.verbs.restart",
+        "warmstart.generator.initial_state", "warmstart.generator.training", "warmstart.verbs.info", "warmstart.verbs.report", "warmstart.verbs.verify",
+        "warmstart.verbs.train", "warmstart.plot.figures", "warmstart.engines.nemo.restart_file", "warmstart.engines.veros.arrays", "warmstart.physics.regrid",
         "matplotlib.pyplot", "matplotlib.font_manager", "cmocean", "markdown_it", "rich.table", "cftime", "scipy.stats", "zarr", "h5py",
         "typer.rich_utils",
     ):  # fmt: skip
         with contextlib.suppress(ModuleNotFoundError):
             importlib.import_module(name)
-    from warmstart.parameters import parse
+    from warmstart.ocean.parameters import parse
 
     parse("300 mPa", "wind_stress_south")

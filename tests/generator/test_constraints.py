@@ -5,12 +5,13 @@ import pytest
 import xarray as xr
 
 from warmstart.errors import UserError
-from warmstart.generator import constraints
-from warmstart.generator.conserve import conserve, means
-from warmstart.generator.mixed_layer import mixed
-from warmstart.generator.thermal_wind import ageostrophic, balancing
-from warmstart.generator.transports import carried, carrying
-from warmstart.testing import basin
+from warmstart.generator.constraints import barotropic, bounds, chain, contents, stability
+from warmstart.generator.constraints.contents import conserve, means
+from warmstart.generator.quantities.ageostrophy import ageostrophic, balancing
+from warmstart.generator.quantities.mixed_layer import mixed
+from warmstart.generator.quantities.transports import carried, carrying
+from warmstart.ocean.basin import basin
+from warmstart.physics import convection
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +28,7 @@ def noisy(state, seed=0, size=3.0):
 
 
 def count(state, grid):
-    return constraints.inversions(
+    return convection.inversions(
         state.thetao.values, state.so.values, grid.gdepw_0.values, grid.tmask.values > 0
     )
 
@@ -36,13 +37,13 @@ def test_adjusted_columns_have_no_inversions(case):
     state, grid = case
     rough = noisy(state)
     assert count(rough, grid) > 100
-    assert count(constraints.stabilise(rough, grid)[0], grid) == 0
+    assert count(stability.stabilise(rough, grid)[0], grid) == 0
 
 
 def test_adjustment_conserves_heat_and_salt_of_every_column(case):
     state, grid = case
     rough = noisy(state)
-    mixed, _ = constraints.stabilise(rough, grid)
+    mixed, _ = stability.stabilise(rough, grid)
     for name in ("thetao", "so"):
         before, after = ((s[name] * grid.e3t_0).sum("z").values for s in (rough, mixed))
         scale = (abs(rough[name]) * grid.e3t_0).sum("z").values
@@ -51,8 +52,8 @@ def test_adjustment_conserves_heat_and_salt_of_every_column(case):
 
 def test_adjustment_is_idempotent(case):
     state, grid = case
-    once, _ = constraints.stabilise(noisy(state), grid)
-    twice, record = constraints.stabilise(once, grid)
+    once, _ = stability.stabilise(noisy(state), grid)
+    twice, record = stability.stabilise(once, grid)
     xr.testing.assert_identical(twice, once)
     assert record["constraint_mixed_share"] == 0
 
@@ -60,14 +61,14 @@ def test_adjustment_is_idempotent(case):
 def test_a_stable_state_is_not_touched(case):
     state, grid = case
     assert count(state, grid) == 0
-    xr.testing.assert_identical(constraints.stabilise(state, grid)[0], state)
+    xr.testing.assert_identical(stability.stabilise(state, grid)[0], state)
 
 
 def test_a_column_upside_down_becomes_one_mixed_layer(case):
     state, grid = case
     depth = grid.gdept_0
     wrong = state.assign(thetao=state.thetao * 0 + 5 + 20 * depth / depth.max(), so=state.so * 0 + 35)
-    mixed, record = constraints.stabilise(wrong, grid)
+    mixed, record = stability.stabilise(wrong, grid)
     column = mixed.thetao.isel(y=8, x=4).values
     weights = grid.e3t_0.isel(y=8, x=4).values
     assert (column == column[0]).all()
@@ -80,18 +81,18 @@ def test_inversions_are_pairs_of_wet_cells_also_below_ice_and_over_a_rock():
     warm = np.array([9.0, 8.0, 6.0, 8.0, 6.0]).reshape(shape)
     salt, top = np.full(shape, 35.0), np.arange(5.0).reshape(shape) * 100
     wet = np.ones(shape, bool)
-    assert constraints.inversions(warm, salt, top, wet) == 1
+    assert convection.inversions(warm, salt, top, wet) == 1
     for dry, number in ((0, 1), (2, 0), (3, 0), (4, 1)):
         part = wet.copy()
         part[dry] = False
-        assert constraints.inversions(warm, salt, top, part) == number, dry
+        assert convection.inversions(warm, salt, top, part) == number, dry
 
 
 def test_only_the_unstable_part_of_a_column_is_mixed(case):
     state, grid = case
     wrong = state.copy(deep=True)
     wrong.thetao[2, 8, 4] = wrong.thetao[2, 8, 4] + 8.0
-    mixed = constraints.stabilise(wrong, grid)[0].thetao.isel(y=8, x=4).values
+    mixed = stability.stabilise(wrong, grid)[0].thetao.isel(y=8, x=4).values
     original = wrong.thetao.isel(y=8, x=4).values
     assert mixed[1] != original[1] and mixed[2] != original[2]
     np.testing.assert_array_equal(mixed[4:], original[4:])
@@ -130,7 +131,7 @@ def test_any_flow_becomes_free_of_divergence(channel):
     state, grid = basin(nx=9, ny=16, nz=8, channel=channel)
     rng = np.random.default_rng(0)
     rough = state.assign({n: state[n] + 0.1 * rng.standard_normal(state[n].shape) for n in ("uo", "vo")})
-    closed, record = constraints.close_barotropic(rough, grid)
+    closed, record = barotropic.close_barotropic(rough, grid)
     assert np.abs(transports(rough, grid)[2]).max() > 1e6
     assert np.abs(transports(closed, grid)[2]).max() < 1e-10 * np.abs(transports(closed, grid)[0]).max()
     assert record["constraint_barotropic_velocity"] > 1e-3
@@ -143,7 +144,7 @@ def test_a_flow_from_a_streamfunction_is_kept_with_its_channel_transport(case):
     flow = from_streamfunction(grid)
     u, _, divergence = transports(flow, grid)
     assert np.abs(divergence).max() < 1e-6 * np.abs(u).max()
-    closed, _ = constraints.close_barotropic(flow, grid)
+    closed, _ = barotropic.close_barotropic(flow, grid)
     np.testing.assert_allclose(closed.uo, flow.uo, atol=1e-12)
     rows = np.flatnonzero((grid.tmask.values[0] > 0).all(1))
     # the channel has walls on both sides at the meridian of the first column
@@ -160,7 +161,7 @@ def test_the_gradient_part_of_a_flow_is_removed_and_nothing_else(case):
     east = (np.roll(potential, -1, axis=1) - potential) / grid.e1u
     north = (np.pad(potential, ((0, 1), (0, 0)))[1:] - potential) / grid.e2v
     rough = flow.assign(uo=flow.uo + east, vo=flow.vo + north)
-    closed, record = constraints.close_barotropic(rough, grid)
+    closed, record = barotropic.close_barotropic(rough, grid)
     assert record["constraint_barotropic_velocity"] > 1e-4
     np.testing.assert_allclose(closed.uo, flow.uo, atol=1e-10)
     np.testing.assert_allclose(closed.vo, flow.vo, atol=1e-10)
@@ -169,13 +170,13 @@ def test_the_gradient_part_of_a_flow_is_removed_and_nothing_else(case):
 def test_the_shear_of_the_flow_is_not_changed(case):
     state, grid = case
     rough = state.assign(uo=state.uo + 0.1 * np.random.default_rng(0).standard_normal(state.uo.shape))
-    closed, _ = constraints.close_barotropic(rough, grid)
+    closed, _ = barotropic.close_barotropic(rough, grid)
     np.testing.assert_allclose(closed.uo.diff("z"), rough.uo.diff("z"), atol=1e-14)
 
 
 def test_the_mean_sea_level_is_zero(case):
     state, grid = case
-    flat, record = constraints.level(state.assign(zos=state.zos + 0.7), grid)
+    flat, record = contents.level(state.assign(zos=state.zos + 0.7), grid)
     assert float((flat.zos * grid.area).sum() / grid.area.sum()) == pytest.approx(0, abs=1e-14)
     assert record["constraint_sea_level"] == pytest.approx(0.7)
 
@@ -184,19 +185,19 @@ def test_values_out_of_bounds_are_clipped_and_counted(case):
     state, grid = case
     wild = state.copy(deep=True)
     wild.so[0, 8, 4] = -1.0
-    kept, record = constraints.bound(wild, grid)
+    kept, record = bounds.bound(wild, grid)
     assert float(kept.so[0, 8, 4]) == 0.0
     assert record["constraint_clipped_cells"] == 1
 
 
 def test_every_number_of_a_record_is_documented(case):
     state, grid = case
-    targets, depth = constraints.contents_of(state, grid), np.zeros(grid.shape[1:])
+    targets, depth = contents.contents_of(state, grid), np.zeros(grid.shape[1:])
     predicted = [mixed(depth), carrying(carried(state, grid))]
-    all_of_them = constraints.standard(
+    all_of_them = chain.standard(
         targets, predicted=predicted, currents=[balancing(ageostrophic(state, grid), 0.5)]
     )
-    assert set(constraints.apply(state, grid, all_of_them)[1]) == set(constraints.RECORDS)
+    assert set(chain.apply(state, grid, all_of_them)[1]) == set(chain.RECORDS)
 
 
 def test_each_constraint_keeps_what_those_before_it_have_made(case):
@@ -205,16 +206,14 @@ def test_each_constraint_keeps_what_those_before_it_have_made(case):
     rng = np.random.default_rng(2)
     push = {n: state[n] + 0.01 * rng.standard_normal(grid.shape) for n in ("uo", "vo")}
     rough = noisy(state, size=0.7).assign(push).assign(zos=state.zos + 0.3)
-    wanted = 2 * carried(constraints.close_barotropic(rough, grid)[0], grid)
+    wanted = 2 * carried(barotropic.close_barotropic(rough, grid)[0], grid)
     predicted = [mixed(np.full(grid.shape[1:], 500.0)), carrying(wanted)]
-    first = constraints.apply(rough, grid, [constraints.close_barotropic, constraints.stabilise, *predicted])[
-        0
-    ]
+    first = chain.apply(rough, grid, [barotropic.close_barotropic, stability.stabilise, *predicted])[0]
     assert count(first, grid) > 50, "transports make columns unstable: they have to come first"
     targets = {"thetao": 5.0, "so": 35.0, "zos": 0.0}
     following = [balancing(ageostrophic(state, grid), 0.5)]
-    plain = constraints.apply(rough, grid, constraints.standard(targets))[0]
-    whole = constraints.apply(rough, grid, constraints.standard(targets, None, predicted, following))[0]
+    plain = chain.apply(rough, grid, chain.standard(targets))[0]
+    whole = chain.apply(rough, grid, chain.standard(targets, None, predicted, following))[0]
     assert count(whole, grid) == 0
     assert means(whole, grid) == pytest.approx(targets, abs=1e-12)
     assert np.abs(transports(whole, grid)[2]).max() < 1e-10 * np.abs(transports(whole, grid)[0]).max()
@@ -227,7 +226,7 @@ def test_each_constraint_keeps_what_those_before_it_have_made(case):
 @pytest.mark.parametrize(
     ("constraint", "key"),
     [
-        (constraints.stabilise, "mixed"),
+        (stability.stabilise, "mixed"),
         (lambda state, grid: mixed(np.full(grid.shape[1:], 900.0))(state, grid), "convected"),
         (lambda state, grid: carrying(1.5 * carried(state, grid))(state, grid), "carried"),
         (lambda state, grid: conserve(state, grid, {"thetao": 5.0, "so": 34.0}), "conserved"),
@@ -260,25 +259,25 @@ def test_a_state_that_is_not_finite_at_sea_is_refused(case, name):
     broken = state.copy(deep=True)
     broken[name][..., 8, 4] = np.nan
     with pytest.raises(UserError, match=f"{name} is not finite at"):
-        constraints.apply(broken, grid)
+        chain.apply(broken, grid)
 
 
 def test_a_state_of_another_mesh_is_refused(case):
     state, _ = case
     with pytest.raises(UserError, match=r"thetao has shape.*expected one state on the mesh"):
-        constraints.apply(state, basin(nx=10, ny=16, nz=8)[1])
+        chain.apply(state, basin(nx=10, ny=16, nz=8)[1])
     with pytest.raises(UserError, match="expected one state"):
-        constraints.apply(state.expand_dims("sample"), case[1])
+        chain.apply(state.expand_dims("sample"), case[1])
 
 
 def test_constraints_compose_in_any_number_and_order(case):
     """Each says what it moved, and only that."""
     state, grid = case
     rough = noisy(state).assign(zos=state.zos + 0.2)
-    new, record = constraints.apply(rough, grid, [constraints.level, constraints.stabilise])
+    new, record = chain.apply(rough, grid, [contents.level, stability.stabilise])
     assert set(record) == {
         "constraint_sea_level", "constraint_mixed_share", "constraint_mixed_temperature", "constraint_mixed_salinity",
     }  # fmt: skip
     assert count(new, grid) == 0 and record["constraint_sea_level"] == pytest.approx(0.2)
-    same, nothing = constraints.apply(rough, grid, [])
+    same, nothing = chain.apply(rough, grid, [])
     assert nothing == {} and same is rough

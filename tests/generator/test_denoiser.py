@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 import torch
 
-from warmstart.data.layout import Layout
-from warmstart.generator.config import ResidualConfig
-from warmstart.generator.denoiser import Condition, Denoiser, preconditioning
-from warmstart.generator.objective import denoising
+from warmstart.generator.network.denoiser import Condition, Denoiser, preconditioning
+from warmstart.generator.network.objective import denoising
 from warmstart.generator.residual import fit
-from warmstart.testing import basin
+from warmstart.generator.settings import ResidualConfig
+from warmstart.ocean.basin import basin
+from warmstart.regression.layout import Layout
 
 
 class Answer(torch.nn.Module):

@@ -4,16 +4,16 @@ import numpy as np
 import pytest
 import torch
 
-from warmstart.data.layout import Layout
-from warmstart.data.normalize import Normalizer
-from warmstart.eos import density_anomaly
 from warmstart.errors import UserError
-from warmstart.generator import guides
-from warmstart.generator.config import SamplingConfig, resolve
-from warmstart.generator.constraints import inversions
+from warmstart.generator.network import guides
+from warmstart.generator.network.sampler import draw, levels, solve, stream
 from warmstart.generator.residual import Coordinates
-from warmstart.generator.sampler import draw, levels, solve, stream
-from warmstart.testing import basin
+from warmstart.generator.settings import SamplingConfig, resolve
+from warmstart.ocean.basin import basin
+from warmstart.ocean.eos import density_anomaly
+from warmstart.physics.convection import inversions
+from warmstart.regression.layout import Layout
+from warmstart.regression.normalizer import Normalizer
 
 
 @pytest.fixture(scope="module")

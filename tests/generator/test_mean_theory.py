@@ -4,15 +4,15 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from ensemble import RANGES, TINY
-from warmstart import parameters
-from warmstart.data.batches import scaled
+from small_ensemble import RANGES, TINY
 from warmstart.errors import UserError
-from warmstart.generator import train as loop
 from warmstart.generator.checkpoint import load
-from warmstart.generator.generate import generate
-from warmstart.physics.theory import FEATURES, pycnocline, theory_of
+from warmstart.ocean import parameters
 from warmstart.regression import mean
+from warmstart.regression.theory import FEATURES, pycnocline, theory_of
+from warmstart.store.reader import scaled
+from warmstart.verbs import train
+from warmstart.verbs.generate import generate
 
 BOX = RANGES | {"eddy_diffusivity": (400.0, 3000.0), "restoring_temperature_north": (0.0, 6.0)}
 
@@ -56,7 +56,7 @@ def test_what_follows_the_pycnocline_is_learned_from_fewer_members():
 def test_a_generator_keeps_what_it_was_told_of_theory(ensemble_store, tmp_path):
     config = TINY | {"mean": {"theory": True}, "residual": {"model": "gaussian"}}
     folder = tmp_path / "generator"
-    loop.train(ensemble_store, config, folder)
+    train.train(ensemble_store, config, folder)
     again = load(folder)
     assert again.mean.inputs.shape[1] == len(RANGES) + len(FEATURES)
     first, second = (generate(g, {"wind_stress_south": 0.3}, n=1) for g in (again, folder))
@@ -67,9 +67,9 @@ def test_a_generator_keeps_what_it_was_told_of_theory(ensemble_store, tmp_path):
 def test_a_generator_of_another_theory_is_refused(ensemble_store, tmp_path, monkeypatch):
     """Features that mean something else than in training must not pass for them."""
     folder = tmp_path / "generator"
-    loop.train(ensemble_store, TINY | {"mean": {"theory": True}, "residual": {"model": "none"}}, folder)
+    train.train(ensemble_store, TINY | {"mean": {"theory": True}, "residual": {"model": "none"}}, folder)
     load(folder)
-    monkeypatch.setattr("warmstart.physics.theory.EFFICIENCY", 0.03)
+    monkeypatch.setattr("warmstart.regression.theory.EFFICIENCY", 0.03)
     with pytest.raises(UserError, match="another version of the theory"):
         load(folder)
 

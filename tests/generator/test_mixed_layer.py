@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from warmstart.data import normalize
-from warmstart.data.layout import Layout
-from warmstart.generator import mixed_layer
+from warmstart.generator.quantities import mixed_layer
+from warmstart.ocean.basin import basin
 from warmstart.physics.column import mixed_layer_depth
-from warmstart.testing import basin
+from warmstart.regression import normalizer as normalize
+from warmstart.regression.layout import Layout
 
 
 @pytest.fixture(scope="module")

@@ -5,11 +5,11 @@ import pytest
 import scipy.integrate
 import scipy.stats
 
-from warmstart.data.layout import Layout
-from warmstart.generator.config import ResidualConfig
 from warmstart.generator.residual import calibrate, gaussian_crps
-from warmstart.physics.ensemble import fair_crps
-from warmstart.testing import basin
+from warmstart.generator.settings import ResidualConfig
+from warmstart.ocean.basin import basin
+from warmstart.regression.layout import Layout
+from warmstart.scores.crps import fair_crps
 
 
 def test_the_score_of_a_normal_law_is_its_definition():

@@ -9,8 +9,8 @@ from azula.noise import VESchedule
 from azula.sample import DDPMSampler, HeunSampler, xEABSampler
 
 from warmstart.errors import UserError
-from warmstart.generator.config import SamplingConfig, resolve
-from warmstart.generator.sampler import draw, guided, levels, single_thread, solve, stream
+from warmstart.generator.network.sampler import draw, guided, levels, single_thread, solve, stream
+from warmstart.generator.settings import SamplingConfig, resolve
 
 DIM = 6
 

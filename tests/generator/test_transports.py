@@ -3,13 +3,13 @@
 import numpy as np
 import pytest
 
-from warmstart.data import normalize
-from warmstart.data.layout import Layout
-from warmstart.generator import transports
-from warmstart.generator.constraints import close_barotropic
-from warmstart.generator.transports import carried, carrying
+from warmstart.generator.constraints.barotropic import close_barotropic
+from warmstart.generator.quantities import transports
+from warmstart.generator.quantities.transports import carried, carrying
+from warmstart.ocean.basin import basin
 from warmstart.physics.transport import heat_transport
-from warmstart.testing import basin
+from warmstart.regression import normalizer as normalize
+from warmstart.regression.layout import Layout
 
 
 @pytest.fixture(scope="module")
@@ -89,7 +89,7 @@ def test_the_surface_and_the_flow_are_left_alone(made):
 
 def test_what_crosses_a_row_is_the_heat_transport_of_the_metrics(made):
     """One definition: transport of temperature times density and heat capacity."""
-    from warmstart.eos import CP, RHO0
+    from warmstart.ocean.eos import CP, RHO0
 
     state, grid = made
     known = heat_transport(state, grid).values[:-1]

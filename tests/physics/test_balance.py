@@ -5,9 +5,9 @@ import pytest
 import xarray as xr
 
 from warmstart.errors import UserError
+from warmstart.ocean.basin import finish, mesh
 from warmstart.physics import balance
 from warmstart.physics.cgrid import extreme
-from warmstart.testing import finish, mesh
 
 
 def test_a_flow_from_a_streamfunction_has_no_divergence_on_partial_cells(ocean, ocean_grid):

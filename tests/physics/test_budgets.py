@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from warmstart import eos
 from warmstart.errors import UserError
+from warmstart.ocean import eos
+from warmstart.ocean.basin import finish
 from warmstart.physics import budgets, census
-from warmstart.testing import finish
 
 
 def with_temperature(values, grid):

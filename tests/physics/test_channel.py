@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import xarray as xr
 
+from warmstart.engines.recognition import open_grid, open_state
 from warmstart.errors import UserError
-from warmstart.opening import open_grid, open_state
-from warmstart.physics import transport
+from warmstart.ocean.basin import mesh
+from warmstart.physics import cgrid, transport
 from warmstart.physics.channel import find_channel
-from warmstart.testing import mesh
 
 ROUND = 100e6  #: transport from coast to coast in these flows [m3 s-1]
 NEMO = Path(__file__).parents[2].parent / "shared/data/nemo_dino"
@@ -54,10 +54,7 @@ def test_the_transport_round_is_that_of_the_open_rows_wherever_they_lie(make_flo
         assert float(metric(state, grid)) == pytest.approx(100.0, rel=1e-9)
     assert float(transport.throughflow_spread(state, grid)) < 1e-7
     # the gyre enters these rows: their zonal mean is another number
-    rows = (
-        transport.east_transport(state, grid).sum("z").isel(y=slice(first, first + 3)).sum("y").mean("x")
-        / 1e6
-    )
+    rows = cgrid.east_transport(state, grid).sum("z").isel(y=slice(first, first + 3)).sum("y").mean("x") / 1e6
     assert abs(float(rows) - 100.0) > 1.0
 
 

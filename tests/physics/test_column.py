@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from warmstart import eos
+from warmstart.ocean import eos
+from warmstart.ocean.basin import finish, mesh
 from warmstart.physics import column
-from warmstart.testing import finish, mesh
 
 
 def salty(profile, grid):

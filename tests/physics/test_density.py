@@ -6,10 +6,10 @@ import xarray as xr
 
 import warmstart as ws
 from nemo_plain import NEMO, needs_nemo, read
-from warmstart import eos
 from warmstart.errors import UserError
+from warmstart.ocean import eos
+from warmstart.ocean.basin import finish
 from warmstart.physics import column, density
-from warmstart.testing import finish
 
 
 @needs_nemo

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from warmstart import eos
-from warmstart.grid import Grid
+from warmstart.ocean import eos
+from warmstart.ocean.basin import _masks, basin, finish
+from warmstart.ocean.grid import Grid
 from warmstart.physics import balance, geostrophy
-from warmstart.testing import _masks, basin, finish
 
 
 def still(grid, profile):

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from warmstart import eos
 from warmstart.errors import UserError
+from warmstart.ocean import eos
+from warmstart.ocean.basin import finish
 from warmstart.physics import census, column, overturning, transport
-from warmstart.testing import finish
 
 
 def cell(grid, sverdrup=10.0):

@@ -5,8 +5,8 @@ import pytest
 import xarray as xr
 
 from warmstart.errors import UserError
+from warmstart.ocean.basin import basin, finish
 from warmstart.physics import spectra
-from warmstart.testing import basin, finish
 
 
 @pytest.fixture(scope="module")

@@ -9,11 +9,11 @@ import xarray as xr
 
 from nemo_layouts import write
 from tripolar import World
-from warmstart import eos
-from warmstart.engine.nemo.mesh import open_grid as open_nemo_grid
-from warmstart.physics import transport
+from warmstart.engines.nemo.mesh import open_grid as open_nemo_grid
+from warmstart.ocean import eos
+from warmstart.ocean.basin import finish, mesh
+from warmstart.physics import cgrid, transport
 from warmstart.physics.channel import find_channel
-from warmstart.testing import finish, mesh
 
 SEEDS = Path(__file__).parents[2].parent / "shared/data/veros_4deg_seeds"
 
@@ -52,7 +52,7 @@ def test_the_streamfunction_is_zero_on_the_northern_wall_and_the_throughflow_on_
 
 def test_differences_of_the_streamfunction_along_x_are_the_northward_transport(ocean, ocean_grid):
     psi = transport.barotropic_streamfunction(ocean, ocean_grid)
-    northward = transport.north_transport(ocean, ocean_grid).sum("z") / 1e6
+    northward = cgrid.north_transport(ocean, ocean_grid).sum("z") / 1e6
     np.testing.assert_allclose(psi - psi.roll(x=1), northward, atol=1e-10)
 
 
@@ -194,7 +194,7 @@ def test_the_streamfunction_of_a_simulated_ocean_is_the_engines_own():
     found = transport.barotropic_streamfunction(state, grid)
     np.testing.assert_allclose(found, own, atol=3e-4 * np.abs(own).max())
     last = json.loads((SEEDS / "member_000/series.jsonl").read_text().splitlines()[-1])
-    inside = transport.east_transport(state, grid).where(find_channel(grid).rows, 0.0)
+    inside = cgrid.east_transport(state, grid).where(find_channel(grid).rows, 0.0)
     acc = float(inside.sum(("z", "y")).mean("x")) / 1e6  # that of the series: zonal mean of the open rows
     assert acc == pytest.approx(last["acc"], rel=0.1)
 

@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import yaml
 
-from warmstart.data.layout import Layout
-from warmstart.generator.checkpoint import Generator
-from warmstart.generator.constraints import inversions
-from warmstart.generator.drawing import Request, constrained, wet_fields
-from warmstart.generator.sampler import single_thread
-from warmstart.physics.ensemble import fair_crps
-from warmstart.variables import VARIABLES
+from warmstart.generator.draw import Request, constrained, wet_fields
+from warmstart.generator.model import Generator
+from warmstart.generator.network.sampler import single_thread
+from warmstart.ocean.variables import VARIABLES
+from warmstart.physics.convection import inversions
+from warmstart.regression.layout import Layout
+from warmstart.scores.crps import fair_crps
 
 if TYPE_CHECKING:
-    from warmstart.generator.config import GeneratorConfig
-    from warmstart.generator.prepare import Prepared
+    from warmstart.generator.fit import Prepared
+    from warmstart.generator.settings import GeneratorConfig
 
 #: Samples an ensemble is scored with.
 SAMPLES = 16

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import functools
 import hashlib
 import importlib.resources
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 import torch
@@ -14,155 +14,31 @@ import xarray as xr
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save as to_bytes
 
-from warmstart import files
-from warmstart.config import dump_yaml, load_yaml
-from warmstart.data.layout import Layout
-from warmstart.data.normalize import Normalizer
 from warmstart.errors import UserError, require_path
-from warmstart.generator import shapes, stored
-from warmstart.generator.backbone import UNet
-from warmstart.generator.config import SavedConfig
-from warmstart.generator.denoiser import FLAGS, STATE_FLAGS, Denoiser
-from warmstart.generator.mixed_layer import MixedLayer
+from warmstart.generator.model import Generator, build_denoiser
+from warmstart.generator.quantities.ageostrophy import Ageostrophic
+from warmstart.generator.quantities.mixed_layer import MixedLayer
+from warmstart.generator.quantities.transports import CARRIED, Transports
 from warmstart.generator.residual import Coordinates, Law
-from warmstart.generator.spinup import SpinupModel
-from warmstart.generator.thermal_wind import Ageostrophic
-from warmstart.generator.transports import Transports
-from warmstart.grid import Grid
-from warmstart.physics.theory import Theory, theory_of
+from warmstart.generator.settings import SavedConfig
+from warmstart.generator.young_state import CORRECTIONS, AgeModel, SpinupModel
+from warmstart.io import files
+from warmstart.io.config import dump_yaml, load_yaml
+from warmstart.ocean.grid import Grid
+from warmstart.ocean.variables import VARIABLES
+from warmstart.regression.layout import Layout
 from warmstart.regression.mean import MeanModel
-from warmstart.variables import VARIABLES
+from warmstart.regression.normalizer import Normalizer
 
 WEIGHTS, CONFIG, NORMALIZER, CARD = "weights.safetensors", "config.yaml", "normalizer.nc", "README.md"
 
+#: Fields of a mean model. A single state is kept in single precision and sets of patterns in half: five parts in ten
+#: thousand of a pattern are nothing beside the residual, and patterns are most of a generator's weight.
+FIELDS = ("offset", "basis", "coefficients", "inputs", "relevance", "part", "candidates", "posterior")
+PROCESSES = ("expected", "increment", "joint")
 
-@dataclass(frozen=True, eq=False)
-class Generator:
-    """A trained generator in memory.
-
-    Attributes
-    ----------
-    config : what it was trained with and on.
-    layout, normalizer : channels, and their means and standard deviations.
-    mean : the mean as a function of the parameters.
-    spinup : the mean as a function of an initial state, with and without parameters; None where it takes none.
-    laws : of the residual, for each of what may be given: ``parameters``, ``state``, ``both``.
-    forcing : linear map from scaled parameters to standardised forcing profiles, ``(1 + parameter, forcing, y)``.
-    denoiser : the network in its preconditioning; None where the residual needs none.
-    mixed_layer : depth of the mixed layer as a function of the parameters; None where columns are left as they are drawn.
-    transports : of heat and salt as a function of the parameters; None where states carry what they are drawn with.
-    currents : ageostrophic flow as a function of the parameters; None where no balance is asked for, and in
-        generators of earlier versions.
-    name, hash : where it came from, and a hash of weights, configuration and normaliser.
-    """
-
-    config: SavedConfig
-    layout: Layout
-    normalizer: Normalizer
-    mean: MeanModel
-    spinup: SpinupModel | None
-    laws: dict[str, Law]
-    forcing: np.ndarray
-    denoiser: Denoiser | None
-    mixed_layer: MixedLayer | None = None
-    transports: Transports | None = None
-    currents: Ageostrophic | None = None
-    name: str = ""
-    hash: str = ""
-
-    @property
-    def grid(self) -> Grid:
-        """The mesh it serves."""
-        return self.layout.grid
-
-    @property
-    def ranges(self) -> dict[str, tuple[float, float]]:
-        """Lowest and highest value of each parameter that it depends on."""
-        return {n: (p.low, p.high) for n, p in self.config.parameters.items() if p.varies}
-
-    @property
-    def coordinates(self) -> Coordinates:
-        """Of the residual about the mean that is given the parameters."""
-        return self.laws["parameters"].coordinates
-
-    @property
-    def all_coordinates(self) -> dict[str, Coordinates]:
-        """Of the residual, by what the mean is given: the same modes, other standard deviations."""
-        return {given: law.coordinates for given, law in self.laws.items()}
-
-    def predict(
-        self, inputs: np.ndarray | None, initial: tuple[np.ndarray, float] | None
-    ) -> tuple[np.ndarray, float]:
-        """Mean state from what is given.
-
-        Parameters
-        ----------
-        inputs : scaled parameters, ``(parameter,)``; None where they are not given.
-        initial : state ``(wet,)`` in standardised units and its years of spin-up; None where it is not given.
-
-        Returns
-        -------
-        mean : ``(wet,)``, standardised units.
-        spread : its predictive standard deviation, standardised units.
-
-        Raises
-        ------
-        UserError
-            If a state is given to a generator that takes none.
-        """
-        if initial is None:
-            if inputs is None:
-                raise UserError("nothing to predict from: give parameters, an initial state, or both")
-            known = self.known(inputs)
-            return self.mean.predict(known), self.mean.spread(known)
-        (state, age), spinup = initial, self.takes_states()
-        if inputs is None:
-            return spinup.predict(self.mean.offset, np.zeros(0), state, age, "state")
-        known = self.known(inputs)
-        return spinup.predict(self.mean.predict(known), known, state, age, "both")
-
-    def known(self, inputs: np.ndarray) -> np.ndarray:
-        """Inputs of the mean model from scaled parameters ``(..., parameter)``: with the features of theory, if it takes them."""
-        return self.theory.extend(inputs) if self.theory is not None else inputs
-
-    @functools.cached_property
-    def theory(self) -> Theory | None:
-        """What theory adds to the inputs of the mean model."""
-        if not self.config.config.mean.theory:
-            return None
-        fixed = {n: p.low for n, p in self.config.parameters.items() if not p.varies}
-        return theory_of(self.ranges, fixed)
-
-    def takes_states(self) -> SpinupModel:
-        """The model of initial states.
-
-        Raises
-        ------
-        UserError
-            If there is none.
-        """
-        if self.spinup is None:
-            raise UserError(
-                "this generator takes no initial state: it was trained on a store without transients, or with "
-                "condition.initial_state: false; give parameters only, or train another"
-            )
-        return self.spinup
-
-
-def build_denoiser(config: SavedConfig, coordinates: Coordinates) -> Denoiser:
-    """Make the untrained network of a configuration.
-
-    Parameters
-    ----------
-    config : what it is trained with and on.
-    coordinates : of the residual.
-    """
-    layout = coordinates.layout
-    features = len(config.inputs) + (STATE_FLAGS if config.ages else FLAGS)
-    maps = len(config.forcing) + (layout.shape[0] if config.ages else 0)
-    static = torch.as_tensor(layout.static_maps())
-    net = UNet(layout.shape[0], maps, features, static, config.config.network, layout.grid.periodic_x)
-    return Denoiser(net, coordinates)
+#: Length of an axis: a number, or the name of one that the first array with that axis decides.
+Axis: TypeAlias = int | str
 
 
 def save(generator: Generator, folder: Path) -> None:
@@ -173,24 +49,24 @@ def save(generator: Generator, folder: Path) -> None:
     generator : what to write.
     folder : existing folder.
     """
-    arrays = stored.flatten(generator.mean, "mean") | {"forcing": generator.forcing}
-    arrays |= {"residual.basis": stored.half(generator.coordinates.basis)}
+    arrays = flatten(generator.mean, "mean") | {"forcing": generator.forcing}
+    arrays |= {"residual.basis": half(generator.coordinates.basis)}
     if generator.coordinates.rotation is not None:
         arrays |= {"residual.rotation": generator.coordinates.rotation}
     for given, law in generator.laws.items():
         arrays |= {f"residual.{given}.scale": law.coordinates.scale}
         arrays |= {f"residual.{given}.spread": np.array([law.reference_spread])}
     if generator.mixed_layer is not None:
-        arrays |= stored.flatten(generator.mixed_layer.model, "mixed_layer")
+        arrays |= flatten(generator.mixed_layer.model, "mixed_layer")
     if generator.transports is not None:
-        arrays |= stored.flatten(generator.transports.model, "transports")
+        arrays |= flatten(generator.transports.model, "transports")
         arrays["transports.scale"] = generator.transports.scale
         arrays["transports.residuals"] = generator.transports.residuals
     if generator.currents is not None:
-        arrays |= stored.flatten(generator.currents.model, "currents")
+        arrays |= flatten(generator.currents.model, "currents")
         arrays["currents.scale"] = np.array([generator.currents.scale])
     if generator.spinup is not None:
-        arrays |= stored.flatten_spinup(generator.spinup)
+        arrays |= flatten_spinup(generator.spinup)
     if generator.denoiser is not None:
         arrays |= {
             f"net.{n}": v.detach().cpu().numpy() for n, v in generator.denoiser.net.state_dict().items()
@@ -296,7 +172,7 @@ def load(path: str | Path, grid: Grid | None = None) -> Generator:
     if grid is not None:
         layout.grid.require_same(grid, "what the generator is asked for")
     arrays = _read_arrays(folder / WEIGHTS)
-    shapes.require(arrays, config, layout, folder / WEIGHTS)
+    require(arrays, config, layout, folder / WEIGHTS)
     try:
         return _assemble(config, layout, arrays, folder)
     except (KeyError, RuntimeError) as error:
@@ -318,21 +194,17 @@ def _assemble(config: SavedConfig, layout: Layout, arrays: dict[str, np.ndarray]
         )
         for given, amplitude in config.amplitude.items()
     }
-    spinup = stored.read_spinup(wide, layout, config.ages) if config.ages else None
+    spinup = read_spinup(wide, layout, config.ages) if config.ages else None
     mixed_layer = (
-        MixedLayer(stored.read_mean(wide, "mixed_layer"), layout.grid)
-        if "mixed_layer.offset" in wide
-        else None
+        MixedLayer(read_mean(wide, "mixed_layer"), layout.grid) if "mixed_layer.offset" in wide else None
     )
     transports = (
-        Transports(
-            stored.read_mean(wide, "transports"), wide["transports.scale"], wide["transports.residuals"]
-        )
+        Transports(read_mean(wide, "transports"), wide["transports.scale"], wide["transports.residuals"])
         if "transports.offset" in wide
         else None
     )
     currents = (
-        Ageostrophic(stored.read_mean(wide, "currents"), float(wide["currents.scale"][0]), layout.grid)
+        Ageostrophic(read_mean(wide, "currents"), float(wide["currents.scale"][0]), layout.grid)
         if "currents.offset" in wide
         else None
     )
@@ -346,7 +218,7 @@ def _assemble(config: SavedConfig, layout: Layout, arrays: dict[str, np.ndarray]
     digest = hashlib.sha256((folder / WEIGHTS).read_bytes() + (folder / CONFIG).read_bytes())
     digest.update(normalizer.mean.tobytes() + normalizer.std.tobytes())
     generator = Generator(
-        config, layout, normalizer, stored.read_mean(wide, "mean"), spinup, laws, wide["forcing"],
+        config, layout, normalizer, read_mean(wide, "mean"), spinup, laws, wide["forcing"],
         denoiser, mixed_layer, transports, currents, folder.resolve().name, digest.hexdigest()[:16],
     )  # fmt: skip
     known = generator.mean.inputs
@@ -384,3 +256,162 @@ def _read_arrays(path: Path) -> dict[str, np.ndarray]:
         raise UserError(
             f"cannot read {path}: {error}; the file is damaged, copy or train it again"
         ) from error
+
+
+def half(patterns: np.ndarray) -> np.ndarray:
+    """Patterns in half precision; in single where a value is too large for it.
+
+    Examples
+    --------
+    >>> half(np.ones(2)).dtype, half(np.array([1e6])).dtype
+    (dtype('float16'), dtype('float32'))
+    """
+    largest = np.abs(patterns).max(initial=0.0)
+    return patterns.astype("float16" if largest < np.finfo("float16").max else "float32")
+
+
+def flatten(model: MeanModel, prefix: str) -> dict[str, np.ndarray]:
+    """Arrays ``prefix.field`` of a mean model."""
+    arrays = {f"{prefix}.{n}": getattr(model, n) for n in FIELDS}
+    return arrays | {
+        f"{prefix}.offset": model.offset.astype("float32"),
+        f"{prefix}.basis": half(model.basis),
+    }
+
+
+def read_mean(arrays: Mapping[str, np.ndarray], prefix: str) -> MeanModel:
+    """The inverse of :func:`flatten`.
+
+    Raises
+    ------
+    KeyError
+        If an array is missing.
+    """
+    return MeanModel(*(arrays[f"{prefix}.{n}"] for n in FIELDS))
+
+
+def flatten_spinup(model: SpinupModel) -> dict[str, np.ndarray]:
+    """Arrays ``spinup.…`` of the model of initial states."""
+    arrays = {f"spinup.{n}": getattr(model, n).astype("float32") for n in ("centre", "features")}
+    arrays["spinup.basis"] = half(model.basis)
+    for given, models in model.models.items():
+        for i, at in enumerate(models):
+            prefix = f"spinup.{given}.{i}"
+            for name in PROCESSES:
+                arrays |= flatten(getattr(at, name), f"{prefix}.{name}")
+            arrays |= {
+                f"{prefix}.features_centre": at.centre,
+                f"{prefix}.features_scale": np.array([at.scale]),
+                f"{prefix}.weights": at.weights,
+            }
+    return arrays
+
+
+def read_spinup(arrays: Mapping[str, np.ndarray], layout: Layout, ages: tuple[float, ...]) -> SpinupModel:
+    """The inverse of :func:`flatten_spinup`.
+
+    Raises
+    ------
+    KeyError
+        If an array is missing.
+    """
+    models = {
+        given: tuple(
+            AgeModel(
+                read_mean(arrays, f"spinup.{given}.{i}.expected"),
+                read_mean(arrays, f"spinup.{given}.{i}.increment"),
+                read_mean(arrays, f"spinup.{given}.{i}.joint"),
+                arrays[f"spinup.{given}.{i}.features_centre"],
+                float(arrays[f"spinup.{given}.{i}.features_scale"][0]),
+                arrays[f"spinup.{given}.{i}.weights"],
+            )
+            for i in range(len(ages))
+        )
+        for given in ("state", "both")
+    }
+    centre, basis, features = (arrays[f"spinup.{n}"] for n in ("centre", "basis", "features"))
+    return SpinupModel(layout, np.array(ages), centre, basis, features, models)
+
+
+def require(arrays: Mapping[str, np.ndarray], config: SavedConfig, layout: Layout, path: Path) -> None:
+    """Refuse arrays that are not finite, or of another shape than the others ask for; what is missing is not missed here.
+
+    Parameters
+    ----------
+    arrays : of the file, by name.
+    config, layout : of the generator.
+    path : of the file, for messages.
+
+    Raises
+    ------
+    UserError
+        Naming the file and the array.
+    """
+    for name, array in arrays.items():
+        if not np.isfinite(array).all():
+            raise UserError(f"{path}: {name} is not finite; the file is damaged, copy or train it again")
+    lengths: dict[str, int] = {}
+    for name, axes in _expected(config, layout):
+        if name not in arrays:
+            continue
+        found = arrays[name].shape
+        known = [
+            lengths.setdefault(axis, length) if isinstance(axis, str) else axis
+            for axis, length in zip(axes, found, strict=False)
+        ]
+        if len(found) != len(axes) or tuple(known) != found:
+            wanted = " x ".join(str(lengths.get(a, a) if isinstance(a, str) else a) for a in axes)
+            raise UserError(
+                f"{path}: {name} has the shape {' x '.join(map(str, found)) or 'of a number'}; expected {wanted}; "
+                "the file is damaged or of another generator, copy or train it again"
+            )
+
+
+def _expected(config: SavedConfig, layout: Layout) -> Iterator[tuple[str, tuple[Axis, ...]]]:
+    """Name and axes of each array; those that others depend on come first."""
+    wet, (channels, rows, _) = int(layout.mask.sum()), layout.shape
+    yield "forcing", (1 + len(config.inputs), len(config.forcing), rows)
+    yield from _mean("mean", wet, "input")
+    yield from _mean("mixed_layer", int((layout.grid.tmask > 0).any("z").sum()), "input")
+    yield from _mean("transports", len(CARRIED) * (rows - 1), "input")
+    yield from _mean("currents", "face", "input")
+    yield "currents.scale", (1,)
+    yield "transports.scale", (len(CARRIED),)
+    yield "transports.residuals", ("snapshot", len(CARRIED) * (rows - 1))
+    whole = config.config.residual.coordinates == "eof"
+    yield "residual.basis", ("residual mode" if whole else 0, wet)
+    yield "residual.rotation", (channels, channels)
+    for given in config.amplitude:
+        yield f"residual.{given}.scale", ("residual mode" if whole else channels,)
+        yield f"residual.{given}.spread", (1,)
+    yield from _spinup(len(config.ages), wet, channels)
+
+
+def _mean(prefix: str, values: Axis, inputs: Axis) -> Iterator[tuple[str, tuple[Axis, ...]]]:
+    """Arrays of a mean model."""
+    mode, member, candidate = (f"{prefix} {axis}" for axis in ("mode", "member", "candidate"))
+    yield f"{prefix}.offset", (values,)
+    yield f"{prefix}.basis", (mode, values)
+    yield f"{prefix}.coefficients", (member, mode)
+    yield f"{prefix}.inputs", (member, inputs)
+    yield f"{prefix}.relevance", (f"{prefix} part", inputs)
+    yield f"{prefix}.part", (mode,)
+    yield f"{prefix}.candidates", (candidate, 4)
+    yield f"{prefix}.posterior", (candidate, mode)
+
+
+def _spinup(ages: int, wet: int, channels: int) -> Iterator[tuple[str, tuple[Axis, ...]]]:
+    """Arrays of the model of initial states."""
+    yield "spinup.centre", (wet,)
+    yield "spinup.basis", ("spin-up mode", wet)
+    yield "spinup.features", ("feature", wet)
+    for given in ("state", "both"):
+        for i in range(ages):
+            prefix = f"spinup.{given}.{i}"
+            for name in PROCESSES:
+                alone: Axis = 0 if given == "state" else "input"
+                known = alone if name == "expected" else f"input of {given}"
+                yield from _mean(f"{prefix}.{name}", "spin-up mode", known)
+            yield f"{prefix}.features_centre", ("feature",)
+            yield f"{prefix}.features_scale", (1,)
+            yield f"{prefix}.weights", (len(CORRECTIONS), channels)

@@ -60,7 +60,7 @@ class Examples:
 
 
 @dataclass(frozen=True, eq=False)
-class Batch:
+class TrainingBatch:
     """The examples of one optimiser step, all random numbers drawn.
 
     Attributes
@@ -143,7 +143,7 @@ def collate(
     sigma: np.ndarray,
     noise: np.ndarray,
     told: np.ndarray,
-) -> Batch:
+) -> TrainingBatch:
     """Gather examples into a batch.
 
     Parameters
@@ -151,7 +151,7 @@ def collate(
     examples : the snapshots.
     chosen : which of them, and how they are combined.
     coordinates : by what is given.
-    sigma, noise, told : as in :class:`Batch`; what an example's mean is not given, the network is not told either.
+    sigma, noise, told : as in :class:`TrainingBatch`; what an example's mean is not given, the network is not told either.
 
     Returns
     -------
@@ -171,7 +171,7 @@ def collate(
         state, years = examples.initial[age, member], scaled_age(examples.ages[age], examples.ages)
     else:
         state, years = np.zeros((len(chosen), 0)), np.zeros(len(chosen))
-    return Batch(
+    return TrainingBatch(
         np.stack(latents), np.stack([coordinates[row.given].scale for row in chosen]), sigma, noise,
         examples.inputs[member], examples.forcing[member], state, years, told * given[:, [0, 0, 1, 1]], given,
     )  # fmt: skip

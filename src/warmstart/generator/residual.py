@@ -14,10 +14,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from warmstart.data.layout import Layout
-from warmstart.generator.config import ResidualConfig
+from warmstart.generator.settings import ResidualConfig
+from warmstart.ocean.variables import VARIABLES
+from warmstart.regression.layout import Layout
 from warmstart.regression.mean import eofs, folds
-from warmstart.variables import VARIABLES
 
 #: Amplitudes that :func:`calibrate` tries.
 AMPLITUDES = np.linspace(0.0, 1.5, 61)

@@ -2,9 +2,9 @@
 
 ``density`` (equations of state) · ``column`` (stability, mixed layer) · ``census`` (T-S volumes, deep and bottom water) · ``budgets`` (heat, salt, volume,
 drift) · ``transport`` and ``overturning`` (channel, gyres, overturning in depth and density, heat, salt) · ``balance``
-(divergence, walls, masks, bounds) · ``geostrophy`` (thermal wind, steric height) · ``spectra`` · ``ensemble`` (scores)
-· ``distributions`` (distances, diversity, memorisation) · ``published`` (the definitions of others). Every function works on one state, a
-time axis or an ensemble, in memory or lazily; variables stay at their own C-grid points.
+(divergence, walls, masks, bounds) · ``geostrophy`` (thermal wind, steric height) · ``spectra`` · ``literature`` (the
+definitions of others). Every function works on one state, a time axis or an ensemble, in memory or lazily; variables stay at
+their own C-grid points. What is said of sets of states is in :mod:`warmstart.scores`.
 """
 
 from warmstart.physics import (
@@ -13,11 +13,9 @@ from warmstart.physics import (
     census,
     column,
     density,
-    distributions,
-    ensemble,
     geostrophy,
+    literature,
     overturning,
-    published,
     spectra,
     transport,
 )
@@ -28,11 +26,9 @@ __all__ = [
     "census",
     "column",
     "density",
-    "distributions",
-    "ensemble",
     "geostrophy",
+    "literature",
     "overturning",
-    "published",
     "spectra",
     "transport",
 ]

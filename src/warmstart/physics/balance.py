@@ -6,7 +6,8 @@ import numpy as np
 import xarray as xr
 
 from warmstart.errors import UserError
-from warmstart.grid import Grid
+from warmstart.ocean.grid import Grid
+from warmstart.ocean.variables import VARIABLES
 from warmstart.physics.cgrid import (
     at_south,
     at_west,
@@ -19,7 +20,6 @@ from warmstart.physics.cgrid import (
     total,
     volume,
 )
-from warmstart.variables import VARIABLES
 
 
 def divergence(state: xr.Dataset, grid: Grid) -> xr.DataArray:
@@ -37,7 +37,7 @@ def divergence(state: xr.Dataset, grid: Grid) -> xr.DataArray:
 
     Examples
     --------
-    >>> from warmstart.testing import basin
+    >>> from warmstart.ocean.basin import basin
     >>> state, grid = basin(nx=6, ny=8, nz=4)
     >>> divergence(state * 0.0, grid).max().item()
     0.0
@@ -58,7 +58,7 @@ def largest_divergence(state: xr.Dataset, grid: Grid) -> xr.DataArray:
 
     Examples
     --------
-    >>> from warmstart.testing import basin
+    >>> from warmstart.ocean.basin import basin
     >>> state, grid = basin(nx=6, ny=8, nz=4)
     >>> largest_divergence(state, grid).attrs["units"]
     'm s-1'
@@ -87,7 +87,7 @@ def continuity_residual(state: xr.Dataset, grid: Grid) -> xr.DataArray:
 
     Examples
     --------
-    >>> from warmstart.testing import basin
+    >>> from warmstart.ocean.basin import basin
     >>> state, grid = basin(nx=6, ny=8, nz=4)
     >>> float(largest_continuity_residual(state.assign(wo=vertical_velocity(state, grid)), grid)) < 1e-18
     True
@@ -111,7 +111,7 @@ def largest_continuity_residual(state: xr.Dataset, grid: Grid) -> xr.DataArray:
 
     Examples
     --------
-    >>> from warmstart.testing import basin
+    >>> from warmstart.ocean.basin import basin
     >>> state, grid = basin(nx=6, ny=8, nz=4)
     >>> still = (state * 0.0).assign(wo=state.thetao * 0.0)
     >>> float(largest_continuity_residual(still, grid))
@@ -140,7 +140,7 @@ def vertical_velocity(state: xr.Dataset, grid: Grid) -> xr.DataArray:
 
     Examples
     --------
-    >>> from warmstart.testing import basin
+    >>> from warmstart.ocean.basin import basin
     >>> state, grid = basin(nx=6, ny=8, nz=4)
     >>> vertical_velocity(state, grid).dims
     ('z', 'y', 'x')
@@ -172,7 +172,7 @@ def flow_through_walls(state: xr.Dataset, grid: Grid) -> xr.DataArray:
 
     Examples
     --------
-    >>> from warmstart.testing import basin
+    >>> from warmstart.ocean.basin import basin
     >>> state, grid = basin(nx=6, ny=8, nz=4)
     >>> float(flow_through_walls(state, grid))
     0.0
@@ -199,7 +199,7 @@ def kinetic_energy(state: xr.Dataset, grid: Grid) -> xr.DataArray:
 
     Examples
     --------
-    >>> from warmstart.testing import basin
+    >>> from warmstart.ocean.basin import basin
     >>> state, grid = basin(nx=6, ny=8, nz=4)
     >>> bool(kinetic_energy(state, grid) > 0)
     True
@@ -232,7 +232,7 @@ def kinetic_energy_by_level(state: xr.Dataset, grid: Grid) -> xr.DataArray:
 
     Examples
     --------
-    >>> from warmstart.testing import basin
+    >>> from warmstart.ocean.basin import basin
     >>> state, grid = basin(nx=6, ny=8, nz=4)
     >>> kinetic_energy_by_level(state, grid).dims
     ('z',)
@@ -265,7 +265,7 @@ def missing_values(state: xr.Dataset, grid: Grid) -> xr.DataArray:
 
     Examples
     --------
-    >>> from warmstart.testing import basin
+    >>> from warmstart.ocean.basin import basin
     >>> state, grid = basin(nx=6, ny=8, nz=4)
     >>> int(missing_values(state, grid))
     0
@@ -292,7 +292,7 @@ def saltless(state: xr.Dataset, grid: Grid) -> xr.DataArray:
 
     Examples
     --------
-    >>> from warmstart.testing import basin
+    >>> from warmstart.ocean.basin import basin
     >>> state, grid = basin(nx=6, ny=8, nz=4)
     >>> int(saltless(state, grid)), int(saltless(state * 0.0, grid))
     (0, 0)
@@ -311,7 +311,7 @@ def values_on_land(state: xr.Dataset, grid: Grid) -> xr.DataArray:
 
     Examples
     --------
-    >>> from warmstart.testing import basin
+    >>> from warmstart.ocean.basin import basin
     >>> state, grid = basin(nx=6, ny=8, nz=4)
     >>> bool(values_on_land(state.fillna(5.0), grid) > 0)
     True
@@ -332,7 +332,7 @@ def mask_violations(state: xr.Dataset, grid: Grid) -> xr.DataArray:
 
     Examples
     --------
-    >>> from warmstart.testing import basin
+    >>> from warmstart.ocean.basin import basin
     >>> state, grid = basin(nx=6, ny=8, nz=4)
     >>> int(mask_violations(state, grid))
     0
@@ -355,7 +355,7 @@ def out_of_bounds(state: xr.Dataset, grid: Grid) -> xr.DataArray:
 
     Examples
     --------
-    >>> from warmstart.testing import basin
+    >>> from warmstart.ocean.basin import basin
     >>> state, grid = basin(nx=6, ny=8, nz=4)
     >>> bool(out_of_bounds(state.assign(thetao=state.thetao + 273.15), grid) > 0)
     True

@@ -12,11 +12,11 @@ from typing import TypeAlias
 import numpy as np
 import xarray as xr
 
-from warmstart import eos
 from warmstart.errors import UserError
-from warmstart.grid import Grid
+from warmstart.ocean import eos
+from warmstart.ocean.grid import Grid
+from warmstart.ocean.variables import VARIABLES
 from warmstart.physics.cgrid import THICKNESS, labelled, span, take, thickness, total, volume
-from warmstart.variables import VARIABLES
 
 Range: TypeAlias = tuple[float, float]
 
@@ -39,7 +39,7 @@ def heat_content(
     ----------
     state : ``thetao(..., z, y, x)`` [degC].
     grid : its mesh.
-    lat, depth, lon : bounds of the cell centres, as in :meth:`warmstart.grid.Grid.box` [degrees_north, m, degrees_east];
+    lat, depth, lon : bounds of the cell centres, as in :meth:`warmstart.ocean.grid.Grid.box` [degrees_north, m, degrees_east];
         the contents of neighbouring boxes add up to that of both.
 
     Returns
@@ -48,11 +48,11 @@ def heat_content(
 
     Notes
     -----
-    Boussinesq, with the reference density and heat capacity of :mod:`warmstart.eos`.
+    Boussinesq, with the reference density and heat capacity of :mod:`warmstart.ocean.eos`.
 
     Examples
     --------
-    >>> from warmstart.testing import basin
+    >>> from warmstart.ocean.basin import basin
     >>> state, grid = basin(nx=6, ny=8, nz=4)
     >>> heat_content(state, grid).attrs["units"]
     'J'
@@ -85,7 +85,7 @@ def salt_content(
 
     Examples
     --------
-    >>> from warmstart.testing import basin
+    >>> from warmstart.ocean.basin import basin
     >>> state, grid = basin(nx=6, ny=8, nz=4)
     >>> salt_content(state, grid).attrs["units"]
     'kg'
@@ -121,7 +121,7 @@ def sea_volume(
 
     Examples
     --------
-    >>> from warmstart.testing import basin
+    >>> from warmstart.ocean.basin import basin
     >>> state, grid = basin(nx=6, ny=8, nz=4)
     >>> bool(sea_volume(state * 0.0, grid) == grid.volume.sum())
     True
@@ -191,7 +191,7 @@ def heat_uptake(
 
     Examples
     --------
-    >>> from warmstart.testing import basin
+    >>> from warmstart.ocean.basin import basin
     >>> state, grid = basin(nx=6, ny=8, nz=4)
     >>> both = xr.concat([state, state + 0.1], "time")
     >>> bool(heat_uptake(both, grid, xr.DataArray([0.0, 1.0], dims="time")) > 0)
@@ -231,7 +231,7 @@ def volume_mean(
 
     Examples
     --------
-    >>> from warmstart.testing import basin
+    >>> from warmstart.ocean.basin import basin
     >>> state, grid = basin(nx=6, ny=8, nz=4)
     >>> bool(volume_mean(state, grid, "thetao", depth=DEEP) < volume_mean(state, grid, "thetao"))
     True
@@ -253,7 +253,7 @@ def surface_temperature(state: xr.Dataset, grid: Grid) -> xr.DataArray:
 
     Examples
     --------
-    >>> from warmstart.testing import basin
+    >>> from warmstart.ocean.basin import basin
     >>> state, grid = basin(nx=6, ny=8, nz=4)
     >>> bool(surface_temperature(state, grid) > 10)
     True
@@ -277,7 +277,7 @@ def at_depth(field: xr.DataArray, grid: Grid, depth: float) -> xr.DataArray:
 
     Examples
     --------
-    >>> from warmstart.testing import basin
+    >>> from warmstart.ocean.basin import basin
     >>> state, grid = basin(nx=6, ny=8, nz=4)
     >>> at_depth(grid.gdept_0, grid, 500.0).max().item()
     500.0

@@ -8,7 +8,7 @@ import numpy as np
 import xarray as xr
 
 from warmstart.errors import UserError
-from warmstart.grid import Grid
+from warmstart.ocean.grid import Grid
 from warmstart.physics.budgets import area_mean, at_depth, mean_where
 from warmstart.physics.cgrid import labelled, take
 
@@ -45,7 +45,7 @@ def census(
 
     Examples
     --------
-    >>> from warmstart.testing import basin
+    >>> from warmstart.ocean.basin import basin
     >>> state, grid = basin(nx=6, ny=8, nz=4)
     >>> bool(np.isclose(census(state, grid).sum(), grid.volume.sum()))
     True
@@ -91,7 +91,7 @@ def temperature_500m(state: xr.Dataset, grid: Grid) -> xr.DataArray:
 
     Examples
     --------
-    >>> from warmstart.testing import basin
+    >>> from warmstart.ocean.basin import basin
     >>> state, grid = basin(nx=6, ny=8, nz=4)
     >>> bool(temperature_500m(state, grid) < state.thetao.max())
     True
@@ -118,7 +118,7 @@ def deep_water(grid: Grid) -> xr.DataArray:
 
     Examples
     --------
-    >>> from warmstart.testing import basin
+    >>> from warmstart.ocean.basin import basin
     >>> state, grid = basin(nx=6, ny=8, nz=4)
     >>> bool((deep_water(grid) & bottom_water(grid)).any())
     False
@@ -145,7 +145,7 @@ def bottom_water(grid: Grid) -> xr.DataArray:
 
     Examples
     --------
-    >>> from warmstart.testing import basin
+    >>> from warmstart.ocean.basin import basin
     >>> state, grid = basin(nx=6, ny=8, nz=4)
     >>> bool(bottom_water(grid).isel(y=1).all())
     True
@@ -167,7 +167,7 @@ def deep_water_mean(state: xr.Dataset, grid: Grid, variable: str) -> xr.DataArra
 
     Examples
     --------
-    >>> from warmstart.testing import basin
+    >>> from warmstart.ocean.basin import basin
     >>> state, grid = basin(nx=6, ny=8, nz=4)
     >>> deep_water_mean(state, grid, "so").attrs["units"]
     '1e-3'
@@ -188,7 +188,7 @@ def bottom_water_mean(state: xr.Dataset, grid: Grid, variable: str) -> xr.DataAr
 
     Examples
     --------
-    >>> from warmstart.testing import basin
+    >>> from warmstart.ocean.basin import basin
     >>> state, grid = basin(nx=6, ny=8, nz=4)
     >>> bottom_water_mean(state, grid, "so").attrs["units"]
     '1e-3'

@@ -12,8 +12,8 @@ import numpy as np
 import xarray as xr
 
 from warmstart.errors import UserError
-from warmstart.grid import Grid
-from warmstart.variables import DIAGNOSTICS, VARIABLES, require_units, same_units
+from warmstart.ocean.grid import Grid
+from warmstart.ocean.variables import DIAGNOSTICS, VARIABLES, require_units, same_units
 
 SVERDRUP = 1e6  #: [m3 s-1]
 #: Thickness of the cells that a state may hold, at each C-grid point.
@@ -42,7 +42,7 @@ def take(state: xr.Dataset, grid: Grid, name: str) -> xr.DataArray:
 
     Examples
     --------
-    >>> from warmstart.testing import basin
+    >>> from warmstart.ocean.basin import basin
     >>> state, grid = basin(nx=6, ny=8, nz=4)
     >>> take(state, grid, "uo").dtype
     dtype('float64')
@@ -61,7 +61,7 @@ def covered_columns(grid: Grid) -> xr.DataArray:
 
     Examples
     --------
-    >>> from warmstart.testing import basin
+    >>> from warmstart.ocean.basin import basin
     >>> bool(covered_columns(basin(nx=6, ny=8, nz=4)[1]).any())
     False
     """
@@ -73,7 +73,7 @@ def volume(state: xr.Dataset, grid: Grid) -> xr.DataArray:
 
     Examples
     --------
-    >>> from warmstart.testing import basin
+    >>> from warmstart.ocean.basin import basin
     >>> volume(*basin(nx=6, ny=8, nz=4)).dims
     ('z', 'y', 'x')
     """
@@ -98,7 +98,7 @@ def require_fit(state: xr.Dataset, grid: Grid, name: str, strict: bool = True) -
 
     Examples
     --------
-    >>> from warmstart.testing import basin
+    >>> from warmstart.ocean.basin import basin
     >>> state, grid = basin(nx=6, ny=8, nz=4)
     >>> require_fit(state[["uo"]], grid, "vo")
     Traceback (most recent call last):
@@ -137,7 +137,7 @@ def turned(grid: Grid, lat: tuple[float, float]) -> str:
 
     Examples
     --------
-    >>> from warmstart.testing import basin
+    >>> from warmstart.ocean.basin import basin
     >>> turned(basin(nx=6, ny=8, nz=4)[1], (-90.0, 90.0))
     ''
     """
@@ -155,7 +155,7 @@ def unknown(state: xr.Dataset, name: str, units: str, long_name: str, why: str) 
 
     Examples
     --------
-    >>> from warmstart.testing import basin
+    >>> from warmstart.ocean.basin import basin
     >>> state, grid = basin(nx=6, ny=8, nz=4)
     >>> unknown(state, "throughflow", "Sv", "transport round the channel", "no open channel").attrs["comment"]
     'no open channel'
@@ -221,7 +221,7 @@ def thickness(state: xr.Dataset, grid: Grid, point: str) -> xr.DataArray:
 
     Examples
     --------
-    >>> from warmstart.testing import basin
+    >>> from warmstart.ocean.basin import basin
     >>> state, grid = basin(nx=6, ny=8, nz=4)
     >>> thickness(state, grid, "U").name
     'e3u_0'
@@ -255,7 +255,7 @@ def stretching(state: xr.Dataset, grid: Grid, point: str) -> xr.DataArray:
 
     Examples
     --------
-    >>> from warmstart.testing import basin
+    >>> from warmstart.ocean.basin import basin
     >>> state, grid = basin(nx=6, ny=8, nz=4)
     >>> float(stretching(state * 0.0, grid, "U").max())
     1.0
@@ -284,7 +284,7 @@ def east_transport(state: xr.Dataset, grid: Grid, free_surface: bool = False) ->
 
     Examples
     --------
-    >>> from warmstart.testing import basin
+    >>> from warmstart.ocean.basin import basin
     >>> state, grid = basin(nx=6, ny=8, nz=4)
     >>> east_transport(state, grid).attrs["units"]
     'm3 s-1'
@@ -300,7 +300,7 @@ def north_transport(state: xr.Dataset, grid: Grid, free_surface: bool = False) -
 
     Examples
     --------
-    >>> from warmstart.testing import basin
+    >>> from warmstart.ocean.basin import basin
     >>> state, grid = basin(nx=6, ny=8, nz=4)
     >>> float(north_transport(state, grid).isel(y=-1).sum())
     0.0

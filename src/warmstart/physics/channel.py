@@ -15,7 +15,7 @@ import numpy as np
 import xarray as xr
 
 from warmstart.errors import UserError
-from warmstart.grid import Grid
+from warmstart.ocean.grid import Grid
 from warmstart.physics.streamfunction import coasts, face_differences
 
 
@@ -58,7 +58,7 @@ def find_channel(grid: Grid) -> Channel:
 
     Examples
     --------
-    >>> from warmstart.testing import basin
+    >>> from warmstart.ocean.basin import basin
     >>> state, grid = basin(nx=6, ny=8, nz=4)
     >>> find_channel(grid).rows.values.tolist()
     [False, True, False, False, False, False, False, False]

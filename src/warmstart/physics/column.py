@@ -1,7 +1,7 @@
 """The water column: static stability, stratification, mixed layer.
 
 Two cells are compared at the depth of the face between them: both are moved there adiabatically, and NEMO's simplified
-equation of state (:mod:`warmstart.eos`) gives their densities. Comparing potential densities of one reference level
+equation of state (:mod:`warmstart.ocean.eos`) gives their densities. Comparing potential densities of one reference level
 would call stable water unstable far from it, because the thermal expansion of this equation grows with depth.
 """
 
@@ -12,12 +12,12 @@ from collections.abc import Sequence
 import numpy as np
 import xarray as xr
 
-from warmstart import eos
 from warmstart.errors import UserError
-from warmstart.grid import Grid
+from warmstart.ocean import eos
+from warmstart.ocean.grid import Grid
+from warmstart.physics.cache import shared
 from warmstart.physics.cgrid import extreme, labelled, take, total
 from warmstart.physics.density import chosen_equation
-from warmstart.physics.sharing import shared
 
 #: Depth of the water that a mixed layer is compared with [m].
 REFERENCE_DEPTH = 10.0
@@ -36,7 +36,7 @@ def wet_pairs(grid: Grid) -> xr.DataArray:
 
     Examples
     --------
-    >>> from warmstart.testing import basin
+    >>> from warmstart.ocean.basin import basin
     >>> state, grid = basin(nx=6, ny=8, nz=4)
     >>> bool(wet_pairs(grid).isel(z=0).any())
     False
@@ -71,7 +71,7 @@ def density_step(
 
     Examples
     --------
-    >>> from warmstart.testing import basin
+    >>> from warmstart.ocean.basin import basin
     >>> state, grid = basin(nx=6, ny=8, nz=4)
     >>> bool((density_step(state, grid).isel(y=4) > 0).any())
     True
@@ -115,7 +115,7 @@ def n2(
 
     Examples
     --------
-    >>> from warmstart.testing import basin
+    >>> from warmstart.ocean.basin import basin
     >>> state, grid = basin(nx=6, ny=8, nz=4)
     >>> n2(state, grid).attrs["units"]
     's-2'
@@ -146,7 +146,7 @@ def inversions(
 
     Examples
     --------
-    >>> from warmstart.testing import basin
+    >>> from warmstart.ocean.basin import basin
     >>> state, grid = basin(nx=6, ny=8, nz=4)
     >>> float(inversions(state, grid))
     0.0
@@ -181,7 +181,7 @@ def inversions_volume(
 
     Examples
     --------
-    >>> from warmstart.testing import basin
+    >>> from warmstart.ocean.basin import basin
     >>> state, grid = basin(nx=6, ny=8, nz=4)
     >>> float(inversions_volume(state, grid))
     0.0
@@ -209,7 +209,7 @@ def inversions_curve(state: xr.Dataset, grid: Grid, thresholds: Sequence[float])
 
     Examples
     --------
-    >>> from warmstart.testing import basin
+    >>> from warmstart.ocean.basin import basin
     >>> state, grid = basin(nx=6, ny=8, nz=4)
     >>> inversions_curve(state, grid, [0.0, 1e-5, 1e-2]).values
     array([0., 0., 0.])
@@ -242,7 +242,7 @@ def convective_energy(state: xr.Dataset, grid: Grid) -> xr.DataArray:
 
     Examples
     --------
-    >>> from warmstart.testing import basin
+    >>> from warmstart.ocean.basin import basin
     >>> state, grid = basin(nx=6, ny=8, nz=4)
     >>> float(convective_energy(state, grid).max())
     0.0
@@ -293,7 +293,7 @@ def convective_energy_mean(state: xr.Dataset, grid: Grid) -> xr.DataArray:
 
     Examples
     --------
-    >>> from warmstart.testing import basin
+    >>> from warmstart.ocean.basin import basin
     >>> state, grid = basin(nx=6, ny=8, nz=4)
     >>> float(convective_energy_mean(state, grid))
     0.0
@@ -345,7 +345,7 @@ def mixed_layer_depth(
 
     Examples
     --------
-    >>> from warmstart.testing import basin
+    >>> from warmstart.ocean.basin import basin
     >>> state, grid = basin(nx=6, ny=8, nz=4)
     >>> mixed_layer_depth(state, grid).dims
     ('y', 'x')
@@ -385,7 +385,7 @@ def mixed_layer_mean(state: xr.Dataset, grid: Grid) -> xr.DataArray:
 
     Examples
     --------
-    >>> from warmstart.testing import basin
+    >>> from warmstart.ocean.basin import basin
     >>> state, grid = basin(nx=6, ny=8, nz=4)
     >>> bool(mixed_layer_mean(state, grid) > 0)
     True
@@ -419,7 +419,7 @@ def mixed_layer_deepest(state: xr.Dataset, grid: Grid) -> xr.DataArray:
 
     Examples
     --------
-    >>> from warmstart.testing import basin
+    >>> from warmstart.ocean.basin import basin
     >>> state, grid = basin(nx=6, ny=8, nz=4)
     >>> bool(mixed_layer_deepest(state, grid) <= grid.bathymetry.max())
     True

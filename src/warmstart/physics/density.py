@@ -1,6 +1,6 @@
 """Density of sea water: potential density of any reference depth, by the equation of state that the engine uses.
 
-``"seos"`` is NEMO's simplified equation of state (:mod:`warmstart.eos`), that of DINO in NEMO and in Veros.
+``"seos"`` is NEMO's simplified equation of state (:mod:`warmstart.ocean.eos`), that of DINO in NEMO and in Veros.
 ``"teos10"`` takes the state as Conservative Temperature and Absolute Salinity, as NEMO's ``ln_teos10`` does, ``"teos10-potential"`` as
 potential temperature and Absolute Salinity, ``"eos80"`` as potential temperature and practical salinity; they need the package ``gsw``.
 A state says which it has in its attribute ``equation_of_state`` (:func:`own_equation`).
@@ -14,11 +14,11 @@ from typing import Any
 
 import xarray as xr
 
-from warmstart import eos
 from warmstart.errors import UserError
-from warmstart.grid import Grid
+from warmstart.ocean import eos
+from warmstart.ocean.grid import Grid
+from warmstart.physics.cache import shared
 from warmstart.physics.cgrid import labelled, take
-from warmstart.physics.sharing import shared
 
 #: ``(temperature [degC], salinity, depth [m]) -> density minus RHO0 [kg m-3]``.
 Density = Callable[[Any, Any, Any], Any]
@@ -99,7 +99,7 @@ def own_equation(state: xr.Dataset, grid: Grid) -> str | None:
 
     Examples
     --------
-    >>> from warmstart.testing import basin
+    >>> from warmstart.ocean.basin import basin
     >>> own_equation(*basin(nx=6, ny=8, nz=4))
     'seos'
     """
@@ -172,7 +172,7 @@ def potential_density(
 
     Examples
     --------
-    >>> from warmstart.testing import basin
+    >>> from warmstart.ocean.basin import basin
     >>> state, grid = basin(nx=6, ny=8, nz=4)
     >>> potential_density(state, grid, 2000.0).attrs["units"]
     'kg m-3'
@@ -203,7 +203,7 @@ def in_situ_density(state: xr.Dataset, grid: Grid, equation: str | None = None) 
 
     Examples
     --------
-    >>> from warmstart.testing import basin
+    >>> from warmstart.ocean.basin import basin
     >>> state, grid = basin(nx=6, ny=8, nz=4)
     >>> in_situ_density(state, grid).dims
     ('z', 'y', 'x')

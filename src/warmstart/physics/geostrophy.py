@@ -9,8 +9,8 @@ from __future__ import annotations
 import numpy as np
 import xarray as xr
 
-from warmstart import eos
-from warmstart.grid import Grid
+from warmstart.ocean import eos
+from warmstart.ocean.grid import Grid
 from warmstart.physics.cgrid import labelled, take, total
 from warmstart.physics.density import in_situ_density
 
@@ -39,7 +39,7 @@ def pressure(state: xr.Dataset, grid: Grid) -> xr.DataArray:
 
     Examples
     --------
-    >>> from warmstart.testing import basin
+    >>> from warmstart.ocean.basin import basin
     >>> state, grid = basin(nx=6, ny=8, nz=4)
     >>> pressure(state, grid).attrs["units"]
     'Pa'
@@ -79,7 +79,7 @@ def geostrophic_flow(state: xr.Dataset, grid: Grid) -> xr.Dataset:
 
     Examples
     --------
-    >>> from warmstart.testing import basin
+    >>> from warmstart.ocean.basin import basin
     >>> state, grid = basin(nx=6, ny=8, nz=4)
     >>> geostrophic_flow(state, grid).uo.dims
     ('z', 'y', 'x')
@@ -148,7 +148,7 @@ def geostrophic_residual(state: xr.Dataset, grid: Grid) -> xr.DataArray:
 
     Examples
     --------
-    >>> from warmstart.testing import basin
+    >>> from warmstart.ocean.basin import basin
     >>> state, grid = basin(nx=6, ny=8, nz=4)
     >>> flow = geostrophic_flow(state, grid)
     >>> float(geostrophic_residual(state.assign(flow), grid))
@@ -179,7 +179,7 @@ def thermal_wind_residual(state: xr.Dataset, grid: Grid) -> xr.DataArray:
 
     Examples
     --------
-    >>> from warmstart.testing import basin
+    >>> from warmstart.ocean.basin import basin
     >>> state, grid = basin(nx=6, ny=8, nz=4)
     >>> flow = geostrophic_flow(state, grid)
     >>> bool(thermal_wind_residual(state.assign(flow + 0.3), grid) < 1e-15)
@@ -236,7 +236,7 @@ def steric_height(state: xr.Dataset, grid: Grid, depth: float = 2000.0) -> xr.Da
 
     Examples
     --------
-    >>> from warmstart.testing import basin
+    >>> from warmstart.ocean.basin import basin
     >>> state, grid = basin(nx=6, ny=8, nz=4)
     >>> steric_height(state, grid).attrs["units"]
     'm'
@@ -271,7 +271,7 @@ def sea_level_residual(state: xr.Dataset, grid: Grid, depth: float = 2000.0) -> 
 
     Examples
     --------
-    >>> from warmstart.testing import basin
+    >>> from warmstart.ocean.basin import basin
     >>> state, grid = basin(nx=6, ny=8, nz=4)
     >>> bool(sea_level_residual(state.assign(zos=steric_height(state, grid)), grid) < 1e-12)
     True

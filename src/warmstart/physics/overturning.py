@@ -11,7 +11,8 @@ import numpy as np
 import xarray as xr
 
 from warmstart.errors import UserError
-from warmstart.grid import Grid
+from warmstart.ocean.grid import Grid
+from warmstart.physics.cache import shared
 from warmstart.physics.cgrid import (
     SVERDRUP,
     at_north_face,
@@ -24,7 +25,6 @@ from warmstart.physics.cgrid import (
     unknown,
 )
 from warmstart.physics.density import own_equation, potential_density
-from warmstart.physics.sharing import shared
 from warmstart.physics.transport import overturning_cell
 
 Range: TypeAlias = tuple[float, float]
@@ -65,7 +65,7 @@ def residual_flow(state: xr.Dataset) -> xr.Dataset:
 
     Examples
     --------
-    >>> from warmstart.testing import basin
+    >>> from warmstart.ocean.basin import basin
     >>> state, grid = basin(nx=6, ny=8, nz=4)
     >>> float((residual_flow(state.assign(vo_bolus=-state.vo)).vo).max())
     0.0
@@ -104,7 +104,7 @@ def overturning_density(
 
     Examples
     --------
-    >>> from warmstart.testing import basin
+    >>> from warmstart.ocean.basin import basin
     >>> state, grid = basin(nx=6, ny=8, nz=4)
     >>> overturning_density(state, grid).dims
     ('sigma', 'y')
@@ -170,7 +170,7 @@ def overturning_density_cell(
 
     Examples
     --------
-    >>> from warmstart.testing import basin
+    >>> from warmstart.ocean.basin import basin
     >>> state, grid = basin(nx=6, ny=8, nz=4)
     >>> overturning_density_cell(state, grid, (10.0, 65.0), "northern").attrs["units"]
     'Sv'
@@ -221,7 +221,7 @@ def residual_cell(state: xr.Dataset, grid: Grid, lat: Range, below: float, rotat
 
     Examples
     --------
-    >>> from warmstart.testing import basin
+    >>> from warmstart.ocean.basin import basin
     >>> state, grid = basin(nx=6, ny=8, nz=4)
     >>> still = state.assign(vo_bolus=-state.vo)
     >>> abs(float(residual_cell(still, grid, (10.0, 65.0), 500.0, "northern")))

@@ -12,7 +12,7 @@ import numpy as np
 import xarray as xr
 
 from warmstart.errors import UserError
-from warmstart.grid import Grid
+from warmstart.ocean.grid import Grid
 from warmstart.physics.cgrid import SVERDRUP, east_transport, labelled, north_transport, total
 
 
@@ -48,7 +48,7 @@ def find_section(grid: Grid, start: tuple[float, float], end: tuple[float, float
 
     Examples
     --------
-    >>> from warmstart.testing import basin
+    >>> from warmstart.ocean.basin import basin
     >>> state, grid = basin(nx=6, ny=8, nz=4)
     >>> int(find_section(grid, (25.0, -60.0), (25.0, 60.0)).east.sum())
     6
@@ -105,7 +105,7 @@ def transport_across(
 
     Examples
     --------
-    >>> from warmstart.testing import basin
+    >>> from warmstart.ocean.basin import basin
     >>> state, grid = basin(nx=6, ny=8, nz=4)
     >>> bool(transport_across(state, grid, (0.0, -70.0), (0.0, -40.0)) > 0)
     True

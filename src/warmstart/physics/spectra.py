@@ -17,9 +17,9 @@ import scipy.sparse
 import xarray as xr
 
 from warmstart.errors import UserError
-from warmstart.grid import Grid
+from warmstart.ocean.grid import Grid
+from warmstart.ocean.variables import VARIABLES
 from warmstart.physics.cgrid import at_south, at_west, labelled, take, total, unknown
-from warmstart.variables import VARIABLES
 
 Range: TypeAlias = tuple[float, float]
 
@@ -74,7 +74,7 @@ def power_spectrum(
 
     Examples
     --------
-    >>> from warmstart.testing import basin
+    >>> from warmstart.ocean.basin import basin
     >>> state, grid = basin(nx=12, ny=16, nz=4)
     >>> power_spectrum(state.zos, grid, "meridional").dims
     ('wavenumber',)
@@ -238,7 +238,7 @@ def kinetic_energy_spectrum(
 
     Examples
     --------
-    >>> from warmstart.testing import basin
+    >>> from warmstart.ocean.basin import basin
     >>> state, grid = basin(nx=12, ny=16, nz=4)
     >>> kinetic_energy_spectrum(state, grid).attrs["units"]
     'm2 s-2 m'
@@ -275,7 +275,7 @@ def small_scale_share(state: xr.Dataset, grid: Grid, variable: str, depth: float
 
     Examples
     --------
-    >>> from warmstart.testing import basin
+    >>> from warmstart.ocean.basin import basin
     >>> state, grid = basin(nx=8, ny=24, nz=4)
     >>> bool(small_scale_share(state, grid, "zos") < 0.2)
     True

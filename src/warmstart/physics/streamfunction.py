@@ -7,7 +7,7 @@ import scipy.sparse
 import scipy.sparse.csgraph
 import scipy.sparse.linalg
 
-from warmstart.grid import Grid
+from warmstart.ocean.grid import Grid
 
 
 def barotropic_streamfunction(uo: np.ndarray, vo: np.ndarray, grid: Grid) -> np.ndarray:
@@ -28,7 +28,7 @@ def barotropic_streamfunction(uo: np.ndarray, vo: np.ndarray, grid: Grid) -> np.
 
     Examples
     --------
-    >>> from warmstart.testing import basin
+    >>> from warmstart.ocean.basin import basin
     >>> state, grid = basin(nx=6, ny=8, nz=4)
     >>> psi = barotropic_streamfunction(state.uo.fillna(0).values, state.vo.fillna(0).values, grid)
     >>> psi.shape, bool((psi[-1] == 0).all())
@@ -73,7 +73,7 @@ def face_differences(grid: Grid) -> scipy.sparse.csr_matrix:
 
     Examples
     --------
-    >>> from warmstart.testing import basin
+    >>> from warmstart.ocean.basin import basin
     >>> face_differences(basin(nx=6, ny=8, nz=4)[1]).shape
     (96, 54)
     """
@@ -132,7 +132,7 @@ def with_streamfunction(
 
     Examples
     --------
-    >>> from warmstart.testing import basin
+    >>> from warmstart.ocean.basin import basin
     >>> state, grid = basin(nx=6, ny=8, nz=4)
     >>> still = np.zeros(grid.shape)
     >>> bool(np.any(with_streamfunction(still, still, np.zeros((9, 6)), grid)))

@@ -11,9 +11,9 @@ from typing import TypeAlias
 
 import xarray as xr
 
-from warmstart import eos
 from warmstart.errors import UserError
-from warmstart.grid import Grid
+from warmstart.ocean import eos
+from warmstart.ocean.grid import Grid
 from warmstart.physics.cgrid import (
     SVERDRUP,
     at_north_face,
@@ -48,7 +48,7 @@ def channel_transport(state: xr.Dataset, grid: Grid, free_surface: bool = False)
 
     Examples
     --------
-    >>> from warmstart.testing import basin
+    >>> from warmstart.ocean.basin import basin
     >>> state, grid = basin(nx=6, ny=8, nz=4)
     >>> bool(channel_transport(state, grid) > 0)
     True
@@ -83,7 +83,7 @@ def section_transport(state: xr.Dataset, grid: Grid, free_surface: bool = False)
 
     Examples
     --------
-    >>> from warmstart.testing import basin
+    >>> from warmstart.ocean.basin import basin
     >>> state, grid = basin(nx=6, ny=8, nz=4)
     >>> section_transport(state, grid).dims
     ('x',)
@@ -115,7 +115,7 @@ def throughflow(state: xr.Dataset, grid: Grid, free_surface: bool = False) -> xr
 
     Examples
     --------
-    >>> from warmstart.testing import basin
+    >>> from warmstart.ocean.basin import basin
     >>> state, grid = basin(nx=6, ny=8, nz=4)
     >>> throughflow(state, grid).attrs["units"]
     'Sv'
@@ -143,7 +143,7 @@ def throughflow_spread(state: xr.Dataset, grid: Grid) -> xr.DataArray:
 
     Examples
     --------
-    >>> from warmstart.testing import basin
+    >>> from warmstart.ocean.basin import basin
     >>> state, grid = basin(nx=6, ny=8, nz=4)
     >>> bool(throughflow_spread(state, grid) > 0)  # this analytic flow has divergence
     True
@@ -183,7 +183,7 @@ def barotropic_streamfunction(state: xr.Dataset, grid: Grid) -> xr.DataArray:
 
     Examples
     --------
-    >>> from warmstart.testing import basin
+    >>> from warmstart.ocean.basin import basin
     >>> state, grid = basin(nx=6, ny=8, nz=4)
     >>> bool((barotropic_streamfunction(state, grid).isel(y=-1) == 0).all())
     True
@@ -216,7 +216,7 @@ def gyre(state: xr.Dataset, grid: Grid, lat: Range, rotation: str) -> xr.DataArr
 
     Examples
     --------
-    >>> from warmstart.testing import basin
+    >>> from warmstart.ocean.basin import basin
     >>> state, grid = basin(nx=6, ny=8, nz=4)
     >>> gyre(state, grid, (0.0, 45.0), "clockwise").attrs["units"]
     'Sv'
@@ -246,7 +246,7 @@ def overturning(state: xr.Dataset, grid: Grid) -> xr.DataArray:
 
     Examples
     --------
-    >>> from warmstart.testing import basin
+    >>> from warmstart.ocean.basin import basin
     >>> state, grid = basin(nx=6, ny=8, nz=4)
     >>> overturning(state, grid).dims
     ('z', 'y')
@@ -274,7 +274,7 @@ def overturning_cell(state: xr.Dataset, grid: Grid, lat: Range, below: float, ro
 
     Examples
     --------
-    >>> from warmstart.testing import basin
+    >>> from warmstart.ocean.basin import basin
     >>> state, grid = basin(nx=6, ny=8, nz=4)
     >>> overturning_cell(state, grid, (10.0, 65.0), 500.0, "northern").attrs["units"]
     'Sv'
@@ -308,7 +308,7 @@ def heat_transport(state: xr.Dataset, grid: Grid) -> xr.DataArray:
 
     Examples
     --------
-    >>> from warmstart.testing import basin
+    >>> from warmstart.ocean.basin import basin
     >>> state, grid = basin(nx=6, ny=8, nz=4)
     >>> heat_transport(state, grid).dims
     ('y',)
@@ -337,7 +337,7 @@ def salt_transport(state: xr.Dataset, grid: Grid) -> xr.DataArray:
 
     Examples
     --------
-    >>> from warmstart.testing import basin
+    >>> from warmstart.ocean.basin import basin
     >>> state, grid = basin(nx=6, ny=8, nz=4)
     >>> salt_transport(state, grid).attrs["units"]
     'kg s-1'
@@ -360,7 +360,7 @@ def salt_transport_largest(state: xr.Dataset, grid: Grid) -> xr.DataArray:
 
     Examples
     --------
-    >>> from warmstart.testing import basin
+    >>> from warmstart.ocean.basin import basin
     >>> state, grid = basin(nx=6, ny=8, nz=4)
     >>> salt_transport_largest(state, grid).attrs["units"]
     'kg s-1'
@@ -384,7 +384,7 @@ def heat_transport_peak(state: xr.Dataset, grid: Grid, hemisphere: str) -> xr.Da
 
     Examples
     --------
-    >>> from warmstart.testing import basin
+    >>> from warmstart.ocean.basin import basin
     >>> state, grid = basin(nx=6, ny=8, nz=4)
     >>> heat_transport_peak(state, grid, "north").attrs["units"]
     'W'

@@ -5,8 +5,8 @@ is a Gaussian process of the P scaled parameters x (Rasmussen and Williams 2006,
 
     k(x, x') = linear 12/P x . x' + smooth exp(-|x - x'|^2 / (2 P length^2)) + noise delta(x, x')
 
-(:mod:`warmstart.regression.covariance`). Before that the parameters are multiplied by their relevance
-(:mod:`warmstart.regression.relevance`). A state may be split into parts that sum to it, each with functions and relevances of
+(:mod:`warmstart.regression.gaussian_process`). Before that the parameters are multiplied by their relevance
+(:mod:`warmstart.regression.gaussian_process`). A state may be split into parts that sum to it, each with functions and relevances of
 its own: winds make the gyres and restoring the surface water, and one set of factors cannot say both. With a few dozen members the likelihood has several maxima, and the best one predicts
 left-out members badly. The four hyper-parameters are therefore not optimised but averaged over: predictions for every row of a
 fixed table, weighted with its posterior probability under weak log-normal priors. No random start: equal data give equal models.
@@ -22,8 +22,7 @@ from typing import TypeAlias
 import numpy as np
 
 from warmstart.errors import UserError
-from warmstart.regression.covariance import covariance
-from warmstart.regression.relevance import relevance
+from warmstart.regression.gaussian_process import covariance, relevance
 
 #: Splits states ``(member, wet)`` into parts of the same shape that sum to them, linearly.
 Split: TypeAlias = Callable[[np.ndarray], Sequence[np.ndarray]]

@@ -1,1 +1,0 @@
-"""From runs to training batches: the store, normalisation, the tensor layout."""

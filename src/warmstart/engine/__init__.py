@@ -1,1 +1,0 @@
-"""Ocean models (engines): their configurations, their runs, ensembles of them."""

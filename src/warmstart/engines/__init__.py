@@ -1,0 +1,1 @@
+"""Ocean models: what each is asked to do, and its files as states, meshes and parameters."""

@@ -1,0 +1,355 @@
+"""What an engine is asked to do and how it says what it did; no ocean engine is imported here."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal, NamedTuple, Protocol
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from warmstart.equilibrium.acceleration import Acceleration
+from warmstart.errors import UserError
+from warmstart.io.config import read_yaml
+from warmstart.ocean.constants import DAY, YEAR
+from warmstart.ocean.parameters import PARAMETERS
+
+SYNCHRONOUS_DAYS = 30  #: days with equal time steps after a start from temperature and salinity alone
+SYNCHRONOUS_STEP = 1800.0  #: [s]
+UNTOUCHED_YEARS = 50  #: of a spin-up, before the deep ocean is extrapolated: the upper ocean comes first
+FINEST_COARSE = 3.0  #: a mesh of this spacing or more takes the time steps of 4 degrees [degrees]
+
+
+class Frozen(BaseModel):
+    """A configuration that does not change and accepts no unknown key."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class TimeSteps(NamedTuple):
+    """Time steps of momentum and of tracers [s].
+
+    Attributes
+    ----------
+    accelerated : of the spin-up.
+    cautious : of the settling phase and of the retry after a blow-up.
+    """
+
+    accelerated: tuple[float, float]
+    cautious: tuple[float, float]
+
+
+AT_4_DEGREES = TimeSteps((1800.0, 2 * DAY), (3600.0, DAY))
+AT_2_DEGREES = TimeSteps((1350.0, 1.25 * DAY), (1800.0, DAY))
+
+
+def time_steps(resolution: float) -> TimeSteps:
+    """Choose time steps that were found to be stable.
+
+    Internal waves, slowed down by the longer step of the tracers (Bryan 1984, J. Phys. Oceanogr. 14, 666), limit the product of
+    both steps, currents that of the tracers; both limits follow the spacing of the mesh. `experiments/time-steps` holds
+    what was tried at 2 degrees. Finer meshes, where nothing was tried, have those steps halved with each halving of the spacing.
+
+    Parameters
+    ----------
+    resolution : zonal spacing of the mesh [degrees].
+
+    Returns
+    -------
+    Time steps; 30 days and a year are whole numbers of each.
+
+    Examples
+    --------
+    >>> time_steps(4.0).accelerated
+    (1800.0, 172800.0)
+    >>> time_steps(1.0).cautious
+    (900.0, 43200.0)
+    """
+    if resolution >= FINEST_COARSE:
+        return AT_4_DEGREES
+    share = 0.5 ** max(0, math.ceil(math.log2(2.0 / resolution)))
+    return TimeSteps(*((momentum * share, tracer * share) for momentum, tracer in AT_2_DEGREES))
+
+
+class Configuration(Frozen):
+    """Grid of the DINO configuration: zonal resolution [degrees] and number of levels."""
+
+    resolution: float = Field(gt=0.0, le=12.5)
+    levels: int = Field(ge=4, le=100)
+
+
+class Phase(Frozen):
+    """A stretch of a run with fixed time steps.
+
+    Attributes
+    ----------
+    name : for messages.
+    until_day : day since the start of the run at which it ends.
+    dt_momentum, dt_tracer : time steps [s]; they differ in an accelerated run.
+    record_days : the series has a row at each multiple [days].
+    snapshot_days : days of the states to keep; day 0 is the start.
+    snapshot_every_days : in addition, a state at each multiple [days].
+    label : what the states are, ``transient`` or ``equilibrium``.
+    until : the verdict at which it ends earlier, ``near`` or ``equilibrium``; later phases then begin earlier.
+    acceleration : whether the deep ocean is extrapolated between stretches of running.
+    """
+
+    name: str
+    until_day: float = Field(gt=0.0)
+    dt_momentum: float = Field(gt=0.0)
+    dt_tracer: float = Field(gt=0.0)
+    record_days: float = Field(default=float(YEAR), gt=0.0)
+    snapshot_days: tuple[float, ...] = ()
+    snapshot_every_days: float | None = Field(default=None, gt=0.0)
+    label: Literal["transient", "equilibrium"] = "transient"
+    until: Literal["near", "equilibrium"] | None = None
+    acceleration: Acceleration | None = None
+
+    def records(self, day: float) -> bool:
+        """Whether the series has a row at that day."""
+        return day % self.record_days == 0
+
+    def keeps(self, day: float) -> bool:
+        """Whether the state of that day is kept."""
+        every = self.snapshot_every_days
+        return day in self.snapshot_days or (every is not None and day > 0 and day % every == 0)
+
+    def stops(self, start_day: float) -> list[float]:
+        """Days after `start_day` at which the engine looks at the state: rows, snapshots and the end."""
+        days = {self.until_day, *(d for d in self.snapshot_days if start_day < d <= self.until_day)}
+        for interval in (self.record_days, self.snapshot_every_days):
+            if interval is not None:
+                first = int(start_day // interval) + 1
+                days |= {n * interval for n in range(first, int(self.until_day // interval) + 1)}
+        if self.acceleration is not None:
+            length = self.acceleration.stretch_years * YEAR
+            days |= {
+                start_day + n * length for n in range(1, int((self.until_day - start_day) // length) + 1)
+            }
+        return sorted(days)
+
+    def ends_stretch(self, start_day: float, day: float) -> bool:
+        """Whether a stretch between two extrapolations ends on that day."""
+        if self.acceleration is None:
+            return False
+        return (day - start_day) % (self.acceleration.stretch_years * YEAR) == 0
+
+    def cautious(self, steps: TimeSteps) -> Phase:
+        """The same phase with the time steps of the retry, if it is accelerated."""
+        if self.dt_tracer <= self.dt_momentum:
+            return self
+        momentum, tracer = steps.cautious
+        return self.model_copy(update={"dt_momentum": momentum, "dt_tracer": min(tracer, self.dt_tracer)})
+
+
+class Job(Frozen):
+    """One run of an engine.
+
+    Attributes
+    ----------
+    engine : which engine.
+    configuration : the grid.
+    parameters : a value for each parameter of the table, in its units.
+    name, split : of a member that its plan lists, if they were given; the files of the run carry them.
+    start : ``rest`` or the path of a ``restart.h5``.
+    folder : where everything is written.
+    phases : what to run, in order.
+    checkpoint_seconds : wall time between checkpoints [s].
+    """
+
+    engine: Literal["veros"]
+    configuration: Configuration
+    parameters: dict[str, float]
+    name: str | None = None
+    split: Literal["train", "validation", "test"] | None = None
+    start: str
+    folder: Path
+    phases: tuple[Phase, ...] = Field(min_length=1)
+    checkpoint_seconds: float = Field(default=60.0, ge=0.0)
+
+    @model_validator(mode="after")
+    def _check(self) -> Job:
+        missing, unknown = set(PARAMETERS) - set(self.parameters), set(self.parameters) - set(PARAMETERS)
+        if missing or unknown:
+            raise ValueError(
+                f"parameters must be exactly those of the table; missing: {', '.join(sorted(missing)) or 'none'}, "
+                f"unknown: {', '.join(sorted(unknown)) or 'none'}"
+            )
+        if not all(np.isfinite(value) for value in self.parameters.values()):
+            raise ValueError("parameters must be finite numbers")
+        for phases in (self.phases, self.cautious_phases):
+            day = 0.0
+            for phase in phases:
+                if phase.until_day <= day:
+                    raise ValueError(
+                        f"phase {phase.name} ends on day {phase.until_day:g}, not after day {day:g}"
+                    )
+                for stop in phase.stops(day):
+                    if (stop - day) * DAY % phase.dt_tracer:
+                        raise ValueError(
+                            f"phase {phase.name}: day {stop:g} is no whole number of steps of {phase.dt_tracer:g} s "
+                            f"after day {day:g}"
+                        )
+                day = phase.until_day
+        return self
+
+    @property
+    def cautious_phases(self) -> tuple[Phase, ...]:
+        """The phases of the retry after a blow-up."""
+        return tuple(phase.cautious(time_steps(self.configuration.resolution)) for phase in self.phases)
+
+    @property
+    def years(self) -> float:
+        """Length of the run in model years."""
+        return self.phases[-1].until_day / YEAR
+
+
+class Engine(Protocol):
+    """What the rest of the package asks of an ocean engine."""
+
+    def command(self, job_file: Path) -> list[str]:
+        """Command line of a subprocess that runs the job; it prints one JSON object a line."""
+        ...
+
+
+def load_job(path: str | Path) -> Job:
+    """Read a job from YAML.
+
+    Parameters
+    ----------
+    path : the file.
+
+    Returns
+    -------
+    The job.
+
+    Raises
+    ------
+    UserError
+        If the file is missing, no YAML, or no valid job.
+
+    Examples
+    --------
+    >>> load_job("no-such-job.yaml")
+    Traceback (most recent call last):
+    ...
+    warmstart.errors.UserError: job file no-such-job.yaml does not exist
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise UserError(f"job file {path} does not exist")
+    try:
+        return Job.model_validate(read_yaml(path))
+    except ValidationError as error:
+        lines = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'job'}: {e['msg']}" for e in error.errors())
+        raise UserError(f"{path} is no valid job: {lines}") from error
+
+
+def save_job(job: Job, path: str | Path) -> None:
+    """Write a job to YAML; the inverse of :func:`load_job`.
+
+    Parameters
+    ----------
+    job : the job.
+    path : the file, replaced if it exists.
+
+    Examples
+    --------
+    >>> save_job(job, "job.yaml")  # doctest: +SKIP
+    """
+    from warmstart.io.config import dump_yaml
+
+    dump_yaml(job, path)
+
+
+def spinup_phases(
+    years: int,
+    settle_years: int = 20,
+    until: Literal["near", "equilibrium"] | None = None,
+    acceleration: Acceleration | None = None,
+    *,
+    resolution: float,
+) -> tuple[Phase, ...]:
+    """Phases of a spin-up: adjust, accelerate, settle.
+
+    Parameters
+    ----------
+    years : year at which the accelerated spin-up ends.
+    settle_years : years run after it at shorter time steps, from which four equilibrium states are kept.
+    until : the verdict at which the spin-up may end before `years`; None: it does not.
+    acceleration : extrapolation of the deep ocean on the way, from year 50 on.
+    resolution : zonal spacing of the mesh [degrees], which decides the time steps (:func:`time_steps`).
+
+    Returns
+    -------
+    30 days synchronous, then accelerated (1800 s / 2 days at 4 degrees) with states at years 10, 50, 100, 200 and every
+    100 on, then settling (3600 s / 1 day) with four states at equal intervals (5 years by default).
+
+    Examples
+    --------
+    >>> [(p.name, p.until_day / 360) for p in spinup_phases(600, resolution=4)][1:]
+    [('spinup', 600.0), ('settle', 620.0)]
+    """
+    kept = [year for year in (10, 50, 100, *range(200, years + 1, 100)) if year <= years]
+    settled = sorted({years + round(settle_years * i / 4) for i in range(1, 5)}) if settle_years else []
+    steps = time_steps(resolution)
+    spinup = _phase("spinup", years, steps.accelerated, kept)
+    phases = [_adjust()]
+    if acceleration is not None and years > UNTOUCHED_YEARS:
+        phases.append(_phase("upper ocean", UNTOUCHED_YEARS, steps.accelerated, [10, UNTOUCHED_YEARS]))
+        spinup = spinup.model_copy(
+            update={"snapshot_days": tuple(d for d in spinup.snapshot_days if d > UNTOUCHED_YEARS * YEAR)}
+        )
+    phases.append(spinup.model_copy(update={"until": until, "acceleration": acceleration}))
+    if settle_years:
+        phases.append(_phase("settle", years + settle_years, steps.cautious, settled, "equilibrium"))
+    return tuple(phases)
+
+
+def verify_phases(years: int = 20, *, resolution: float) -> tuple[Phase, ...]:
+    """Phases of a test of a start: 30 days synchronous with a row a day, then accelerated with a state a year.
+
+    Parameters
+    ----------
+    years : length of the run.
+    resolution : zonal spacing of the mesh [degrees], which decides the time steps (:func:`time_steps`).
+
+    Returns
+    -------
+    Two phases; states are kept on day 0, day 30 and at the end of each year.
+
+    Examples
+    --------
+    >>> [p.until_day for p in verify_phases(20, resolution=4)]
+    [30.0, 7200.0]
+    """
+    adjust = _adjust().model_copy(
+        update={"record_days": 1.0, "snapshot_days": (0.0, float(SYNCHRONOUS_DAYS))}
+    )
+    run = _phase("run", years, time_steps(resolution).accelerated, [])
+    return adjust, run.model_copy(update={"snapshot_every_days": float(YEAR)})
+
+
+def _adjust() -> Phase:
+    return Phase(
+        name="adjust", until_day=SYNCHRONOUS_DAYS, dt_momentum=SYNCHRONOUS_STEP, dt_tracer=SYNCHRONOUS_STEP
+    )
+
+
+def _phase(
+    name: str,
+    year: int,
+    steps: tuple[float, float],
+    kept: Sequence[int],
+    label: Literal["transient", "equilibrium"] = "transient",
+) -> Phase:
+    return Phase(
+        name=name,
+        until_day=year * YEAR,
+        dt_momentum=steps[0],
+        dt_tracer=steps[1],
+        snapshot_days=tuple(float(y * YEAR) for y in kept),
+        label=label,
+    )

@@ -1,0 +1,1 @@
+"""Equilibrium: how far a run is from it, when it arrives, how fast it gets there."""

@@ -1,0 +1,34 @@
+"""The bounds of the variables table as a constraint."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import xarray as xr
+
+from warmstart.errors import UserError
+from warmstart.ocean.grid import Grid
+from warmstart.ocean.variables import VARIABLES
+
+#: Share of a variable's physical range by which a state may leave it: what was clipped moves when its contents are set.
+CLIPPED = 1e-3
+
+
+def require_bounded(state: xr.Dataset, targets: Mapping[str, float]) -> None:
+    """Refuse contents that take temperature or salinity to what no ocean has."""
+    for name in ("thetao", "so"):
+        low, high = VARIABLES[name].bounds
+        lowest, highest = float(state[name].min()), float(state[name].max())
+        slight = CLIPPED * (high - low)
+        if lowest < low - slight or highest > high + slight:
+            raise UserError(
+                f"with a mean {name} of {targets[name]:g} {VARIABLES[name].units} the state ranges from {lowest:.3g} to "
+                f"{highest:.3g}; expected {low:g} to {high:g}. Ask for a mean nearer to those of the training states"
+            )
+
+
+def bound(state: xr.Dataset, grid: Grid) -> tuple[xr.Dataset, dict[str, float]]:
+    """Keep temperature and salinity within the physical range of the variables table."""
+    new = {n: state[n].clip(*VARIABLES[n].bounds, keep_attrs=True) for n in ("thetao", "so")}
+    cells = sum(int((new[n] != state[n]).where(state[n].notnull(), False).sum()) for n in new)
+    return state.assign(new), {"constraint_clipped_cells": float(cells)}

@@ -1,0 +1,1 @@
+"""Quantities of a state with a regression of their own: a file each."""

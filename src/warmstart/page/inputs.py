@@ -1,0 +1,438 @@
+"""What a report is made of: each path is recognised by its content, whatever it is called."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import netCDF4
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from warmstart.engines.nemo.folders import STATES
+from warmstart.engines.nemo.header import recognise
+from warmstart.engines.recognition import open_grid, open_state
+from warmstart.errors import UserError, require_path
+from warmstart.io.config import read_yaml
+from warmstart.io.files import open_dataset
+from warmstart.ocean import parameters
+from warmstart.ocean.grid import Grid
+from warmstart.ocean.variables import STATE_VARIABLES
+from warmstart.scores.metric_table import read_metrics
+from warmstart.scores.verification import COLUMNS
+from warmstart.store.members import BLEW_UP, find_members, labels_of
+from warmstart.store.members import Member as Found
+
+EXPECTED = (
+    "expected states (NetCDF or zarr), a metrics CSV of check, the NetCDF or CSV of verify, a runs folder, a folder of "
+    "member files, a generator folder, or a folder that holds some of these"
+)
+
+
+@dataclass(frozen=True)
+class States:
+    """States with their mesh.
+
+    Attributes
+    ----------
+    path : of the file.
+    ds : leading dim ``sample``, then ``(z, y, x)``; not loaded.
+    grid : the mesh.
+    """
+
+    path: Path
+    ds: xr.Dataset
+    grid: Grid
+
+    def one(self, index: int) -> xr.Dataset:
+        """Load one state, dims ``(z, y, x)``.
+
+        Raises
+        ------
+        UserError
+            If the file is damaged.
+        """
+        names = [name for name in STATE_VARIABLES if name in self.ds]
+        try:
+            return self.ds[names].isel(sample=index).load()
+        except (OSError, RuntimeError, ValueError) as error:
+            raise UserError(
+                f"cannot read {self.path}: {error}; the file is damaged or cut off, write it again"
+            ) from error
+
+
+@dataclass(frozen=True)
+class Simulation:
+    """One simulation of an ensemble.
+
+    Attributes
+    ----------
+    index : Sobol index.
+    split : train, validation or test.
+    values : its parameters.
+    facts : years, drift and verdict, as far as known.
+    state : its last state and the year of it, dims ``(z, y, x)``; None while there is none.
+    series : its time series; None where there is none.
+    """
+
+    index: int
+    split: str
+    values: dict[str, float]
+    facts: dict[str, Any]
+    state: xr.Dataset | None
+    series: xr.Dataset | None
+
+
+@dataclass(frozen=True)
+class Ensemble:
+    """Simulations on one mesh, from a runs folder, member files or a store."""
+
+    path: Path
+    grid: Grid | None
+    members: tuple[Simulation, ...]
+    ranges: dict[str, tuple[float, float]]
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """Everything that was recognised; None where it was not given.
+
+    Attributes
+    ----------
+    generated, control : states.
+    metrics : table of ``check``.
+    verify, verify_table : what ``verify`` wrote.
+    ensemble : runs or a store.
+    card : text of the generator's card, and its configuration.
+    paths : what was read, by kind.
+    """
+
+    generated: States | None = None
+    control: States | None = None
+    metrics: pd.DataFrame | None = None
+    verify: xr.Dataset | None = None
+    verify_table: pd.DataFrame | None = None
+    ensemble: Ensemble | None = None
+    card: tuple[str, Mapping[str, Any]] | None = None
+    paths: dict[str, Path] = field(default_factory=dict)
+
+
+def read(paths: Sequence[str | Path], control: str | Path | None = None) -> Inputs:
+    """Recognise and open the inputs of a report.
+
+    Parameters
+    ----------
+    paths : files and folders, each of any kind; at most one of a kind.
+    control : states file of the true equilibrium, whatever else it looks like.
+
+    Returns
+    -------
+    The inputs.
+
+    Raises
+    ------
+    UserError
+        If a path is missing, unreadable or of no kind that a report knows, or two are of the same kind.
+
+    Examples
+    --------
+    >>> read(["no-such-file.nc"])
+    Traceback (most recent call last):
+    ...
+    warmstart.errors.UserError: no-such-file.nc does not exist; expected states (NetCDF or zarr), ...
+    """
+    found: dict[str, tuple[Path, Any]] = {}
+    if control is not None:
+        found["control"] = Path(control), _states(Path(control))
+    for path in map(Path, paths):
+        for kind, where, content in _recognised(path):
+            kind = "control" if kind == "states" else kind
+            if kind in found:
+                raise UserError(
+                    f"{found[kind][0]} and {where} are both {_WORDS[kind]}; a report takes one of a kind"
+                )
+            found[kind] = where, content
+    inputs = replace(
+        Inputs(paths={kind: where for kind, (where, _) in found.items()}),
+        **{kind: content for kind, (_, content) in found.items()},
+    )
+    if inputs.generated is not None and inputs.control is not None:
+        inputs.generated.grid.require_same(inputs.control.grid, str(inputs.control.path))
+    if inputs.verify is not None and inputs.verify_table is None:
+        beside = found["verify"][0].with_suffix(".csv")
+        if beside.is_file() and (table := _table(beside)) is not None:
+            return replace(inputs, verify_table=table)
+    return inputs
+
+
+_WORDS = {
+    "generated": "generated states", "control": "states that no generator made", "metrics": "metrics",
+    "verify": "verifications", "verify_table": "tables of a verification", "ensemble": "ensembles", "card": "generators",
+}  # fmt: skip
+
+
+def _recognised(path: Path) -> list[tuple[str, Path, Any]]:
+    """Kind, path and content of a file, or of each known thing in a folder."""
+    if not require_path(path).exists():
+        raise UserError(f"{path} does not exist; {EXPECTED}")
+    one = _recognise(path)
+    if one is not None:
+        return [(one[0], path, one[1])]
+    inside = sorted(p for p in path.iterdir() if not p.name.startswith(".")) if path.is_dir() else []
+    known = [(kind[0], p, kind[1]) for p in inside if (kind := _recognise(p, quiet=True)) is not None]
+    if not known:
+        raise UserError(f"cannot tell what {path} is; {EXPECTED}")
+    return known
+
+
+def _recognise(path: Path, quiet: bool = False) -> tuple[str, Any] | None:
+    """Kind and content of one path; None if it is no kind that a report knows."""
+    if path.is_dir() and (path / "weights.safetensors").exists():
+        return "card", _card(path)
+    if path.is_dir() and any(path.glob("member_*")):
+        if any(path.glob("member_*.nc")):
+            return "ensemble", _collection(path)
+        if any(path.glob("member_*/job.yaml")):
+            return "ensemble", _runs(path)
+        if not quiet:
+            raise UserError(
+                f"{path} holds member_* but neither runs of 'warmstart simulate' (member_*/job.yaml) nor member files "
+                "(member_*.nc); make a store of other runs first, with 'warmstart dataset', and report on that"
+            )
+    if path.suffix == ".csv":
+        table = _table(path)
+        return ("verify_table", table) if table is not None else ("metrics", read_metrics(path))
+    if (path.is_dir() and not (path / "zarr.json").exists()) or (
+        quiet and path.suffix not in (".nc", ".zarr")
+    ):
+        return None
+    if path.is_file() and recognise(path).name in STATES:
+        return "states", _states(path)
+    ds = open_dataset(path)
+    if "start" in ds.dims:
+        return "verify", _verification(ds.load(), path)
+    if "thetao" not in ds:
+        return None
+    if "split" in ds.variables and "member" in ds.variables and np.unique(ds["member"].values).size > 1:
+        return "ensemble", _store(path)
+    return "generated" if "generator" in ds.attrs or "seed" in ds.variables else "states", _states(path)
+
+
+def _verification(ds: xr.Dataset, path: Path) -> xr.Dataset:
+    """The results of a verification, if their axes are those that ``verify`` writes."""
+    starts = ds["start"].values.tolist() if "start" in ds.coords else []
+    days = ds["day"] if "day" in ds.variables else None
+    if (
+        len(set(map(str, starts))) != ds.sizes["start"]
+        or not all(isinstance(s, str | bytes) for s in starts)
+        or days is None
+        or days.dims != ("time",)
+        or days.dtype.kind not in "fiu"
+        or not np.isfinite(days.values).all()
+    ):
+        raise UserError(
+            f"{path} does not name each of its starts and the day of each record; expected the NetCDF file of verify"
+        )
+    return ds
+
+
+def _table(path: Path) -> pd.DataFrame | None:
+    """The table of a verification; None if the file is another table."""
+    try:
+        table = pd.read_csv(path, comment="#", dtype={"note": str, "unit": str, "bound": str})
+    except (ValueError, OSError, OverflowError, pd.errors.ParserError):
+        return None
+    missing = set(COLUMNS) - set(table.columns)
+    if missing == {"bound"}:
+        raise UserError(
+            f"{path} was written by an earlier version: it does not say which values are bounds; verify again"
+        )
+    if missing:
+        return None
+    nameless = table[["start", "metric"]].isna().any(axis=1)
+    if nameless.any():
+        raise UserError(f"{path}: row {int(nameless.idxmax()) + 1} names no start or no metric; verify again")
+    return table.astype({"start": str, "metric": str}).fillna({"note": "", "unit": "", "bound": ""})
+
+
+def _states(path: Path) -> States:
+    ds = open_state(path)
+    if "thetao" not in ds and "so" not in ds:
+        raise UserError(f"{path} holds no state: expected variables {', '.join(STATE_VARIABLES)}")
+    lead = [d for d in ds[[n for n in STATE_VARIABLES if n in ds]].dims if d not in ("z", "y", "x")]
+    if len(lead) > 1:
+        raise UserError(
+            f"{path} has states along {' and '.join(map(str, lead))}; expected one dimension, sample or time"
+        )
+    ds = ds.rename({lead[0]: "sample"}) if lead and lead[0] != "sample" else ds
+    return States(path, ds if lead else ds.expand_dims("sample"), open_grid(path))
+
+
+def _card(folder: Path) -> tuple[str, Mapping[str, Any]]:
+    card = folder / "README.md"
+    config = read_yaml(folder / "config.yaml") if (folder / "config.yaml").exists() else {}
+    return card.read_text(encoding="utf-8") if card.exists() else "", config
+
+
+def _store(path: Path) -> Ensemble:
+    """The members of a store, each with its last state."""
+    states = _states(path)
+    ds, members = states.ds, []
+    for index in np.unique(ds["member"].values):
+        rows = np.flatnonzero(ds["member"].values == index)
+        last = int(rows[-1])
+        one = ds.isel(sample=last)
+        facts = {n: one[n].values.item() for n in ("year", "drift", "verdict", "phase") if n in one.variables}
+        values = {n: float(v) for n, v in parameters.extract(one).items()}
+        members.append(
+            Simulation(int(index), str(one["split"].values), values, facts, states.one(last), None)
+        )
+    spans = json.loads(ds.attrs.get("parameter_ranges", "{}"))
+    return Ensemble(
+        path, states.grid, tuple(members), {n: (float(a), float(b)) for n, (a, b) in spans.items()}
+    )
+
+
+def _runs(folder: Path) -> Ensemble:
+    """The members of a runs folder, finished or not."""
+    members = tuple(_run(p) for p in sorted(folder.glob("member_*")) if (p / "job.yaml").exists())
+    meshes = (p / "states.nc" for p in sorted(folder.glob("member_*")) if (p / "states.nc").exists())
+    first = next(meshes, None)
+    return Ensemble(folder, open_grid(first) if first else None, members, _spans(folder))
+
+
+def _spans(folder: Path) -> dict[str, tuple[float, float]]:
+    """Ranges of the parameters that the plan of an ensemble varied; none without a plan."""
+    path = folder / "plan.yaml"
+    if not path.exists():
+        return {}
+    try:
+        return {n: (float(a), float(b)) for n, (a, b) in (read_yaml(path).get("ranges") or {}).items()}
+    except (AttributeError, TypeError, ValueError) as error:
+        raise UserError(
+            f"{path}: ranges: expected parameter names with [lowest, highest]; take the plan that was run"
+        ) from error
+
+
+def _collection(folder: Path) -> Ensemble:
+    """The members of a collection of member files, and finished runs beside them; those that blew up have no state."""
+    found, blown = find_members(folder)
+    members = [_run(m.path.parent) if m.path.name == "states.nc" else _member_file(m) for m in found]
+    members += [
+        Simulation(b.index, b.split, b.values, {"year": b.year, "verdict": BLEW_UP}, None, None)
+        for b in blown
+    ]
+    ordered = tuple(sorted(members, key=lambda m: m.index))
+    return Ensemble(folder, found[0].grid, ordered, _spans(folder))
+
+
+def _member_file(member: Found) -> Simulation:
+    """A member file: its last state, its series, and what it says of itself."""
+    states = _states(member.path)
+    facts = {
+        "year": float(states.ds["year"].values[-1]), "drift": member.drift, "verdict": member.verdict, "state": "finished",
+    }  # fmt: skip
+    with netCDF4.Dataset(member.path) as file:
+        kept = "series" in file.groups
+    series = open_dataset(member.path, group="series").load() if kept else None
+    return Simulation(member.index, member.split, member.values, facts, states.one(-1), series)
+
+
+def _run(folder: Path) -> Simulation:
+    job = read_yaml(folder / "job.yaml")
+    facts = (
+        read_yaml(folder / "status.yaml") if (folder / "status.yaml").exists() else {"state": "not started"}
+    )
+    facts |= {"drift": facts.pop("drift_K_per_century", None)}
+    number = job.get("member")
+    index = int(folder.name.rpartition("_")[2] if number is None else number)
+    state = series = None
+    if (folder / "states.nc").exists():
+        states = _states(folder / "states.nc")
+        state = states.one(-1)
+        facts |= {"year": float(states.ds["year"].values[-1])} if "year" in states.ds.variables else {}
+    if (folder / "series.nc").exists():
+        series = open_dataset(folder / "series.nc").load()
+    values = {n: float(v) for n, v in job.get("parameters", {}).items() if n in parameters.PARAMETERS}
+    split = labels_of(folder)[1] or parameters.split_of(index)
+    return Simulation(index, split, values, facts, state, series)
+
+
+def training_ranges(inputs: Inputs) -> tuple[str, dict[str, tuple[float, float]]]:
+    """Range of each varied parameter, and what to call it: of the generator, of the ensemble, or of the table.
+
+    Examples
+    --------
+    >>> training_ranges(Inputs())[0]
+    'Range of the table'
+    """
+    if inputs.card is not None and inputs.card[1].get("parameters"):
+        seen: Mapping[str, Any] = inputs.card[1]["parameters"]
+        return "Training range", {
+            n: (float(p["low"]), float(p["high"])) for n, p in seen.items() if p.get("varies", True)
+        }
+    if inputs.ensemble is not None and inputs.ensemble.ranges:
+        return "Training range", inputs.ensemble.ranges
+    return "Range of the table", {n: (p.low, p.high) for n, p in parameters.PARAMETERS.items()}
+
+
+def control_state(inputs: Inputs) -> xr.Dataset | None:
+    """The state to compare with: the last equilibrium snapshot of the control, of the same parameters if there are several.
+
+    Examples
+    --------
+    >>> control_state(Inputs()) is None
+    True
+    """
+    if inputs.control is None:
+        return None
+    return inputs.control.one(control_index(inputs))
+
+
+def control_index(inputs: Inputs) -> int:
+    """Number of that state in its file; -1 without a control.
+
+    Examples
+    --------
+    >>> control_index(Inputs())
+    -1
+    """
+    if inputs.control is None:
+        return -1
+    ds = inputs.control.ds
+    usable = np.ones(ds.sizes["sample"], bool)
+    if "phase" in ds.variables and (ds["phase"].values == "equilibrium").any():
+        usable &= np.broadcast_to(ds["phase"].values == "equilibrium", usable.shape)
+    if inputs.generated is not None:
+        same = usable.copy()
+        wanted, own = parameters.extract(inputs.generated.ds), parameters.extract(ds)
+        for name in set(wanted) & set(own):
+            same &= np.isclose(
+                np.broadcast_to(own[name], same.shape), np.ravel(wanted[name])[0], rtol=1e-5, atol=1e-9
+            )
+        usable = same if same.any() else usable
+    return int(np.flatnonzero(usable)[-1])
+
+
+def differing_parameters(inputs: Inputs) -> list[str]:
+    """Names of parameters in which the control differs from the first generated state.
+
+    Examples
+    --------
+    >>> differing_parameters(Inputs())
+    []
+    """
+    if inputs.control is None or inputs.generated is None:
+        return []
+    index = control_index(inputs)
+    wanted, own = parameters.extract(inputs.generated.ds), parameters.extract(inputs.control.ds)
+    pick = {n: np.ravel(v)[index if np.size(v) > 1 else 0] for n, v in own.items()}
+    return [
+        n
+        for n in wanted
+        if n in pick and not np.isclose(pick[n], np.ravel(wanted[n])[0], rtol=1e-5, atol=1e-9)
+    ]

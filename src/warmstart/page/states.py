@@ -1,0 +1,343 @@
+"""Sections of the page that show states: generated beside the control, and the difference."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from markupsafe import Markup
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from warmstart.ocean.grid import Grid
+from warmstart.ocean.variables import VARIABLES
+from warmstart.page.html import Chapter, Plot, Text, number, with_units
+from warmstart.page.inputs import Inputs, control_index, control_state, differing_parameters
+from warmstart.physics import column, transport
+from warmstart.plot.figures import (  # fmt: skip
+    horizontal_mean,
+    map_xy,
+    overturning,
+    profile,
+    section,
+    streamfunction_map,
+    zonal_mean,
+)
+from warmstart.plot.panels import Quantity, compared, difference
+from warmstart.plot.style import COLOURS, canvas, style, svg
+
+#: Most generated states that are drawn as lines.
+LINES = 32
+
+
+def state_sections(inputs: Inputs) -> list[Chapter]:
+    """Sections, surface maps, streamfunctions and profiles of the first generated state beside the control.
+
+    Parameters
+    ----------
+    inputs : of the report; the control stands alone if nothing was generated.
+
+    Returns
+    -------
+    The sections of the page, none if there are no states.
+
+    Examples
+    --------
+    >>> state_sections(Inputs())
+    []
+    """
+    shown = shown_states(inputs)
+    if not shown:
+        return []
+    grid = (inputs.generated or inputs.control).grid  # type: ignore[union-attr]
+    found = [
+        Chapter("sections", "Temperature and salinity", _sections(shown, grid)),
+        Chapter("surface", "Surface and depth-integrated flow", _maps(shown, grid)),
+        Chapter("overturning", "Overturning", _overturning(shown, grid)),
+        Chapter("profiles", "Profiles", profiles(inputs, shown, grid)),
+    ]
+    differing = differing_parameters(inputs)
+    if differing:
+        said = (
+            f"The control ran with other values of {', '.join(differing)}: differences below are not errors."
+        )
+        found[0] = Chapter("sections", "Temperature and salinity", [Text(said, "note"), *found[0].parts])
+    return found
+
+
+def shown_states(inputs: Inputs) -> list[tuple[str, xr.Dataset]]:
+    """Title and state of what the panels show: the first sample, the control.
+
+    Examples
+    --------
+    >>> shown_states(Inputs())
+    []
+    """
+    shown = []
+    if inputs.generated is not None:
+        count = inputs.generated.ds.sizes["sample"]
+        shown.append(("generated" + (", sample 0" if count > 1 else ""), inputs.generated.one(0)))
+    control = control_state(inputs)
+    if control is not None and inputs.control is not None:
+        ds, index = inputs.control.ds, control_index(inputs)
+        year = (
+            f", year {float(ds['year'].values[index]):g}"
+            if "year" in ds.variables and ds["year"].ndim
+            else ""
+        )
+        shown.append((f"{'control' if inputs.generated is not None else 'state'}{year}", control))
+    return shown
+
+
+def _sections(shown: Sequence[tuple[str, xr.Dataset]], grid: Grid) -> list[Plot]:
+    """Zonal means of temperature and salinity."""
+    names = [n for n in ("thetao", "so") if all(n in state for _, state in shown)]
+    kinds = [
+        Quantity(
+            VARIABLES[n].long_name.capitalize() + ", zonal mean",
+            section,
+            [(t, zonal_mean(state[n], grid)) for t, state in shown],
+            VARIABLES[n].cmap,
+        )
+        for n in names
+    ]
+    if not kinds:
+        return []
+    with style():
+        figure = compared(kinds, grid, 1 if len(shown) > 1 else 2, 1.75 if len(shown) > 1 else 2.3)
+        text = svg(figure, "sections")
+    caption = Markup(
+        "Zonal means over the sea of potential temperature [°C] and salinity [g kg⁻¹] against latitude and depth; the "
+        "upper 1000 m take as much height as all below. Lines follow every second colour boundary; grey is land. "
+    ) + _misfits(shown, grid, names)
+    return [Plot(text, caption)]
+
+
+def _misfits(shown: Sequence[tuple[str, xr.Dataset]], grid: Grid, names: Sequence[str]) -> Markup:
+    """Volume-weighted differences of the first two states over the whole sea."""
+    if len(shown) < 2:
+        return Markup("")
+    parts = []
+    for name in names:
+        change = difference(shown[0][1][name], shown[1][1][name])
+        rms, bias = float(grid.mean(change**2)) ** 0.5, float(grid.mean(change))
+        units = change.attrs["units"]
+        said = f"{VARIABLES[name].long_name} {with_units(number(rms, 3), units)} (mean difference {with_units(number(bias, 2), units)})"
+        parts.append(said)
+    return Markup(
+        "Difference is generated minus control. <b>Volume-weighted RMS difference of the full fields: {}.</b>"
+    ).format("; ".join(parts))
+
+
+def _maps(shown: Sequence[tuple[str, xr.Dataset]], grid: Grid) -> list[Plot]:
+    """Surface temperature, salinity and height, and the barotropic streamfunction."""
+    kinds, said = [], []
+    for name, title in (
+        ("thetao", "Surface temperature"),
+        ("so", "Surface salinity"),
+        ("zos", "Sea surface height"),
+    ):
+        if not all(name in state for _, state in shown):
+            continue
+        fields = [
+            (t.partition(",")[0], state[name].isel(z=0) if "z" in state[name].dims else state[name])
+            for t, state in shown
+        ]
+        table = VARIABLES[name]
+        kinds.append(
+            Quantity(title, map_xy, fields, table.cmap if name != "zos" else "balance", name == "zos")
+        )
+        said += _area_misfit(title.lower(), fields, grid)
+    if all("uo" in state for _, state in shown):
+        psis = [(t.partition(",")[0], transport.barotropic_streamfunction(state, grid)) for t, state in shown]
+        kinds.append(Quantity("Barotropic streamfunction", streamfunction_map, psis, "balance", True))
+        said += _largest("barotropic streamfunction", psis)
+    if not kinds:
+        return []
+    wide = float(np.ptp(grid.glamt.values)) > float(np.ptp(grid.gphit.values))
+    per_row = (1 if wide else 2) if len(shown) > 1 else (2 if wide else 4)
+    with style():
+        figure = compared(kinds, grid, per_row, _map_height(grid, per_row * (3 if len(shown) > 1 else 1)))
+        text = svg(figure, "surface")
+    caption = Markup(
+        "Uppermost level of temperature [°C] and salinity [g kg⁻¹], sea surface height [m], and streamfunction of the "
+        "depth-integrated flow [Sv], clockwise positive, against longitude and latitude. "
+    )
+    return [Plot(text, caption + _bold(said))]
+
+
+def _map_height(grid: Grid, columns: int) -> float:
+    """Height of a map so that a degree is about as long to the north as to the east [inches]."""
+    ratio = float(np.ptp(grid.gphit.values)) / max(float(np.ptp(grid.glamt.values)), 1.0)
+    return float(np.clip(0.75 * 10.0 / (columns + 1) * ratio, 1.2, 2.9))
+
+
+def _overturning(shown: Sequence[tuple[str, xr.Dataset]], grid: Grid) -> list[Plot]:
+    if not all("vo" in state for _, state in shown):
+        return []
+    fields = [(t, transport.overturning(state, grid)) for t, state in shown]
+    kind = Quantity("Meridional overturning of the resolved flow", overturning, fields, "balance", True)
+    with style():
+        text = svg(compared([kind], grid, 1, 1.95 if len(shown) > 1 else 2.6), "overturning")
+    peaks = [
+        (t, float(psi.where(grid.gdepw_1d > 500).max()), float(psi.where(grid.gdepw_1d > 500).min()))
+        for t, psi in fields
+    ]
+    ends = "; ".join(f"{t} {number(low, 3)} to {number(high, 3)} Sv" for t, high, low in peaks)
+    caption = Markup(
+        "Eulerian overturning streamfunction [Sv] against latitude and depth, positive where water moves north above and "
+        "south below; negative contours dashed. The eddy-induced part is not in it. <b>Below 500 m: {}.</b> "
+    ).format(ends)
+    return [Plot(text, caption + _bold(_largest("overturning", fields)))]
+
+
+def _area_misfit(name: str, fields: Sequence[tuple[str, xr.DataArray]], grid: Grid) -> list[str]:
+    """Area-weighted difference at the surface."""
+    if len(fields) < 2:
+        return []
+    change = difference(fields[0][1], fields[1][1])
+    rms = float((change.fillna(0.0) ** 2 * grid.area).sum() / grid.area.sum()) ** 0.5
+    return [f"{name} {with_units(number(rms, 3), change.attrs['units'])} (RMS)"]
+
+
+def _largest(name: str, fields: Sequence[tuple[str, xr.DataArray]]) -> list[str]:
+    if len(fields) < 2:
+        return []
+    change = difference(fields[0][1], fields[1][1])
+    return [f"{name} {with_units(number(float(np.abs(change).max()), 3), change.attrs['units'])} (largest)"]
+
+
+def _bold(said: Sequence[str]) -> Markup:
+    return Markup("<b>Difference: {}.</b>").format("; ".join(said)) if said else Markup("")
+
+
+def profiles(inputs: Inputs, shown: Sequence[tuple[str, xr.Dataset]], grid: Grid) -> list[Plot]:
+    """Horizontal means of temperature, salinity and stratification, and the distance from the control.
+
+    Parameters
+    ----------
+    inputs : of the report.
+    shown : from :func:`shown_states`.
+    grid : the mesh.
+
+    Returns
+    -------
+    One figure; none without temperature and salinity.
+
+    Examples
+    --------
+    >>> from warmstart.ocean.basin import basin
+    >>> state, grid = basin(nx=6, ny=8, nz=4)
+    >>> len(profiles(Inputs(), [("control", state)], grid))
+    1
+    """
+    if not all(n in state for n in ("thetao", "so") for _, state in shown):
+        return []
+    drawn = _drawn(inputs, shown, grid)
+    control = _means(shown[-1][1], grid) if inputs.control is not None or inputs.generated is None else None
+    band = _band(inputs, grid)
+    with style():
+        text = svg(_profile_figure(drawn, control, band, grid), "profiles")
+    who = []
+    if drawn:
+        who.append(f"blue: {'the generated state' if len(drawn) == 1 else f'{len(drawn)} generated states'}")
+    who += ["black: the control"] if control is not None and drawn else []
+    who += [f"grey: range of the {band[0]} training members"] if band else []
+    caption = Markup(
+        "Horizontal means over the sea of temperature [°C], salinity [g kg⁻¹] and squared buoyancy frequency [10⁻⁵ s⁻²] against depth [m]{}. "
+    )
+    caption = caption.format(f" ({'; '.join(who)})" if who else "")
+    return [Plot(text, caption + _profile_misfit(drawn, control, grid))]
+
+
+_PROFILES = ("thetao", "so", "n2")
+
+
+def _means(state: xr.Dataset, grid: Grid) -> dict[str, xr.DataArray]:
+    """Horizontal means of one state, by name."""
+    scaled = (column.n2(state, grid) * 1e5).rename("n2")
+    scaled.attrs = {"units": "10⁻⁵ s⁻²", "long_name": "N²"}
+    return {n: horizontal_mean(state[n], grid) for n in ("thetao", "so")} | {
+        "n2": horizontal_mean(scaled, grid)
+    }
+
+
+def _drawn(
+    inputs: Inputs, shown: Sequence[tuple[str, xr.Dataset]], grid: Grid
+) -> list[dict[str, xr.DataArray]]:
+    if inputs.generated is None:
+        return []
+    count = min(inputs.generated.ds.sizes["sample"], LINES)
+    return [_means(shown[0][1] if i == 0 else inputs.generated.one(i), grid) for i in range(count)]
+
+
+def _band(inputs: Inputs, grid: Grid) -> tuple[int, dict[str, tuple[np.ndarray, np.ndarray]]] | None:
+    """Range of the profiles of the training members, where an ensemble on the same mesh is given."""
+    if (
+        inputs.ensemble is None
+        or inputs.ensemble.grid is None
+        or inputs.ensemble.grid.fingerprint != grid.fingerprint
+    ):
+        return None
+    means = [
+        _means(m.state, grid) for m in inputs.ensemble.members if m.split == "train" and m.state is not None
+    ]
+    if len(means) < 2:
+        return None
+    stacks = {n: np.stack([m[n].values for m in means]) for n in _PROFILES}
+    return len(means), {n: (s.min(0), s.max(0)) for n, s in stacks.items()}
+
+
+def _profile_figure(
+    drawn: Sequence[dict[str, xr.DataArray]],
+    control: dict[str, xr.DataArray] | None,
+    band: tuple[int, dict[str, tuple[np.ndarray, np.ndarray]]] | None,
+    grid: Grid,
+) -> Figure:
+    """Profiles, and beside them the differences to the control where both are there."""
+    both = control is not None and bool(drawn)
+    figure, axes = canvas(1, 5 if both else 3, 10.0, 3.5)
+    line: dict[str, Any] = {"color": COLOURS["generated"], "lw": 0.9 if len(drawn) > 1 else 1.4, "alpha": 0.8}
+    for ax, name in zip(axes, _PROFILES, strict=False):
+        at = "W" if name == "n2" else "T"
+        depth = (grid.gdepw_1d if at == "W" else grid.gdept_1d).values
+        if band is not None:
+            ax.fill_betweenx(depth, *band[1][name], color="#e3e6ea", lw=0, zorder=0)
+        if control is not None:
+            profile(control[name], grid, ax, at, color=COLOURS["control"], lw=2.2 if drawn else 1.4)
+        for means in drawn:
+            profile(means[name], grid, ax, at, **line)
+    names = (("thetao", "temperature minus control [K]"), ("so", "salinity minus control [g kg⁻¹]"))
+    for ax, (name, words) in zip(axes[3:], names, strict=False):
+        changes = [difference(means[name], control[name]) for means in drawn] if control is not None else []
+        for change in changes:
+            profile(change, grid, ax, **line)
+        limit = 1.15 * max((float(np.abs(c).max()) for c in changes), default=1.0) or 1.0
+        ax.set_xlim(-limit, limit)
+        ax.xaxis.set_major_locator(MaxNLocator(3, symmetric=True))
+        ax.axvline(0, color=COLOURS["control"], lw=1.0, zorder=1)
+        ax.set_xlabel(words)
+    for ax in axes[1:]:
+        ax.set_ylabel("")
+        ax.tick_params(labelleft=False)
+    return figure
+
+
+def _profile_misfit(
+    drawn: Sequence[dict[str, xr.DataArray]], control: dict[str, xr.DataArray] | None, grid: Grid
+) -> Markup:
+    if control is None or not drawn:
+        return Markup("")
+    depth, said = grid.gdept_1d.values, []
+    for name in ("thetao", "so"):
+        gaps = np.stack([np.abs(difference(m[name], control[name]).values) for m in drawn])
+        level = int(np.nanargmax(np.nanmax(gaps, axis=0)))
+        units = "K" if name == "thetao" else "1e-3"
+        said.append(
+            f"{with_units(number(float(np.nanmax(gaps)), 3), units)} at {depth[level]:.0f} m ({VARIABLES[name].long_name})"
+        )
+    return Markup(
+        "<b>Largest difference of a level's mean from the control, over all samples: {}.</b>"
+    ).format("; ".join(said))

@@ -1,0 +1,194 @@
+"""Tables: metrics with their verdicts, what the constraints moved, where everything came from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from markupsafe import Markup
+
+from warmstart.page.html import (
+    ABSENT,
+    Chapter,
+    Table,
+    Text,
+    badge,
+    exactly,
+    gauge,
+    moment,
+    number,
+    span,
+    with_units,
+)
+from warmstart.page.inputs import Inputs
+from warmstart.plot.style import pretty_units
+from warmstart.scores.judgement import summary as summarise
+
+
+def metrics(inputs: Inputs) -> Chapter:
+    """The metrics table: a summary, violations of hard rules first, and every value as it is in the CSV.
+
+    Examples
+    --------
+    >>> metrics(Inputs()).parts
+    ()
+    """
+    if inputs.metrics is None:
+        return Chapter("metrics", "Metrics")
+    table = inputs.metrics
+    summary = summarise(table)
+    rank = summary["verdict"].map({"FAIL": 0, "WARN": 1}).fillna(2)
+    summary = summary.iloc[np.argsort(rank.to_numpy(), kind="stable")]
+    values = {str(name): group["value"].tolist() for name, group in table.groupby("metric", sort=False)}
+    count = int(table["sample"].nunique())
+    several = count > 1
+    rows = [_metric_row(row, values[row["metric"]], several) for _, row in summary.iterrows()]
+    columns = [
+        ("Metric", "tight"),
+        ("Mean, range" if several else "Value", "n"),
+        ("Units", "tight"),
+        ("Accepted", "n"),
+        ("", "tight"),
+        ("Verdict", "tight"),
+        ("Meaning", "long"),
+    ]
+    counts = summary["verdict"].value_counts()
+    said = ", ".join(f"{counts[v]} {v}" for v in ("FAIL", "WARN", "PASS") if v in counts)
+    intro = (
+        f"{len(summary)} metrics of {count} state{'s' if count > 1 else ''}; the worst verdict of all samples counts: {said}. FAIL breaks a "
+        f"hard rule, WARN lies outside what the reference shows. Reference: {table.attrs.get('reference', 'not recorded')}."
+    )
+    parts: list[Any] = [Text(intro), Table(columns, rows), _every_value(table)]
+    return Chapter("metrics", "Metrics", parts)
+
+
+def _metric_row(row: pd.Series, values: list[float], several: bool) -> tuple[Any, ...]:
+    low, high = float(row["reference_low"]), float(row["reference_high"])
+    value = exactly(float(row["mean"]), trim=True)
+    ends = [number(float(row[end]), trim=True) for end in ("min", "max")]
+    if several and ends[0] != ends[1]:
+        value += Markup("<small>{}</small>").format(" … ".join(ends))
+    return (
+        Markup("<code>{}</code>").format(row["metric"]),
+        value,
+        pretty_units(row["unit"]),
+        span(low, high),
+        gauge(values, low, high),
+        badge(row["verdict"]),
+        row["description"],
+    )
+
+
+def _every_value(table: pd.DataFrame) -> Table:
+    """Every value with all its digits, one column a sample."""
+    wide = table.pivot(index="metric", columns="sample", values="value").loc[table["metric"].unique()]
+    units = table.drop_duplicates("metric").set_index("metric")["unit"]
+    columns = [("Metric", "tight"), ("Units", "tight"), *((f"sample {i}", "n small") for i in wide.columns)]
+    rows = [
+        (
+            Markup("<code>{}</code>").format(name),
+            pretty_units(units[name]),
+            *(repr(float(v)) if np.isfinite(v) else ABSENT for v in row),
+        )
+        for name, row in zip(wide.index, wide.to_numpy(), strict=True)
+    ]
+    return Table(columns, rows, folded="Every value, all digits, as in metrics.csv")
+
+
+def constraints(inputs: Inputs) -> Chapter:
+    """What each constraint moved in each generated state.
+
+    Examples
+    --------
+    >>> constraints(Inputs()).parts
+    ()
+    """
+    records = (
+        []
+        if inputs.generated is None
+        else [str(n) for n in inputs.generated.ds.data_vars if str(n).startswith("constraint_")]
+    )
+    if inputs.generated is None or not records:
+        return Chapter("constraints", "What the constraints moved")
+    ds, rows = inputs.generated.ds, []
+    for name in records:
+        values = np.ravel(ds[name].values).astype(float)
+        numbers = (exactly(float(values.mean()), 3), span(float(values.min()), float(values.max()), 3))
+        rows.append(
+            (ds[name].attrs.get("long_name", name), *numbers, pretty_units(ds[name].attrs.get("units", "")))
+        )
+    columns = (
+        ("Correction", "long"),
+        ("Mean of the samples", "n"),
+        ("Smallest … largest", "n"),
+        ("Units", "tight"),
+    )
+    spread = [
+        with_units(f"{name} {number(float(ds.attrs[key]), 3)}", unit)
+        for name, key, unit in (
+            ("temperature", "predicted_spread_thetao", "degC"),
+            ("salinity", "predicted_spread_so", "1e-3"),
+        )
+        if key in ds.attrs
+    ]
+    text = "After sampling, each state is corrected to satisfy these constraints exactly; this is how far it had to be moved."
+    if spread:
+        text += (
+            f" For comparison, the spread that the generator predicts between samples: {', '.join(spread)}."
+        )
+    return Chapter("constraints", "What the constraints moved", (Text(text), Table(columns, rows)))
+
+
+def provenance(inputs: Inputs, attrs: Mapping[str, Any]) -> Chapter:
+    """Where every input came from.
+
+    Parameters
+    ----------
+    inputs : of the report.
+    attrs : provenance of the report itself.
+
+    Examples
+    --------
+    >>> provenance(Inputs(), {"command": "warmstart report"}).parts[0].rows[0][0]
+    'this report'
+    """
+    known: Iterable[tuple[str, Mapping[str, Any]]] = [
+        (str(path), _attrs_of(inputs, kind)) for kind, path in inputs.paths.items()
+    ]
+    rows = []
+    for name, found in [("this report", attrs), *known]:
+        command = Markup("<code>{}</code>").format(found["command"]) if found.get("command") else ABSENT
+        hashes = [
+            f"{k.removesuffix('_hash')} {found[k]}"
+            for k in ("config_hash", "generator", "grid", "grid_fingerprint")
+            if found.get(k)
+        ]
+        rows.append(
+            (
+                name,
+                command,
+                moment(found.get("created", ABSENT)),
+                found.get("warmstart_version", ABSENT),
+                Markup("<br>").join(hashes),
+            )
+        )
+    columns = (
+        ("File", "long"),
+        ("Command", ""),
+        ("Made", "tight"),
+        ("Version", "tight"),
+        ("Hashes", "small tight"),
+    )
+    return Chapter("provenance", "Provenance", (Table(columns, rows),))
+
+
+def _attrs_of(inputs: Inputs, kind: str) -> Mapping[str, Any]:
+    """Attributes of the file behind an input."""
+    content = getattr(inputs, kind)
+    if kind in ("generated", "control"):
+        return dict(content.ds.attrs)
+    if kind == "card":
+        return dict(content[1])
+    return dict(getattr(content, "attrs", {}) or {})

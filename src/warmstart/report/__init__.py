@@ -1,1 +1,0 @@
-"""The report: figures and one HTML file."""

@@ -1,0 +1,1 @@
+"""The store of states: the members of an ensemble gathered, written and read."""
