@@ -416,3 +416,10 @@ def test_a_row_of_a_verification_without_a_name_is_refused_in_a_sentence(tmp_pat
     pd.DataFrame([dict.fromkeys(COLUMNS, "a") | {"value": 1.0}, row]).to_csv(path, index=False)
     with pytest.raises(UserError, match="row 2 names no start or no metric"):
         read([path])
+
+
+def test_a_value_of_a_verification_that_is_no_number_is_refused_in_a_sentence(tmp_path):
+    path = tmp_path / "verify.csv"
+    pd.DataFrame([dict.fromkeys(COLUMNS, "a") | {"value": "much"}]).to_csv(path, index=False)
+    with pytest.raises(UserError, match="row 1: the value 'much' is no number"):
+        read([path])

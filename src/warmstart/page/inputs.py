@@ -16,7 +16,7 @@ import xarray as xr
 from warmstart.engines.nemo.folders import STATES
 from warmstart.engines.nemo.header import recognise
 from warmstart.engines.recognition import open_grid, open_state
-from warmstart.errors import UserError, require_path
+from warmstart.errors import UserError, require_path, shortened
 from warmstart.io.config import read_yaml
 from warmstart.io.files import open_dataset
 from warmstart.ocean import parameters
@@ -253,10 +253,18 @@ def _table(path: Path) -> pd.DataFrame | None:
         )
     if missing:
         return None
-    nameless = table[["start", "metric"]].isna().any(axis=1)
-    if nameless.any():
-        raise UserError(f"{path}: row {int(nameless.idxmax()) + 1} names no start or no metric; verify again")
-    return table.astype({"start": str, "metric": str}).fillna({"note": "", "unit": "", "bound": ""})
+    nameless = np.flatnonzero(table[["start", "metric"]].isna().any(axis=1))
+    if nameless.size:
+        raise UserError(f"{path}: row {nameless[0] + 1} names no start or no metric; verify again")
+    value = pd.to_numeric(table["value"], errors="coerce")
+    wordy = np.flatnonzero(value.isna() & table["value"].notna())
+    if wordy.size:
+        found = table["value"].iloc[wordy[0]]
+        raise UserError(
+            f"{path}: row {wordy[0] + 1}: the value {shortened(str(found))!r} is no number; verify again"
+        )
+    table = table.assign(value=value).astype({"start": str, "metric": str})
+    return table.fillna({"note": "", "unit": "", "bound": ""})
 
 
 def _states(path: Path) -> States:

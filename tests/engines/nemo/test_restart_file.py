@@ -359,6 +359,14 @@ def test_a_template_in_which_a_field_that_is_written_anew_is_a_number_is_refused
     refused(tmp_path, "tb has the shape", everything_else(STATE), template=tmp_path / "odd.nc")
 
 
+def test_a_template_whose_time_step_is_no_number_is_refused_and_nothing_is_left(tmp_path):
+    path = write_template(tmp_path / "template.nc", GRID, "5.0 MLF")
+    with xr.open_dataset(path, decode_times=False) as ds:
+        odd = ds.load().assign(rdt=((), "w"))
+    odd.to_netcdf(tmp_path / "odd.nc")
+    refused(tmp_path, "rdt is w, expected a number", template=tmp_path / "odd.nc")
+
+
 def test_an_existing_restart_is_kept_unless_asked(tmp_path):
     write_restart(STATE, tmp_path / "new.nc", grid=GRID)
     with pytest.raises(UserError, match="--overwrite"):

@@ -160,7 +160,7 @@ def recompute(
     >>> recompute(template, fields, {"tn"}, grid)[0].keys()  # doctest: +SKIP
     dict_keys(['tb', 'rhop'])
     """
-    steps = max(float(template.read("nn_fsbc")) - 1.0, 1.0) if "nn_fsbc" in template.names else 1.0
+    steps = max(template.number("nn_fsbc") - 1.0, 1.0) if "nn_fsbc" in template.names else 1.0
     values = {
         name: function(fields, grid)
         for name, (needs, function) in DERIVED.items()
@@ -325,9 +325,9 @@ def write_restart(
         changed, derived, dropped = _changes(opened, fields, grid, equation)
         new = changed | derived
         if clock.step is None and "rdt" in opened.names:
-            clock = clock_of(groups, float(opened.read("rdt")))
-        if known is None and "ndastp" in opened.names and int(opened.read("ndastp")) > 0:
-            known = day_after(int(opened.read("ndastp")), clock.calendar)
+            clock = clock_of(groups, opened.number("rdt"))
+        if known is None and "ndastp" in opened.names and int(opened.number("ndastp")) > 0:
+            known = day_after(int(opened.number("ndastp")), clock.calendar)
         if known is None:
             assumed = "neither the state nor the template has a date: started on 1 January; another date with --date"
         # an unchanged restart with its before-fields goes on exactly where NEMO stopped

@@ -19,7 +19,7 @@ import numpy as np
 
 from warmstart.engines.nemo.dimensions import arrange, role
 from warmstart.engines.nemo.subdomains import GZIP, NemoFile, open_sources
-from warmstart.errors import UserError, reading
+from warmstart.errors import UserError, reading, shortened
 from warmstart.ocean.grid import Grid
 
 log = logging.getLogger(__name__)
@@ -59,6 +59,15 @@ class Template:
         dims = ("z", "y", "x")[3 - len(spatial) :]
         whole = self.source.merged([arrange(part.variables[name], dims, name) for part in self.source.parts])
         return self.inner(np.asarray(whole[0].values))
+
+    def number(self, name: str) -> float:
+        """A scalar that has to be a finite number, as the time step and the counters of NEMO are."""
+        values = self.read(name)
+        if values.size != 1 or values.dtype.kind not in "fiu" or not np.isfinite(values).all():
+            raise UserError(
+                f"{self.source.path}: {name} is {shortened(str(values.tolist()), 40)}, expected a number; give a *_restart.nc that NEMO wrote"
+            )
+        return float(values)
 
     def inner(self, values: np.ndarray) -> np.ndarray:
         """Without the repeated columns."""
