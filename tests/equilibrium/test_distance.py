@@ -262,3 +262,19 @@ def test_a_reference_that_varies_nowhere_or_without_bound_is_refused():
         bad = xr.Dataset({"thetao": 0 * GRID.gdept_1d + 1.0, "so": 0 * GRID.gdept_1d + value})
         with pytest.raises(UserError, match="does not vary in so"):
             eq.floored(bad, GRID)
+
+
+def test_a_shock_is_relative_to_the_size_of_the_control_whatever_its_sign():
+    day = np.array([1.0, 2.0, 3.0])
+    control = np.array([-2.0, 2.0, -2.0])
+    assert adjustment.shock(day, control + 1.0, control) == pytest.approx(0.5)
+
+
+def test_the_years_from_rest_are_bounded_by_whatever_ran_longest_and_was_still_farther():
+    spinup = (np.array([10.0, 100.0]), np.array([3.0, 2.0]))
+    longer = arrival.years_from_rest(1.0, arrival.Years(200.0, ">"), spinup)
+    assert longer == (200.0, np.inf, "the start from rest")
+    shorter = arrival.years_from_rest(1.0, arrival.Years(50.0, ">"), spinup)
+    assert shorter == (100.0, np.inf, "the control's own spin-up")
+    nothing = arrival.years_from_rest(1.0, None, (np.zeros(0), np.zeros(0)))
+    assert nothing == (-np.inf, np.inf, "the control's own spin-up")

@@ -18,6 +18,7 @@ from warmstart.errors import UserError
 from warmstart.io import files
 from warmstart.ocean.basin import basin
 from warmstart.scores.metrics import METRICS
+from warmstart.verbs import verify as verification
 from warmstart.verbs.restart import restart
 from warmstart.verbs.verify import verify
 
@@ -450,3 +451,22 @@ def test_a_real_altered_run_against_its_control_after_a_year(tmp_path):
     assert float(altered["kinetic_energy"][1] / control["kinetic_energy"][1]) == pytest.approx(1.06, abs=0.04)
     assert 60 < float(control["channel_transport"][1]) < 100
     assert value(table, "altered", "distance_final") < 0.5 * value(table, "altered", "distance_initial")
+
+
+def test_a_start_from_rest_is_run_beside_the_others_without_a_restart(prepared):
+    ds, table = verify(
+        prepared / "restarts", prepared / "verify.nc", years=1, engine="nemo", template=prepared / "EXP",
+        run=f"{sys.executable} copy.py",
+    )  # fmt: skip
+    assert ds["start"].values.tolist() == ["state 0", "rest"] and set(table["start"]) == {"state 0", "rest"}
+    entries = read_namelist(prepared / "verify_runs" / "rest" / "namelist_cfg")["namrun"]
+    assert entries["ln_rstart"] is False and entries["nn_date0"] == 20101
+
+
+def test_one_record_without_a_length_is_a_mean_over_a_year_and_two_over_the_time_between(tmp_path):
+    mean = xr.DataArray(np.zeros(2), dims="time", attrs={"cell_methods": "time: mean"})
+    two = xr.Dataset({"thetao": mean}, {"year": ("time", [0.5, 0.75])})
+    assert verification._averaged(two, 1) == pytest.approx(90.0)
+    assert verification._averaged(two.isel(time=[0]), 0) == 360.0
+    assert verification._averaged(two.assign(thetao=mean.assign_attrs(cell_methods="time: point")), 1) == 0.0
+    assert verification._averaged(two.drop_vars("year"), 1) == 360.0

@@ -646,3 +646,13 @@ def test_a_text_in_a_template_is_kept(tmp_path):
     new = write_restart(STATE, tmp_path / "new.nc", template=old, grid=GRID).paths[0]
     with netCDF4.Dataset(new) as nc:
         assert nc["made_by"][...] == "somebody"
+
+
+def test_a_packed_field_that_is_kept_has_no_holes_although_its_fill_value_is_a_number_that_it_holds(tmp_path):
+    old = write_template(tmp_path / "old.nc", GRID, "5.0 MLF")
+    with netCDF4.Dataset(old, "a") as nc:
+        kept = nc.createVariable("kept", "f8", nc["en"].dimensions, fill_value=123.0)
+        kept.set_auto_maskandscale(False)
+        kept[:] = 123.0
+    new = write_restart(everything_else(STATE), tmp_path / "new.nc", template=old, grid=GRID).paths[0]
+    assert (read(new)["kept"] == 123.0).all()

@@ -481,3 +481,22 @@ def test_files_of_runs_that_differ_in_name_physics_or_sea_are_refused(tmp_path):
     e = restart_of(tmp_path / "short_of_5.0.nc", fewer, kt=11520)
     for files in ([c, e], [e, c]):
         assert open_state(files, GRID).sizes["time"] == 2
+
+
+def test_practical_salinity_beside_conservative_temperature_becomes_absolute_at_its_own_place(tmp_path):
+    gsw = pytest.importorskip("gsw")
+    files = conservative(tmp_path, salt="so")
+    with xr.open_dataset(files[1], decode_times=False) as ds:
+        said = ds.load()
+    said.so.attrs["standard_name"] = "sea_water_practical_salinity"
+    said.to_netcdf(tmp_path / "practical.nc")
+    state = open_state([files[0], tmp_path / "practical.nc"], GRID)
+    k, j, i = np.argwhere(GRID.tmask.values > 0)[7]
+    depth, lon, lat = (
+        float(GRID.ds[n].transpose(..., "y", "x").values[..., j, i].ravel()[k if n == "gdept_0" else 0])
+        for n in ("gdept_0", "glamt", "gphit")
+    )
+    absolute = gsw.SA_from_SP(36.0 if k < 2 else 5.0, gsw.p_from_z(-depth, lat), lon, lat)
+    expected = gsw.pt_from_CT(absolute, 25.0)
+    assert float(state.thetao.isel(time=0, z=k, y=j, x=i)) == pytest.approx(expected, abs=1e-9)
+    assert abs(expected - gsw.pt_from_CT(36.0 if k < 2 else 5.0, 25.0)) > 1e-4
