@@ -17,6 +17,7 @@ from warmstart.errors import UserError
 from warmstart.io import files
 from warmstart.io.config import dump_yaml
 from warmstart.ocean.basin import basin
+from warmstart.page import inputs as inputs_part
 from warmstart.page import simulations as ensemble_part
 from warmstart.page import states as states_part
 from warmstart.page import trial as trial_part
@@ -423,3 +424,9 @@ def test_a_value_of_a_verification_that_is_no_number_is_refused_in_a_sentence(tm
     pd.DataFrame([dict.fromkeys(COLUMNS, "a") | {"value": "much"}]).to_csv(path, index=False)
     with pytest.raises(UserError, match="row 1: the value 'much' is no number"):
         read([path])
+
+
+def test_a_card_that_is_damaged_is_shown_as_far_as_it_can_be_read(tmp_path):
+    (tmp_path / "README.md").write_bytes(b"# A generator\n\xe4Ld\xac\n")
+    text, config = inputs_part._card(tmp_path)
+    assert text.startswith("# A generator") and config == {}

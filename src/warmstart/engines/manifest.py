@@ -122,7 +122,7 @@ def fields_of(folder: str | Path) -> str:
             "set in namelist_cfg (of the first restart; each has its own beside it):",
             "\n".join(
                 line
-                for line in path.read_text().splitlines()
+                for line in path.read_text(encoding="utf-8", errors="replace").splitlines()
                 if not line.startswith(("! sha256 ", "! made by"))
             ),
         ]

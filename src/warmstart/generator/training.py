@@ -198,9 +198,12 @@ def restore(state: State, work: Path) -> None:
 def cut_log(work: Path, step: int) -> None:
     """Drop what the log says of later steps than the state that training continues from; one process does it."""
     lines = []
-    for line in (work / LOG).read_text().splitlines() if (work / LOG).exists() else []:
+    log_file = work / LOG
+    for line in (
+        log_file.read_text(encoding="utf-8", errors="replace").splitlines() if log_file.exists() else []
+    ):
         # the line that was being written when the training was killed is none
-        with contextlib.suppress(json.JSONDecodeError):
+        with contextlib.suppress(ValueError, TypeError, LookupError):
             if json.loads(line)["step"] <= step:
                 lines.append(line)
     with outputs.replacing(work / LOG, overwrite=True, folder=False, ours=True) as temporary:

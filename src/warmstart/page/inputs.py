@@ -283,7 +283,7 @@ def _states(path: Path) -> States:
 def _card(folder: Path) -> tuple[str, Mapping[str, Any]]:
     card = folder / "README.md"
     config = read_yaml(folder / "config.yaml") if (folder / "config.yaml").exists() else {}
-    return card.read_text(encoding="utf-8") if card.exists() else "", config
+    return card.read_text(encoding="utf-8", errors="replace") if card.exists() else "", config
 
 
 def _store(path: Path) -> Ensemble:
