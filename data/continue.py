@@ -37,7 +37,7 @@ from warmstart.equilibrium.verdict import judge
 from warmstart.engines.veros.history import join_series
 from warmstart.engines.veros.member_file import write_member_file
 from warmstart.errors import UserError
-from warmstart.scores.forecasts import write_table
+from forecasts import write_table
 from warmstart.io.files import open_dataset, open_grid
 from warmstart.io.outputs import require_free
 from warmstart.ocean.parameters import extract

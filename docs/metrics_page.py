@@ -10,14 +10,12 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-import xarray as xr
-
 from warmstart.ocean.variables import STATE_VARIABLES
-from warmstart.physics import density, literature
+from warmstart.physics import density
 from warmstart.scores import thresholds
 
-#: Runs of DINO in Veros that the pictures show.
-DATA = Path(__file__).parents[1] / "data" / "dino-4deg"
+#: The run of DINO in Veros that the pictures show.
+MEMBER = Path(__file__).parents[1] / "data" / "dino-4deg" / "member_000.nc"
 FAMILIES = {
     "balance": "Rules and balance",
     "column": "Water column",
@@ -28,14 +26,12 @@ FAMILIES = {
     "spectra": "Spectra",
     "census": "Water masses",
     "density": "Density",
-    "crps": "Ensembles against the truth",
-    "similarity": "Sets of states",
     "literature": "Published definitions",
 }
 #: Functions that the table of `check` does not call but that belong to the reference, family by family.
 FURTHER = {
-    "column": ["density_step", "n2", "inversions_curve", "convective_energy", "mixed_layer_depth"],
-    "budgets": ["drift", "heat_uptake", "at_depth"],
+    "column": ["density_step", "n2", "convective_energy", "mixed_layer_depth"],
+    "budgets": ["at_depth"],
     "transport": [
         "section_transport",
         "barotropic_streamfunction",
@@ -44,13 +40,10 @@ FURTHER = {
         "salt_transport",
     ],
     "overturning": ["overturning_density", "residual_flow"],
-    "balance": ["divergence", "continuity_residual", "vertical_velocity", "kinetic_energy_by_level"],
+    "balance": ["divergence", "continuity_residual", "vertical_velocity"],
     "geostrophy": ["pressure", "geostrophic_flow", "steric_height"],
     "spectra": ["power_spectrum", "kinetic_energy_spectrum"],
-    "census": ["census"],
     "density": ["potential_density", "in_situ_density", "teos10_anomaly", "polynomial_density"],
-    "crps": ["crps", "energy_score", "spread_skill", "rank_histogram", "score_metrics"],
-    "similarity": ["distances", "diversity", "memorisation", "sliced_wasserstein", "spectral_wasserstein"],
 }
 #: What the picture of a family shows: the last state of member 000 of the shipped runs, unless said.
 CAPTIONS = {
@@ -63,8 +56,6 @@ CAPTIONS = {
     "spectra": "meridional spectrum of the sea level",
     "census": "volume of water in classes of temperature and salinity",
     "density": "zonal mean of sigma-2",
-    "crps": "ranks of member 000 among the other training members",
-    "similarity": "distances between the last states of the training members",
     "literature": "published metrics against corrected ones",
 }
 _SECTIONS = ("Parameters", "Returns", "Raises", "Notes", "Examples", "See Also", "Attributes", "Yields")
@@ -106,41 +97,33 @@ def entry(function: Callable[..., Any]) -> str:
 def pictures(folder: Path) -> dict[str, str]:
     """Draw one picture a family, of the shipped runs of DINO in Veros; nothing where Matplotlib is not installed."""
     try:
-        from warmstart.plot import figures, physics_figures, score_figures
+        from warmstart.plot import figures
     except ModuleNotFoundError:
         return {}
-    import warmstart as ws
-    from warmstart.physics import census, overturning, spectra, transport
-    from warmstart.scores import crps, similarity
+    import metric_figures
 
-    files = {f"{i}": DATA / f"member_{i:03d}.nc" for i in (0, 1, 2, 4, 5, 6, 8, 9, 10)}
-    grid = ws.open_grid(files["0"])
-    last = [
-        ws.open_state(path)[[*STATE_VARIABLES]].isel(time=-1, drop=True).load() for path in files.values()
-    ]
-    states = xr.concat(last, xr.DataArray(list(files), dims="sample", name="sample"))
-    state = states.isel(sample=0, drop=True)
-    one, others = states.isel(sample=0, drop=True), states.isel(sample=slice(1, None))
-    apart = similarity.distances(states, states, grid, similarity.level_spread(states, grid))
-    names = [*literature.CORRECTED, *literature.CORRECTED.values()]
+    import warmstart as ws
+    from warmstart.physics import overturning, spectra, transport
+
+    grid = ws.open_grid(MEMBER)
+    state = ws.open_state(MEMBER)[[*STATE_VARIABLES]].isel(time=-1, drop=True).load()
+    names = [*metric_figures.CORRECTED, *metric_figures.CORRECTED.values()]
     numbers = ws.check(state, grid, only=names).set_index("metric").value
     shown = {
-        "column": physics_figures.inversions(state, grid),
-        "budgets": physics_figures.heat_by_depth(state, grid),
-        "transport": physics_figures.transport_by_latitude(transport.heat_transport(state, grid), grid),
-        "overturning": physics_figures.overturning_in_density(
+        "column": metric_figures.inversions(state, grid),
+        "budgets": metric_figures.heat_by_depth(state, grid),
+        "transport": metric_figures.transport_by_latitude(transport.heat_transport(state, grid), grid),
+        "overturning": metric_figures.overturning_in_density(
             overturning.overturning_density(state, grid), grid
         ),
-        "balance": physics_figures.energy_by_level(state, grid),
-        "geostrophy": physics_figures.balance_scatter(state, grid),
-        "spectra": physics_figures.spectrum(spectra.power_spectrum(state.zos, grid, "meridional")),
-        "census": physics_figures.water_masses(census.census(state, grid)),
+        "balance": metric_figures.energy_by_level(state, grid),
+        "geostrophy": metric_figures.balance_scatter(state, grid),
+        "spectra": metric_figures.spectrum(spectra.power_spectrum(state.zos, grid, "meridional")),
+        "census": metric_figures.water_masses(metric_figures.census(state, grid)),
         "density": figures.section(
             figures.zonal_mean(density.potential_density(state, grid, 2000.0), grid), grid, cmap="dense"
         ),
-        "crps": score_figures.ranks(crps.rank_histogram(others.thetao, one.thetao, grid)),
-        "similarity": score_figures.apart(apart.assign_coords(a=list(files), b=list(files))),
-        "literature": score_figures.deviations(numbers.to_dict()),
+        "literature": metric_figures.deviations(numbers.to_dict()),
     }
     folder.mkdir(exist_ok=True)
     for family, ax in shown.items():
@@ -172,9 +155,8 @@ def rule(name: str, rules: thresholds.Thresholds) -> str:
 
 
 def module_of(family: str) -> ModuleType:
-    """The module of a family: of the physics, or of the scores of many states."""
-    room = "scores" if family in ("crps", "similarity") else "physics"
-    return import_module(f"warmstart.{room}.{family}")
+    """The module of a family."""
+    return import_module(f"warmstart.physics.{family}")
 
 
 def page(drawn: Mapping[str, str] | None = None) -> str:
@@ -186,9 +168,9 @@ def page(drawn: Mapping[str, str] | None = None) -> str:
         "# Metrics", "",
         "Every metric is a function `(state, grid) -> DataArray` with units; `warmstart check` computes those of the table below.",
         "This page is made from their docstrings. How the definitions of others differ is on [a page of its own](published.md).", "",
-        "```python", "import warmstart as ws", "from warmstart.physics import column", "",
+        "```python", "import warmstart as ws", "",
         'grid = ws.open_grid("mesh_mask.nc")', 'state = ws.open_state("DINO_00576000_restart.nc", grid)',
-        "column.inversions(state, grid, threshold=0.01)", "```", "",
+        "ws.physics.column.inversions(state, grid, threshold=0.01)", "```", "",
         "| metric | unit | function | needs | rule |", "|---|---|---|---|---|",
     ]  # fmt: skip
     chosen: dict[str, list[Callable[..., Any]]] = {family: [] for family in FAMILIES}

@@ -91,7 +91,6 @@ def verbs(at: Path) -> dict[str, Verb]:
     from warmstart.io.config import dump_yaml
     from warmstart.ocean import parameters
     from warmstart.ocean.basin import basin
-    from warmstart.rivals import baselines, dino_fusion
     from warmstart.scores import metric_table
     from warmstart.verbs.verify import verify_nemo
 
@@ -154,13 +153,6 @@ def verbs(at: Path) -> dict[str, Verb]:
         "verify_nemo": Verb(lambda o, w: verify_nemo(runs, o, overwrite=w), False, [runs], csv),
         "report": Verb(lambda o, w: ws.report([s, runs], o, overwrite=w), False, [s, runs]),
         "demo": Verb(lambda o, w: ws.demo(o, str(generator), overwrite=w), True, [generator], works=True),
-        "regression": Verb(lambda o, w: baselines.regression(generator, {}, output=o, overwrite=w), False, [generator]),
-        "climatology": Verb(lambda o, w: baselines.climatology(store, {}, output=o, overwrite=w), False, [store]),
-        "nearest": Verb(lambda o, w: baselines.nearest(store, {}, output=o, overwrite=w), False, [store]),
-        "dino_fusion.train": Verb(lambda o, w: dino_fusion.train(store, o, overwrite=w), True, [store]),
-        "dino_fusion.generate": Verb(
-            lambda o, w: dino_fusion.generate(generator, {}, output=o, overwrite=w), False, [generator]
-        ),
         "write_dataset": Verb(lambda o, w: files.write_dataset(o, state, grid, w), False, []),
         "write_csv": Verb(lambda o, w: files.write_csv(o, table, w), False, []),
         "write_metrics": Verb(lambda o, w: metric_table.write_metrics(table, Path(o), w), False, []),

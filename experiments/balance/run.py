@@ -16,11 +16,11 @@ import pandas as pd
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from forecasts import score, write_table
 from members import header, members, mesh
 
 from warmstart.generator.checkpoint import load
 from warmstart.generator.model import Generator
-from warmstart.scores.forecasts import score, write_table
 from warmstart.verbs.generate import generate
 
 HERE = Path(__file__).parent

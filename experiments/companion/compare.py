@@ -13,11 +13,11 @@ import pandas as pd
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from forecasts import write_table
 from records import made_with
 
 from warmstart.equilibrium.verdict import judge
 from warmstart.io.files import open_dataset
-from warmstart.scores.forecasts import write_table
 
 HERE = Path(__file__).parent
 DATA = HERE.parents[1] / "data"

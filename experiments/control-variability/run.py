@@ -17,6 +17,7 @@ import xarray as xr
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from forecasts import write_table
 from members import made_with
 
 from warmstart.engines.base import Configuration, Job, time_steps, verify_phases
@@ -25,7 +26,6 @@ from warmstart.equilibrium import distance
 from warmstart.io import files
 from warmstart.ocean import parameters
 from warmstart.ocean.constants import DAY
-from warmstart.scores.forecasts import write_table
 from warmstart.scores.verification import settled
 from warmstart.verbs.restart import restart
 

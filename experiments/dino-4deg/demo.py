@@ -14,10 +14,10 @@ import pandas as pd
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from forecasts import write_table
 from records import made_with
 
 import warmstart as ws
-from warmstart.scores.forecasts import write_table
 
 HERE = Path(__file__).parent
 TABLES = {"metrics.csv": "demo_metrics.csv", "verify.csv": "demo_verify.csv"}

@@ -21,6 +21,7 @@ import xarray as xr
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from forecasts import write_table
 from records import made_with
 
 from warmstart.engines.base import Configuration, Job, Phase, save_job, spinup_phases
@@ -31,7 +32,6 @@ from warmstart.ocean.constants import YEAR
 from warmstart.ocean.parameters import extract
 from warmstart.physics.budgets import DEEP, volume_mean
 from warmstart.physics.transport import channel_transport, overturning
-from warmstart.scores.forecasts import write_table
 
 HERE = Path(__file__).parent
 KNOWN = ("thetao_deep", "so_deep", "channel_transport", "overturning_north", "overturning_abyssal")

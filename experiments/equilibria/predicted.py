@@ -17,13 +17,13 @@ import xarray as xr
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from forecasts import write_table
 from records import made_with
 
 from warmstart.engines import dino
 from warmstart.ensemble import starts
 from warmstart.ocean.grid import Grid
 from warmstart.ocean.parameters import split_of
-from warmstart.scores.forecasts import write_table
 
 VARIED = (
     "wind_stress_south", "wind_stress_north", "restoring_temperature_north", "restoring_temperature_south",

@@ -16,6 +16,7 @@ import xarray as xr
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from forecasts import write_table
 from records import made_with
 
 from warmstart.engines.series import PROFILES
@@ -23,7 +24,6 @@ from warmstart.engines.veros.member_file import finished_status, start_of
 from warmstart.equilibrium import acceleration
 from warmstart.io.config import read_yaml
 from warmstart.io.files import open_dataset, open_grid
-from warmstart.scores.forecasts import write_table
 
 
 def main() -> None:

@@ -15,11 +15,11 @@ import xarray as xr
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from forecasts import write_table
 from records import made_with
 
 from warmstart.equilibrium.verdict import judge, years_until
 from warmstart.io.files import open_dataset
-from warmstart.scores.forecasts import write_table
 
 HERE = Path(__file__).parent
 ENSEMBLE = HERE.parents[1] / "data" / "dino-4deg"

@@ -19,14 +19,14 @@ import xarray as xr
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+import baselines
+from forecasts import COLUMNS, score, summarise, write_table
 from members import Member, header, members, mesh, resplit, trained
 
 from warmstart.errors import UserError
 from warmstart.generator.model import Generator
 from warmstart.io.files import open_dataset
 from warmstart.ocean.parameters import get
-from warmstart.rivals import baselines
-from warmstart.scores.forecasts import COLUMNS, score, summarise, write_table
 from warmstart.store.reader import declared_ranges
 from warmstart.verbs.generate import generate
 

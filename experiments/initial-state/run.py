@@ -15,12 +15,12 @@ import pandas as pd
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from baselines import climatology
+from forecasts import score, summarise, write_table
 from members import Member, header, members, mesh, young_state
 
 from warmstart.generator.checkpoint import load
 from warmstart.generator.model import Generator
-from warmstart.rivals.baselines import climatology
-from warmstart.scores.forecasts import score, summarise, write_table
 from warmstart.verbs.generate import generate
 
 HERE = Path(__file__).parent

@@ -17,11 +17,11 @@ import pandas as pd
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from baselines import climatology
+from forecasts import score, summarise, write_table
 from members import header, members, mesh, resplit, trained
 
 from warmstart.io.files import open_dataset
-from warmstart.rivals.baselines import climatology
-from warmstart.scores.forecasts import score, summarise, write_table
 from warmstart.verbs.generate import generate
 
 HERE = Path(__file__).parent

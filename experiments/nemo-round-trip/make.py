@@ -14,12 +14,12 @@ import xarray as xr
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from forecasts import write_table
 from records import made_with
 
 import warmstart as ws
 from warmstart.io import files
 from warmstart.ocean.variables import STATE_VARIABLES
-from warmstart.scores.forecasts import write_table
 
 HERE = Path(__file__).parent
 

@@ -22,6 +22,7 @@ import xarray as xr
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from forecasts import one_sided, write_table
 from members import header
 
 from warmstart.generator import fit
@@ -34,7 +35,6 @@ from warmstart.generator.settings import resolve
 from warmstart.regression import mean
 from warmstart.regression.normalizer import Normalizer
 from warmstart.regression.theory import theory_of
-from warmstart.scores.forecasts import one_sided, write_table
 from warmstart.scores.metrics import METRICS
 from warmstart.verbs.check import check
 

@@ -18,14 +18,15 @@ import xarray as xr
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+import baselines
+import dino_fusion
+from forecasts import novelty, score, summarise, write_table
 from members import Member, header, members, mesh, training_states, young_state
 
 from warmstart.generator.checkpoint import load
 from warmstart.io.files import open_dataset, write_dataset
 from warmstart.io.outputs import replacing
 from warmstart.ocean.grid import Grid
-from warmstart.rivals import baselines, dino_fusion
-from warmstart.scores.forecasts import novelty, score, summarise, write_table
 from warmstart.verbs.generate import generate
 from warmstart.verbs.train import train
 

@@ -16,12 +16,12 @@ import xarray as xr
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from forecasts import one_sided, write_table
 from members import header, mesh
 
 from warmstart.io.files import open_dataset
 from warmstart.ocean.variables import STATE_VARIABLES
 from warmstart.physics.overturning import overturning_density_cell
-from warmstart.scores.forecasts import one_sided, write_table
 from warmstart.scores.metrics import METRICS
 from warmstart.verbs.check import check
 

@@ -18,13 +18,13 @@ import pandas as pd
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from forecasts import write_table
 from members import header
 
 from warmstart.generator import fit
 from warmstart.generator.settings import resolve
 from warmstart.regression import mean
 from warmstart.regression.theory import FEATURES, theory_of
-from warmstart.scores.forecasts import write_table
 
 HERE = Path(__file__).parent
 CONTROLS = 4  #: draws of random features

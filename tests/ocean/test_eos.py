@@ -31,15 +31,6 @@ def test_reference_values_computed_by_hand():
     assert eos.density_anomaly(2.0, 35.0, 4000.0) == pytest.approx(1.793616)
 
 
-def test_expansion_coefficients_are_the_derivatives_of_density():
-    t, s, z = POINTS
-    h = 1e-4
-    dt = (eos.density(t + h, s, z) - eos.density(t - h, s, z)) / (2 * h)
-    ds = (eos.density(t, s + h, z) - eos.density(t, s - h, z)) / (2 * h)
-    np.testing.assert_allclose(eos.thermal_expansion(t, s, z), -dt / eos.RHO0, rtol=1e-6)
-    np.testing.assert_allclose(eos.haline_contraction(t, s, z), ds / eos.RHO0, rtol=1e-6)
-
-
 def test_one_function_for_numpy_xarray_and_torch():
     torch = pytest.importorskip("torch", reason="torch is not installed")
     expected = eos.density_anomaly(*POINTS)

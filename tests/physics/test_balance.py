@@ -85,8 +85,6 @@ def test_the_energy_of_one_face_is_that_of_the_water_around_it(ocean_grid):
         energy = 0.045 * across[j, i] * along[j, i] * height[k, j, i]
         whole = float(balance.kinetic_energy(state, ocean_grid)) * float(ocean_grid.volume.sum())
         assert whole == pytest.approx(energy, rel=1e-12)
-        levels = balance.kinetic_energy_by_level(state, ocean_grid) * ocean_grid.volume.sum(("y", "x"))
-        np.testing.assert_allclose(levels, np.where(np.arange(5) == k, energy, 0.0), rtol=1e-12)
 
 
 def test_violations_of_the_mask_are_counted_one_by_one(ocean, ocean_grid):

@@ -132,16 +132,3 @@ def test_the_sea_swells_by_its_level_times_its_area(ocean, ocean_grid):
     level = ocean.assign(zos=ocean.zos * 0 + 0.5)
     gained = budgets.sea_volume(level, ocean_grid) - ocean_grid.volume.sum()
     assert float(gained) == pytest.approx(0.5 * float(ocean_grid.area.sum()), rel=1e-9)
-
-
-def test_a_steady_warming_has_its_drift_and_its_flux(ocean, ocean_grid):
-    years = xr.DataArray([0.0, 5.0, 10.0], dims="time")
-    warming = ocean.assign(thetao=ocean.thetao + 0.02 * years)
-    mean = budgets.volume_mean(warming, ocean_grid, "thetao")
-    trend = budgets.drift(mean, years)
-    assert float(trend) == pytest.approx(2.0) and trend.attrs["units"] == "K century-1"
-    flux = budgets.heat_uptake(warming, ocean_grid, years)
-    depth = float(ocean_grid.volume.sum() / ocean_grid.area.sum())
-    assert float(flux) == pytest.approx(eos.RHO0 * eos.CP * depth * 0.02 / (360 * 86400))
-    with pytest.raises(UserError, match="at least two times"):
-        budgets.drift(mean.isel(time=[0]), years.isel(time=[0]))

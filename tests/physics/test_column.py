@@ -89,7 +89,8 @@ def test_n2_is_that_of_a_linear_stratification():
     warm = state.assign(thetao=10.0 - 0.02 * grid.gdept_0, so=35.0 + 0.0 * grid.gdept_0)
     middle = float(column.n2(finish(warm, grid), grid)[5, 1, 1])
     face, mean = float(grid.gdepw_1d[5]), 10.0 - 0.02 * float(grid.gdepw_1d[5])
-    assert middle == pytest.approx(eos.G * eos.thermal_expansion(mean, 35.0, face) * 0.02, rel=1e-9)
+    expansion = eos.A0 * (1.0 + eos.LAMBDA1 * (mean - eos.T0) + eos.MU1 * face) / eos.RHO0
+    assert middle == pytest.approx(eos.G * expansion * 0.02, rel=1e-9)
 
 
 def test_the_mixed_layer_ends_where_density_exceeds_that_at_10_m_by_the_threshold():
@@ -124,13 +125,11 @@ def test_a_hole_in_a_column_is_not_taken_for_stability(pool):
 # ---------------------------------------------------------------- thresholds, references, energy
 
 
-def test_the_curve_of_inversions_falls_with_the_threshold_and_meets_the_single_values(pool):
+def test_inversions_fall_with_the_threshold(pool):
     state = salty([5, 4.9, 3, 4, 1], pool)
     thresholds = [0.0, 0.05, 0.5, 1.0, 5.0]
-    curve = column.inversions_curve(state, pool, thresholds)
-    assert (np.diff(curve.values) <= 0).all() and float(curve[-1]) == 0.0
-    for t, value in zip(thresholds, curve.values, strict=True):
-        assert value == pytest.approx(float(column.inversions(state, pool, threshold=t)))
+    curve = [float(column.inversions(state, pool, threshold=t)) for t in thresholds]
+    assert (np.diff(curve) <= 0).all() and curve[0] > 0.0 and curve[-1] == 0.0
 
 
 def test_an_ocean_upside_down_is_inverted_by_every_reference(pool):

@@ -199,10 +199,3 @@ def test_solid_body_rotation_does_not_diverge(planes):
     inner = {"x": slice(3, 8), "y": slice(3, 21), "z": slice(0, 4)}
     divergence = balance._outflow(state, planes).isel(inner)
     assert float(abs(divergence).max()) < 1e-18
-
-
-def test_kinetic_energy_by_level_adds_up_to_the_whole(ocean, ocean_grid):
-    levels = balance.kinetic_energy_by_level(ocean, ocean_grid)
-    volume = ocean_grid.volume.sum(("y", "x"))
-    whole = (levels * volume).sum() / volume.sum()
-    assert float(whole) == pytest.approx(float(balance.kinetic_energy(ocean, ocean_grid)))

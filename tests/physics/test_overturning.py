@@ -7,7 +7,7 @@ import xarray as xr
 from warmstart.errors import UserError
 from warmstart.ocean import eos
 from warmstart.ocean.basin import finish
-from warmstart.physics import census, column, overturning, transport
+from warmstart.physics import column, overturning, transport
 
 
 def cell(grid, sverdrup=10.0):
@@ -93,8 +93,6 @@ def test_a_hole_hides_its_own_row_and_no_other(ocean_grid):
 def test_edges_that_do_not_increase_are_refused(ocean, ocean_grid):
     with pytest.raises(UserError, match="increase"):
         overturning.overturning_density(ocean, ocean_grid, [30.0, 29.0])
-    with pytest.raises(UserError, match="increase"):
-        census.census(ocean, ocean_grid, so_edges=[1.0])
 
 
 def test_the_residual_circulation_is_resolved_plus_bolus(ocean, ocean_grid):
@@ -131,41 +129,13 @@ def test_under_a_free_surface_the_faces_thicken_by_the_mean_of_their_cells(ocean
         transport.throughflow(ocean[["uo"]], ocean_grid, free_surface=True)
 
 
-def test_the_census_holds_the_volume_where_the_water_is(ocean_grid):
-    state = layered(ocean_grid)
-    volumes = census.census(state, ocean_grid, [5.0, 15.0, 20.0], [33.75, 34.25, 34.75, 35.25, 35.75, 36.25])
-    np.testing.assert_allclose(volumes.isel(thetao_class=0), ocean_grid.volume.sum(("y", "x")), rtol=1e-12)
-    assert float(volumes.isel(thetao_class=1).sum()) == 0.0
-    for warm, salty in ((-1.8, 33.1), (31.7, 38.9), (10.1, 35.04)):
-        one = finish(state.assign(thetao=0 * state.thetao + warm, so=0 * state.so + salty), ocean_grid)
-        found = census.census(one, ocean_grid)
-        (place,) = np.argwhere(found.values > 0)
-        for edges, value, index in zip(
-            (census.THETAO_EDGES, census.SO_EDGES), (warm, salty), place, strict=True
-        ):
-            assert edges[index] <= value < edges[index + 1]
-    outside = census.census(state, ocean_grid, [20.0, 21.0], [0.0, 1.0])
-    assert float(outside.sum()) == pytest.approx(float(ocean_grid.volume.sum()))
-    holed = state.so.copy(deep=True)
-    holed[tuple(np.argwhere(ocean_grid.tmask.values > 0)[3])] = np.nan
-    assert bool(census.census(state.assign(so=holed), ocean_grid).isnull().all())
-
-
 def test_fields_of_the_families_do_not_depend_on_chunks(ocean, ocean_grid):
     pytest.importorskip("dask", reason="dask is not installed")
     both = xr.concat([ocean, ocean + 0.1], "time")
     lazy = both.chunk({"time": 1, "z": 2, "y": 7, "x": 4})
-    for function in (overturning.overturning_density, census.census, column.convective_energy):
+    for function in (overturning.overturning_density, column.convective_energy):
         found = function(lazy, ocean_grid)
         assert found.chunks is not None
         np.testing.assert_allclose(
             found.compute(scheduler="synchronous"), function(both, ocean_grid), rtol=1e-12, atol=1e-9
         )
-
-
-@pytest.mark.parametrize("name", ["thetao", "so"])
-def test_one_hole_in_one_tracer_leaves_no_census(ocean_grid, name):
-    state = layered(ocean_grid)
-    holed = state[name].copy(deep=True)
-    holed[tuple(np.argwhere(ocean_grid.tmask.values > 0)[5])] = np.nan
-    assert bool(census.census(state.assign({name: holed}), ocean_grid).isnull().all())

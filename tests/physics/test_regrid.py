@@ -20,13 +20,20 @@ from warmstart.physics.interpolation import (
     linear_weights,
     overlap_lengths,
 )
-from warmstart.physics.regrid import common_volume, regrid
+from warmstart.physics.regrid import _moved, _shared_areas, regrid
 from warmstart.physics.transport import throughflow
 
 STATE, COARSE = basin(nx=11, ny=15, nz=6)
 FINE = basin(nx=21, ny=31, nz=9)[1]
 MASKS = {"thetao": "tmask", "so": "tmask", "uo": "umask", "vo": "vmask", "zos": "tmask"}
 METHODS = ("bilinear", "conservative")
+
+
+def common_volume(source, target):
+    """Volume of each cell that is sea on both meshes, of both meshes [m3]."""
+    areas = _shared_areas(source, target)
+    of_target = _moved(np.ones(source.shape), areas, source, target)[1]
+    return _moved(np.ones(target.shape), areas.T.tocsr(), target, source)[1], of_target
 
 
 def noisy(grid, seed=0):

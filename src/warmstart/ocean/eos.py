@@ -62,25 +62,3 @@ def density(thetao: Any, so: Any, depth: Any) -> Any:
     1026.0
     """
     return RHO0 + density_anomaly(thetao, so, depth)
-
-
-def thermal_expansion(thetao: Any, so: Any, depth: Any) -> Any:
-    """Thermal expansion -d(rho)/dT / RHO0 [K-1]; arguments as :func:`density_anomaly`.
-
-    Examples
-    --------
-    >>> round(thermal_expansion(10.0, 35.0, 0.0) * 1e4, 3)
-    1.608
-    """
-    return (A0 * (1.0 + LAMBDA1 * (thetao - T0) + MU1 * depth) + NU * (so - S0)) / RHO0
-
-
-def haline_contraction(thetao: Any, so: Any, depth: Any) -> Any:
-    """Haline contraction d(rho)/dS / RHO0 [1e3]; arguments as :func:`density_anomaly`.
-
-    Examples
-    --------
-    >>> round(haline_contraction(10.0, 35.0, 0.0) * 1e4, 3)
-    7.461
-    """
-    return (B0 * (1.0 - LAMBDA2 * (so - S0) - MU2 * depth) - NU * (thetao - T0)) / RHO0

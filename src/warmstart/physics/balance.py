@@ -213,35 +213,6 @@ def kinetic_energy(state: xr.Dataset, grid: Grid) -> xr.DataArray:
     )
 
 
-def kinetic_energy_by_level(state: xr.Dataset, grid: Grid) -> xr.DataArray:
-    """Mean of the kinetic energy of the horizontal flow over each level, per mass.
-
-    Parameters
-    ----------
-    state : ``uo`` at U points and ``vo`` at V points, ``(..., z, y, x)`` [m s-1].
-    grid : its mesh.
-
-    Returns
-    -------
-    ``(..., z)`` [m2 s-2], NaN where a level is all land. The mean weighted with the levels' volumes is
-    :func:`kinetic_energy`.
-
-    Notes
-    -----
-    As :func:`kinetic_energy`.
-
-    Examples
-    --------
-    >>> from warmstart.ocean.basin import basin
-    >>> state, grid = basin(nx=6, ny=8, nz=4)
-    >>> kinetic_energy_by_level(state, grid).dims
-    ('z',)
-    """
-    level = volume(state, grid).sum(("y", "x"))
-    value = 0.5 * _twice_energy(state, grid, ("y", "x")) / level.where(level > 0)
-    return labelled(value, "kinetic_energy", "m2 s-2", "kinetic energy of each level")
-
-
 def _twice_energy(state: xr.Dataset, grid: Grid, dims: tuple[str, ...]) -> xr.DataArray:
     """Sum of the squares of both components times the volume around each."""
     east = take(state, grid, "uo") ** 2 * grid.e1u * grid.e2u * thickness(state, grid, "U")

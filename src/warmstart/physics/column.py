@@ -7,8 +7,6 @@ would call stable water unstable far from it, because the thermal expansion of t
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 import xarray as xr
 
@@ -192,33 +190,6 @@ def inversions_volume(
     text = "fraction of the volume with denser water above" + _compared(reference) + _beyond(threshold)
     sea = volume.sum()
     return labelled(inverted / sea.where(sea > 0), "inversions_volume", "1", text)
-
-
-def inversions_curve(state: xr.Dataset, grid: Grid, thresholds: Sequence[float]) -> xr.DataArray:
-    """Fraction of inverted wet pairs as a function of the threshold; see :func:`inversions`.
-
-    Parameters
-    ----------
-    state : ``thetao`` [degC] and ``so`` [1e-3], ``(..., z, y, x)``.
-    grid : its mesh.
-    thresholds : how much denser the upper cell must be, increasing [kg m-3].
-
-    Returns
-    -------
-    ``(threshold, ...)`` [1], with the coordinate ``threshold`` [kg m-3]; never increases.
-
-    Examples
-    --------
-    >>> from warmstart.ocean.basin import basin
-    >>> state, grid = basin(nx=6, ny=8, nz=4)
-    >>> inversions_curve(state, grid, [0.0, 1e-5, 1e-2]).values
-    array([0., 0., 0.])
-    """
-    step, pairs = density_step(state, grid), wet_pairs(grid).sum()
-    counts = [total(_inverted(step, grid, t), ("z", "y", "x")) for t in thresholds]
-    axis = xr.DataArray(np.asarray(thresholds, float), dims="threshold", attrs={"units": "kg m-3"})
-    curve = xr.concat(counts, "threshold").assign_coords(threshold=axis) / pairs.where(pairs > 0)
-    return labelled(curve, "inversions", "1", "fraction of wet vertical pairs with denser water above")
 
 
 def convective_energy(state: xr.Dataset, grid: Grid) -> xr.DataArray:

@@ -406,16 +406,3 @@ NEMO_SPINUP_EVALUATION: dict[str, Callable[[xr.Dataset, Grid], xr.DataArray]] = 
     "ACC_Drake_metric_2": nemo_spinup_evaluation_ACC_Drake_2,
     "NASTG_BSF_max": nemo_spinup_evaluation_NASTG_BSF_max,
 }
-#: The metric of :data:`warmstart.scores.metrics.METRICS` that corrects a published one of the same kind and unit.
-CORRECTED = {
-    "nemo_spinup_evaluation_temperature_500m_30NS": "temperature_500m_30NS",
-    "nemo_spinup_evaluation_temperature_BWbox": "temperature_bottom_water",
-    "nemo_spinup_evaluation_temperature_DWbox": "temperature_deep_water",
-    "nemo_spinup_evaluation_ACC_Drake": "throughflow",
-    "nemo_spinup_evaluation_ACC_Drake_2": "throughflow_free_surface",
-    "nemo_spinup_evaluation_NASTG_BSF_max": "gyre_north",
-    "dino_fusion_BWbox_thetao": "temperature_bottom_water",
-    "dino_fusion_BWbox_thetao_by_index": "temperature_bottom_water",
-    "dino_fusion_DWbox_thetao": "temperature_deep_water",
-    "dino_fusion_DWbox_thetao_by_index": "temperature_deep_water",
-}

@@ -274,30 +274,6 @@ def _moved(
     return mean.reshape(target.shape), weight.reshape(target.shape)
 
 
-def common_volume(source: Grid, target: Grid) -> tuple[np.ndarray, np.ndarray]:
-    """Volume of each cell that is sea on both meshes, on the sphere.
-
-    Parameters
-    ----------
-    source, target : rectilinear meshes.
-
-    Returns
-    -------
-    of_source, of_target : ``(z, y, x)`` of each mesh [m3]; their sums are equal.
-
-    Examples
-    --------
-    >>> from warmstart.ocean.basin import basin
-    >>> a, b = common_volume(basin(nx=6, ny=8, nz=4)[1], basin(nx=11, ny=15, nz=6)[1])
-    >>> bool(np.isclose(a.sum(), b.sum(), rtol=1e-12))
-    True
-    """
-    areas = _shared_areas(source, target)
-    of_target = _moved(np.ones(source.shape), areas, source, target)[1]
-    of_source = _moved(np.ones(target.shape), areas.T.tocsr(), target, source)[1]
-    return of_source, of_target
-
-
 def _sea_level(zos: np.ndarray, source: Grid, target: Grid) -> np.ndarray:
     """Sea level on the target, of mean zero."""
     known = source.mask("T", three_d=False).values.ravel()

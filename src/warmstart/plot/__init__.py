@@ -1,7 +1,6 @@
 """Figures of ocean states: functions that take xarray objects and draw on Matplotlib axes.
 
-``figures`` (sections, maps, profiles, series) are given here; ``physics_figures`` belong to the families of metrics,
-``score_figures`` to sets of states, ``panels`` put several fields on one figure.
+``figures`` (sections, maps, profiles, series) are given here; ``panels`` put several fields on one figure.
 """
 
 from warmstart.plot.figures import (

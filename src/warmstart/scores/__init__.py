@@ -1,1 +1,1 @@
-"""Numbers that judge: metrics of a state with their verdicts, forecasts against the truth, sets of states."""
+"""Numbers that judge: metrics of a state with their verdicts, runs against a control, the CRPS."""

@@ -1,11 +1,11 @@
-"""Figures of the physical metrics, family by family, from the arrays that the numbers come from.
+"""Figures of the page of metrics, family by family, from the arrays that the numbers come from.
 
 As in :mod:`warmstart.plot.figures`: every function takes an ``ax``, or makes a figure of its own, and returns the axes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -13,9 +13,11 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm
 
+from warmstart.errors import UserError
 from warmstart.ocean import eos
 from warmstart.ocean.grid import Grid
 from warmstart.physics import balance, budgets, column, geostrophy
+from warmstart.physics.cgrid import labelled, take
 from warmstart.plot.figures import profile
 from warmstart.plot.style import (
     COLOURS,
@@ -31,6 +33,23 @@ from warmstart.plot.style import (
     pretty_units,
     style,
 )
+
+#: Edges of the classes of the census.
+THETAO_EDGES = np.arange(-2.0, 32.01, 0.5)  #: [degC]
+SO_EDGES = np.arange(33.0, 39.01, 0.05)  #: [1e-3]
+#: The metric of :data:`warmstart.scores.metrics.METRICS` that corrects a published one of the same kind and unit.
+CORRECTED = {
+    "nemo_spinup_evaluation_temperature_500m_30NS": "temperature_500m_30NS",
+    "nemo_spinup_evaluation_temperature_BWbox": "temperature_bottom_water",
+    "nemo_spinup_evaluation_temperature_DWbox": "temperature_deep_water",
+    "nemo_spinup_evaluation_ACC_Drake": "throughflow",
+    "nemo_spinup_evaluation_ACC_Drake_2": "throughflow_free_surface",
+    "nemo_spinup_evaluation_NASTG_BSF_max": "gyre_north",
+    "dino_fusion_BWbox_thetao": "temperature_bottom_water",
+    "dino_fusion_BWbox_thetao_by_index": "temperature_bottom_water",
+    "dino_fusion_DWbox_thetao": "temperature_deep_water",
+    "dino_fusion_DWbox_thetao_by_index": "temperature_deep_water",
+}
 
 
 def own(draw: Callable[..., Axes], size: tuple[float, float], *arguments: Any, **options: Any) -> Axes:
@@ -89,12 +108,12 @@ def _inverse(x: Any) -> Any:
         return 1.0 / np.asarray(x, float)
 
 
-def water_masses(census: xr.DataArray, ax: Axes | None = None, reference: float = 2000.0) -> Axes:
+def water_masses(volumes: xr.DataArray, ax: Axes | None = None, reference: float = 2000.0) -> Axes:
     """Draw a volumetric census against salinity and temperature, with lines of equal potential density.
 
     Parameters
     ----------
-    census : ``(thetao_class, so_class)`` [m3] from :func:`warmstart.physics.census.census`.
+    volumes : ``(thetao_class, so_class)`` [m3] from :func:`census`.
     ax : where to draw; None makes a figure.
     reference : reference depth of the density lines [m].
 
@@ -104,15 +123,14 @@ def water_masses(census: xr.DataArray, ax: Axes | None = None, reference: float 
 
     Examples
     --------
-    >>> from warmstart.physics import census
     >>> from warmstart.ocean.basin import basin
     >>> state, grid = basin(nx=12, ny=24, nz=4)
-    >>> water_masses(census.census(state, grid)).get_xlabel()
+    >>> water_masses(census(state, grid)).get_xlabel()
     'salinity [g kg⁻¹]'
     """
     if ax is None:
-        return own(water_masses, (4.2, 3.4), census, reference=reference)
-    volume = census.transpose("thetao_class", "so_class")
+        return own(water_masses, (4.2, 3.4), volumes, reference=reference)
+    volume = volumes.transpose("thetao_class", "so_class")
     shown = np.ma.masked_less_equal(volume.values, 0.0)
     t, s = volume.thetao_class.values, volume.so_class.values
     mesh = ax.pcolormesh(
@@ -197,12 +215,11 @@ def inversions(
     """
     if ax is None:
         return own(inversions, (4.0, 3.0), state, grid, thresholds=thresholds, **line)
-    curve = column.inversions_curve(
-        state, grid, np.logspace(-6, 0, 25).tolist() if thresholds is None else thresholds
-    )
-    for i, row in enumerate(curve.transpose(..., "threshold").values.reshape(-1, curve.sizes["threshold"])):
+    steps = np.logspace(-6, 0, 25).tolist() if thresholds is None else thresholds
+    curve = xr.concat([column.inversions(state, grid, threshold=t) for t in steps], "threshold")
+    for i, row in enumerate(curve.transpose(..., "threshold").values.reshape(-1, len(steps))):
         colour = {"color": COLOURS["generated"], **line, "label": line.get("label") if i == 0 else None}
-        ax.semilogx(curve.threshold.values, 100 * row, **colour)
+        ax.semilogx(steps, 100 * row, **colour)
     ax.set_xlabel("denser above by more than [kg m⁻³]")
     ax.set_ylabel("wet pairs [%]")
     ax.set_ylim(bottom=0.0)
@@ -270,7 +287,11 @@ def energy_by_level(state: xr.Dataset, grid: Grid, ax: Axes | None = None, **lin
     """
     if ax is None:
         return own(energy_by_level, (3.2, 4.0), state, grid, **line)
-    profile(balance.kinetic_energy_by_level(state, grid), grid, ax, **{"color": COLOURS["generated"], **line})
+    parts = [
+        balance.kinetic_energy(state.isel(z=[k]), Grid(grid.ds.isel(z=[k]))) for k in range(grid.shape[0])
+    ]
+    energy = labelled(xr.concat(parts, "z").transpose(..., "z"), "energy", "m2 s-2", "kinetic energy")
+    profile(energy, grid, ax, **{"color": COLOURS["generated"], **line})
     ax.set_xscale("log")
     return ax
 
@@ -345,3 +366,114 @@ def heat_by_depth(state: xr.Dataset, grid: Grid, ax: Axes | None = None, **line:
     content = 1e-21 * content.where(grid.mask("T").any(("y", "x")))
     content.attrs = {"units": "ZJ m-1", "long_name": "heat content"}
     return profile(content, grid, ax, **{"color": COLOURS["generated"], **line})
+
+
+def census(
+    state: xr.Dataset, grid: Grid, thetao_edges: Any = THETAO_EDGES, so_edges: Any = SO_EDGES
+) -> xr.DataArray:
+    """Volume of the water in classes of temperature and salinity.
+
+    Parameters
+    ----------
+    state : ``thetao`` [degC] and ``so`` [1e-3], ``(..., z, y, x)``.
+    grid : its mesh.
+    thetao_edges, so_edges : increasing edges of the classes [degC, 1e-3]; water beyond the outermost is counted in the
+        nearest class, so that the sum is the volume of the sea.
+
+    Returns
+    -------
+    ``(..., thetao_class, so_class)`` [m3], coordinates at the middle of each class; NaN for a state with a hole.
+
+    Raises
+    ------
+    UserError
+        If edges do not increase.
+
+    Notes
+    -----
+    Volumetric T-S census of Montgomery (1958, doi:10.1016/0146-6313(58)90004-2).
+
+    Examples
+    --------
+    >>> from warmstart.ocean.basin import basin
+    >>> state, grid = basin(nx=6, ny=8, nz=4)
+    >>> bool(np.isclose(census(state, grid).sum(), grid.volume.sum()))
+    True
+    """
+    edges = [np.asarray(thetao_edges, float), np.asarray(so_edges, float)]
+    for e in edges:
+        if e.size < 2 or not (np.diff(e) > 0).all():
+            raise UserError("edges of a census must increase; expected at least two")
+    volume = grid.volume
+    fields = [take(state, grid, name).where(volume > 0, 0.0) for name in ("thetao", "so")]
+    if any(f.chunks is not None for f in fields):
+        fields = [f.chunk({"z": -1, "y": -1, "x": -1}) for f in fields]
+    sizes = {"thetao_class": edges[0].size - 1, "so_class": edges[1].size - 1}
+    result = xr.apply_ufunc(
+        _histogram, *fields, volume, kwargs={"edges": edges}, input_core_dims=[["z", "y", "x"]] * 3,
+        output_core_dims=[list(sizes)], vectorize=True, dask="parallelized", output_dtypes=["float64"],
+        dask_gufunc_kwargs={"output_sizes": sizes},
+    )  # fmt: skip
+    middles = {
+        name: xr.DataArray(0.5 * (e[1:] + e[:-1]), dims=name, attrs={"units": units})
+        for (name, e), units in zip(zip(sizes, edges, strict=True), ("degC", "1e-3"), strict=True)
+    }
+    return labelled(result.assign_coords(middles), "census", "m3", "volume of water in T-S classes")
+
+
+def _histogram(thetao: np.ndarray, so: np.ndarray, volume: np.ndarray, edges: list[np.ndarray]) -> np.ndarray:
+    wet = volume > 0
+    shape = tuple(e.size - 1 for e in edges)
+    if np.isnan(thetao[wet]).any() or np.isnan(so[wet]).any():
+        return np.full(shape, np.nan)
+    index = [
+        np.clip(np.searchsorted(e, f[wet], side="right") - 1, 0, e.size - 2)
+        for e, f in zip(edges, (thetao, so), strict=True)
+    ]
+    return np.bincount(index[0] * shape[1] + index[1], volume[wet], shape[0] * shape[1]).reshape(shape)
+
+
+def deviations(values: Mapping[str, float], ax: Axes | None = None) -> Axes:
+    """Draw by how much published metrics deviate from the corrected ones.
+
+    Parameters
+    ----------
+    values : numbers of one state by the names of the metrics, published and corrected; those without a partner are left
+        out.
+    ax : where to draw; None makes a figure.
+
+    Returns
+    -------
+    The axes.
+
+    Examples
+    --------
+    >>> both = {"nemo_spinup_evaluation_ACC_Drake": 61.0, "throughflow": 60.0}
+    >>> deviations(both).get_xlabel()
+    'published minus corrected [% of the corrected]'
+    """
+    if ax is None:
+        return own(deviations, (5.6, 3.2), values)
+    pairs = [(n, c) for n, c in CORRECTED.items() if values.get(c) and n in values]
+    percent = [100.0 * (values[n] - values[c]) / abs(values[c]) for n, c in pairs]
+    rows = np.arange(len(pairs))
+    ax.hlines(rows, 0.0, percent, color=RULE, lw=1.5)
+    ax.plot(percent, rows, "o", color=COLOURS["generated"])
+    for row, value in zip(rows, percent, strict=True):
+        ax.annotate(
+            f"{value:+.1f} %" if abs(value) >= 0.05 else "0",
+            (value, row),
+            (0, 5),
+            textcoords="offset points",
+            ha="center",
+            fontsize=6.5,
+        )
+    ax.axvline(0.0, color=MUTED, lw=0.6)
+    ax.set_yticks(
+        rows,
+        [n.replace("nemo_spinup_evaluation_", "").replace("dino_fusion_", "DINO-Fusion ") for n, _ in pairs],
+    )
+    ax.set_ylim(len(pairs) - 0.4, -0.8)
+    ax.margins(x=0.12)
+    ax.set_xlabel("published minus corrected [% of the corrected]")
+    return ax

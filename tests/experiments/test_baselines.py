@@ -1,12 +1,12 @@
 """Baselines: what they claim to be, in the shape of generate."""
 
+import baselines
 import numpy as np
 import pytest
 import xarray as xr
 
 from warmstart.errors import UserError
 from warmstart.io import files
-from warmstart.rivals import baselines
 
 ASKED = {"wind_stress_south": 0.2, "vertical_diffusivity": 5e-5}
 

@@ -20,11 +20,11 @@ from warmstart.errors import UserError
 from warmstart.io.outputs import mark, replacing
 from warmstart.ocean.grid import Grid
 from warmstart.ocean.variables import VARIABLES
+from warmstart.physics.cgrid import labelled
 from warmstart.regression.layout import Layout
 from warmstart.scores import thresholds
 from warmstart.scores.measurement import Values, measure, split_by_needs, subject_of
 from warmstart.scores.metrics import ALL, DRIFTS, METRICS
-from warmstart.scores.similarity import TRACERS, distances, level_spread
 
 #: Columns of the table that :func:`score` makes.
 COLUMNS = ("metric", "variable", "depth", "unit", "value")
@@ -32,6 +32,8 @@ COLUMNS = ("metric", "variable", "depth", "unit", "value")
 INTERVAL = 0.9
 #: Relative differences below this are rounding.
 SAME = 1e-6
+#: Variables that distances between states compare.
+TRACERS = ("thetao", "so")
 
 
 def score(
@@ -350,3 +352,104 @@ def _is_table(path: Path) -> bool:
         return False
     with path.open("rb") as file:
         return file.readline().startswith(b"# command: ")
+
+
+def level_spread(
+    states: xr.Dataset, grid: Grid, names: Iterable[str] = TRACERS, dim: str = "sample"
+) -> xr.Dataset:
+    """Standard deviation of each level about the mean state: the unit in which distances are measured.
+
+    Parameters
+    ----------
+    states : ``names``, ``(sample, [z,] y, x)``, at least two samples.
+    grid : their mesh.
+    names : variables at T points.
+    dim : dimension of the samples.
+
+    Returns
+    -------
+    The variables, dims ``([z])``, their units; 1 where a level does not vary, so that it adds nothing.
+
+    Raises
+    ------
+    UserError
+        If there are fewer than two samples.
+
+    Examples
+    --------
+    >>> from warmstart.ocean.basin import basin
+    >>> state, grid = basin(nx=6, ny=8, nz=4)
+    >>> level_spread(xr.concat([state, state + 2.0], "sample"), grid).thetao.values.round(3)
+    array([1., 1., 1., 1.])
+    """
+    require_members(states, dim)
+    out = {}
+    for name in names:
+        std = level_mean(states[name].astype("float64").var(dim, skipna=False), grid) ** 0.5
+        out[name] = std.where(std > 0, 1.0)
+    return xr.Dataset(out)
+
+
+def distances(
+    a: xr.Dataset,
+    b: xr.Dataset,
+    grid: Grid,
+    scale: xr.Dataset,
+    names: Iterable[str] = TRACERS,
+    dim: str = "sample",
+) -> xr.DataArray:
+    """Distance of every state of one set to every state of another.
+
+    Parameters
+    ----------
+    a, b : ``names``, ``(sample, [z,] y, x)``.
+    grid : their mesh.
+    scale : what each level is measured in, ``([z])``, such as :func:`level_spread`.
+    names : variables at T points.
+    dim : dimension of the states.
+
+    Returns
+    -------
+    ``(a, b)`` [1]: RMS over the volume of the difference in units of `scale`, mean over the variables.
+
+    Examples
+    --------
+    >>> from warmstart.ocean.basin import basin
+    >>> state, grid = basin(nx=6, ny=8, nz=4)
+    >>> pair = xr.concat([state, state + 2.0], "sample")
+    >>> distances(pair, pair, grid, level_spread(pair, grid)).values.round(3)
+    array([[0., 2.],
+           [2., 0.]])
+    """
+    names = list(names)
+    x, y = (vectors(ds, grid, scale, names, dim) for ds in (a, b))
+    apart = np.stack([np.sqrt(((y - row) ** 2).sum(-1)) for row in x])
+    return labelled(xr.DataArray(apart, dims=("a", "b")), "distance", "1", "distance between states")
+
+
+def vectors(ds: xr.Dataset, grid: Grid, scale: xr.Dataset, names: Iterable[str], dim: str) -> np.ndarray:
+    """States as vectors ``(sample, n)`` whose Euclidean norm is the RMS over volume and variables in units of `scale`."""
+    parts = []
+    for name in names:
+        volume = grid.volume if "z" in ds[name].dims else grid.area
+        share = np.sqrt(volume / volume.sum())
+        scaled = (ds[name].astype("float64") / scale[name]).where(volume > 0, 0.0) * share
+        space = [d for d in ("z", "y", "x") if d in scaled.dims]
+        parts.append(scaled.transpose(dim, *space).values.reshape(ds.sizes[dim], -1))
+    return np.concatenate(parts, 1) / np.sqrt(len(parts))
+
+
+def level_mean(field: xr.DataArray, grid: Grid) -> xr.DataArray:
+    """Area mean over the wet cells of each level; a NaN in the sea stays NaN."""
+    wet = grid.mask("T", three_d="z" in field.dims)
+    area = (grid.e1t * grid.e2t).where(wet, 0.0)
+    whole = area.sum(("y", "x"))
+    return (field.where(wet, 0.0) * area).sum(("y", "x"), skipna=False) / whole.where(whole > 0)
+
+
+def require_members(states: xr.Dataset | xr.DataArray, dim: str, least: int = 2) -> int:
+    """Count the states along a dimension and refuse fewer than `least`."""
+    count = states.sizes.get(dim, 0)
+    if count < least:
+        raise UserError(f"{count} state(s) along {dim}; expected an ensemble of at least {least}")
+    return int(count)

@@ -1,5 +1,6 @@
 """Scores of forecasts: fair, of the right size, and the same for every rival."""
 
+import forecasts
 import numpy as np
 import pandas as pd
 import pytest
@@ -7,7 +8,6 @@ import xarray as xr
 
 from warmstart.errors import UserError
 from warmstart.ocean.basin import basin
-from warmstart.scores import forecasts
 
 
 @pytest.fixture(scope="module")
@@ -138,3 +138,43 @@ def test_a_metric_that_nobody_can_miss_has_no_part_in_a_rivals_share():
     found = forecasts.summarise(pd.DataFrame(rows, columns=columns))
     ours = found[(found.rival == "ours") & (found.metric == "skill_metric_crps")]
     assert ours.value.tolist() == [0.25] and ours.members.tolist() == [2]
+
+
+@pytest.fixture(scope="module")
+def pool():
+    return basin(nx=8, ny=14, nz=4)
+
+
+def draws(grid, members, seed, scale=1.0, mean=0.0):
+    """White noise on the wet cells: what the theorems about scores are about."""
+    rng = np.random.default_rng(seed)
+    shape = (members, *grid.shape)
+    wet = grid.tmask > 0
+    return xr.Dataset(
+        {
+            n: xr.DataArray(mean + scale * rng.normal(size=shape), dims=("sample", "z", "y", "x")).where(wet)
+            for n in ("thetao", "so")
+        }
+    )
+
+
+def test_distances_are_a_metric_and_independent_draws_are_root_two_apart(pool):
+    _, grid = pool
+    states = draws(grid, 6, 0)
+    scale = forecasts.level_spread(draws(grid, 40, 1), grid)
+    d = forecasts.distances(states, states, grid, scale).values
+    np.testing.assert_allclose(d, d.T)
+    np.testing.assert_array_equal(np.diag(d), 0.0)
+    assert (d[:, :, None] <= d[:, None, :] + d[None] + 1e-12).all()
+    apart = d[~np.eye(6, dtype=bool)].mean()
+    assert apart == pytest.approx(np.sqrt(2), rel=0.06)
+
+
+def test_a_single_state_is_no_ensemble_and_a_level_that_does_not_vary_adds_nothing(pool):
+    state, grid = pool
+    with pytest.raises(UserError, match="at least 2"):
+        forecasts.level_spread(state.expand_dims("sample"), grid)
+    members = xr.concat([state.thetao - 1, state.thetao + 1, state.thetao], "sample")
+    everywhere = forecasts.level_spread(xr.Dataset({"thetao": members, "so": 0 * members + 35.0}), grid)
+    assert (everywhere.so == 1.0).all()
+    np.testing.assert_allclose(everywhere.thetao, (2 / 3) ** 0.5, rtol=1e-9)

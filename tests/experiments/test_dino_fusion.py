@@ -1,5 +1,6 @@
 """DINO-Fusion's recipe: half the levels, no parameters unless asked, the same state for the same seed."""
 
+import dino_fusion
 import numpy as np
 import pytest
 import torch
@@ -8,7 +9,6 @@ import xarray as xr
 from warmstart.errors import UserError
 from warmstart.ocean.basin import basin
 from warmstart.regression.layout import Layout
-from warmstart.rivals import dino_fusion
 
 
 @pytest.fixture(scope="module", params=[False, True], ids=["unconditional", "parameters"])

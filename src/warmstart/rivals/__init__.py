@@ -1,1 +1,0 @@
-"""What a generator has to beat."""
