@@ -166,7 +166,7 @@ def card(folder: Path, members: list[dict], blown: list) -> str:
         "`member_NNN.nc` holds states at the end of December (`phase`: `transient` on the way, `equilibrium` at the end, after 20 years at "
         f"{momentum:g} s / {tracer / DAY:g} day), parameters, forcing profiles, and the groups `grid` (mesh), `series` (a row a year) and `restart`. "
         "Temperature and salinity are packed in steps of 1e-6 K and 1e-7, velocities and sea level of 1e-6: static inversions are the same "
-        "pair by pair, heat and salt within 1e-7, N² within 1e-4 of its root mean square (`tests/engines/veros/test_member_file.py`).",
+        "pair by pair, heat and salt within 1e-7, N² within 1e-4 of its root mean square (`tests/experiments/test_member_files.py`).",
         "",
         "```console",
         f"$ python data/export.py runs/member_* data/{folder.name}            # how the files were made",

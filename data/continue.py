@@ -28,16 +28,15 @@ import xarray as xr
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "experiments"))
 
+from forecasts import write_table
+from member_files import join_series, write_member_file
 from records import made_with
 
 from warmstart.equilibrium.acceleration import Acceleration
 from warmstart.ocean.constants import YEAR
 from warmstart.engines.base import Configuration, Job, Phase, save_job, spinup_phases, time_steps
 from warmstart.equilibrium.verdict import judge
-from warmstart.engines.veros.history import join_series
-from warmstart.engines.veros.member_file import write_member_file
 from warmstart.errors import UserError
-from forecasts import write_table
 from warmstart.io.files import open_dataset, open_grid
 from warmstart.io.outputs import require_free
 from warmstart.ocean.parameters import extract

@@ -11,9 +11,12 @@ import argparse
 import sys
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).parents[1] / "experiments"))
+
+from member_files import write_member_file, write_restart_of
+
 from warmstart.io.config import dump_yaml, read_yaml
 from warmstart.store.members import BLOW_UPS, labels_of
-from warmstart.engines.veros.member_file import write_member_file, write_restart_of
 from warmstart.errors import UserError
 
 

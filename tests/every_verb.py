@@ -82,11 +82,12 @@ def make_inputs(folder: Path) -> Path:
 
 def verbs(at: Path) -> dict[str, Verb]:
     """All of them, by name; `at` is the folder of :func:`make_inputs`."""
+    from member_files import write_member_file, write_restart_of
+
     import warmstart as ws
     from warmstart.engines.base import Configuration, Job, save_job, verify_phases
     from warmstart.engines.nemo.namelist import patch_namelist
     from warmstart.engines.veros.arrays import restart_from_state, write_restart
-    from warmstart.engines.veros.member_file import write_member_file, write_restart_of
     from warmstart.io import files
     from warmstart.io.config import dump_yaml
     from warmstart.ocean import parameters

@@ -182,7 +182,7 @@ def test_nothing_dangerous_is_taken_for_an_output_by_any_verb(tmp_path):
     here.mkdir(parents=True)
     done = sandbox.run(
         tmp_path, here, sys.executable, str(ROOT / "tests" / "every_verb.py"),
-        HOME=str(tmp_path / "home"), MPLCONFIGDIR=str(tmp_path / "matplotlib"), PYTHONPATH=f"{ROOT / 'src'}{os.pathsep}{ROOT / 'tests'}", PYTHONDONTWRITEBYTECODE="1",
+        HOME=str(tmp_path / "home"), MPLCONFIGDIR=str(tmp_path / "matplotlib"), PYTHONPATH=f"{ROOT / 'src'}{os.pathsep}{ROOT / 'tests'}{os.pathsep}{ROOT / 'experiments'}", PYTHONDONTWRITEBYTECODE="1",
     )  # fmt: skip
     if done.returncode == sandbox.NO_SANDBOX:
         pytest.skip(done.stdout.strip().splitlines()[-1])

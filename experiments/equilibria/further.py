@@ -22,10 +22,10 @@ import xarray as xr
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from forecasts import write_table
+from member_files import join_series
 from records import made_with
 
 from warmstart.engines.base import Configuration, Job, Phase, save_job, spinup_phases
-from warmstart.engines.veros.history import join_series
 from warmstart.equilibrium.verdict import judge, years_until
 from warmstart.io.files import open_dataset, open_grid
 from warmstart.ocean.constants import YEAR

@@ -17,10 +17,10 @@ import xarray as xr
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from forecasts import write_table
+from member_files import finished_status, start_of
 from records import made_with
 
 from warmstart.engines.series import PROFILES
-from warmstart.engines.veros.member_file import finished_status, start_of
 from warmstart.equilibrium import acceleration
 from warmstart.io.config import read_yaml
 from warmstart.io.files import open_dataset, open_grid

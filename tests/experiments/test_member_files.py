@@ -12,12 +12,12 @@ import xarray as xr
 
 pytest.importorskip("veros", reason="Veros is not installed")
 
+import member_files
+from member_files import join_series, write_member_file, write_restart_of
+
 from warmstart.engines import dino
 from warmstart.engines.base import Configuration, Job, Phase, save_job
-from warmstart.engines.veros import member_file
 from warmstart.engines.veros.arrays import NEWEST, from_veros, read_restart
-from warmstart.engines.veros.history import join_series
-from warmstart.engines.veros.member_file import write_member_file, write_restart_of
 from warmstart.equilibrium.verdict import judge
 from warmstart.errors import UserError
 from warmstart.io import files
@@ -31,7 +31,7 @@ from warmstart.store.members import read_member_file
 from warmstart.store.writer import dataset
 from warmstart.verbs.info import info
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +73,7 @@ def test_where_rounding_would_turn_a_pair_over_the_salinity_gives_way():
     for weak in (6e-7, -6e-7, 1e-10, 0.0):  # barely unstable, barely stable, less than any packing, neutral
         state["so"][column] = 35.0
         state["thetao"][column] = 4.0 + weak * np.arange(4)
-        packed = member_file.pack(state, grid)
+        packed = member_files.pack(state, grid)
         assert inversions(packed, grid).equals(inversions(state, grid))
         assert packed.thetao.encoding["dtype"] == "int32"
         assert float(abs(packed.so - state.so).max()) < 1e-6
