@@ -1,4 +1,8 @@
-"""A generator as a folder: ``weights.safetensors config.yaml normalizer.nc README.md``; nothing is ever unpickled."""
+"""A generator as a folder: ``weights.safetensors config.yaml normalizer.nc README.md``; nothing is ever unpickled.
+
+A folder within it may hold another network for it: ``config.yaml``, ``README.md`` and, in ``weights.safetensors``, the arrays that
+differ. All else is shared. ``dino-4deg/diffusion`` is the shipped generator ``dino-4deg-diffusion``.
+"""
 
 from __future__ import annotations
 
@@ -119,23 +123,41 @@ def locate(generator: str | Path) -> Path:
     ...
     warmstart.errors.UserError: no generator 'no-such-generator': expected a folder made by 'warmstart train' or a shipped name...
     """
-    shipped = Path(str(importlib.resources.files("warmstart") / "pretrained"))
-    named = shipped / str(generator)
-    path = require_path(generator)
-    if not path.is_dir() and named.is_dir() and named.parent == shipped:
-        path = named
+    path, known = require_path(generator), shipped()
     if not path.is_dir():
-        known = sorted(p.name for p in shipped.iterdir() if p.is_dir()) if shipped.is_dir() else []
+        path = known.get(str(generator), path)
+    if not path.is_dir():
         raise UserError(
             f"no generator '{generator}': expected a folder made by 'warmstart train' or a shipped name "
             f"({', '.join(known) or 'none is installed'})"
         )
-    missing = [n for n in (WEIGHTS, CONFIG, NORMALIZER) if not (path / n).is_file()]
+    missing = [
+        n
+        for n in (WEIGHTS, CONFIG, NORMALIZER)
+        if not ((path if n != NORMALIZER else whole(path)) / n).is_file()
+    ]
     if missing:
         raise UserError(
             f"{path} is no generator: {', '.join(missing)} missing; expected a folder made by 'warmstart train'"
         )
     return path
+
+
+def shipped() -> dict[str, Path]:
+    """The folders of the generators that come with the package, by name."""
+    root = Path(str(importlib.resources.files("warmstart") / "pretrained"))
+    folders = sorted(p for p in root.iterdir() if (p / WEIGHTS).is_file()) if root.is_dir() else []
+    further = {
+        f"{p.name}-{q.name}": q for p in folders for q in sorted(p.iterdir()) if (q / WEIGHTS).is_file()
+    }
+    return {p.name: p for p in folders} | further
+
+
+def whole(folder: Path) -> Path:
+    """The folder that holds what a generator shares: its own, or the one above where it is another network of that generator."""
+    above = folder.resolve().parent
+    alone = (folder / NORMALIZER).is_file() or not all((above / n).is_file() for n in (WEIGHTS, NORMALIZER))
+    return folder if alone else above
 
 
 def load(path: str | Path, grid: Grid | None = None) -> Generator:
@@ -164,7 +186,8 @@ def load(path: str | Path, grid: Grid | None = None) -> Generator:
     """
     folder = locate(path)
     config = load_yaml(folder / CONFIG, SavedConfig)
-    layout = Layout(files.open_grid(folder / NORMALIZER), config.variables)
+    shared = whole(folder)
+    layout = Layout(files.open_grid(shared / NORMALIZER), config.variables)
     if layout.grid.fingerprint != config.grid_fingerprint:
         raise UserError(
             f"{folder}: the mesh in {NORMALIZER} is not the one in {CONFIG}; the folder was mixed up, train again"
@@ -172,6 +195,8 @@ def load(path: str | Path, grid: Grid | None = None) -> Generator:
     if grid is not None:
         layout.grid.require_same(grid, "what the generator is asked for")
     arrays = _read_arrays(folder / WEIGHTS)
+    if shared != folder:
+        arrays = _read_arrays(shared / WEIGHTS) | arrays
     require(arrays, config, layout, folder / WEIGHTS)
     try:
         return _assemble(config, layout, arrays, folder)
@@ -183,7 +208,7 @@ def load(path: str | Path, grid: Grid | None = None) -> Generator:
 
 def _assemble(config: SavedConfig, layout: Layout, arrays: dict[str, np.ndarray], folder: Path) -> Generator:
     """Put the stored arrays together."""
-    normalizer = _read_normalizer(layout, folder / NORMALIZER)
+    normalizer = _read_normalizer(layout, whole(folder) / NORMALIZER)
     wide = {n: a.astype("float64") for n, a in arrays.items() if not n.startswith("net.")}
     basis, rotation = wide["residual.basis"], wide.get("residual.rotation")
     laws = {
@@ -215,11 +240,15 @@ def _assemble(config: SavedConfig, layout: Layout, arrays: dict[str, np.ndarray]
             {n.removeprefix("net."): torch.as_tensor(a) for n, a in arrays.items() if n.startswith("net.")}
         )
         denoiser.eval()
-    digest = hashlib.sha256((folder / WEIGHTS).read_bytes() + (folder / CONFIG).read_bytes())
+    above = whole(folder)
+    # of a network that shares the rest: as if its file held all
+    stored = (folder / WEIGHTS).read_bytes() if above == folder else to_bytes(arrays)
+    name = folder.resolve().name if above == folder else f"{above.name}-{folder.resolve().name}"
+    digest = hashlib.sha256(stored + (folder / CONFIG).read_bytes())
     digest.update(normalizer.mean.tobytes() + normalizer.std.tobytes())
     generator = Generator(
         config, layout, normalizer, read_mean(wide, "mean"), spinup, laws, wide["forcing"],
-        denoiser, mixed_layer, transports, currents, folder.resolve().name, digest.hexdigest()[:16],
+        denoiser, mixed_layer, transports, currents, name, digest.hexdigest()[:16],
     )  # fmt: skip
     known = generator.mean.inputs
     own = generator.known(known[:, : len(generator.ranges)])

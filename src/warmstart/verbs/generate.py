@@ -213,9 +213,9 @@ def initial_state(path: Path, generator: str | Path | None = None) -> xr.Dataset
 
 def _moved(path: Path, generator: str | Path) -> xr.Dataset:
     """The states of a file on the mesh of a generator."""
-    from warmstart.generator.checkpoint import NORMALIZER, locate
+    from warmstart.generator.checkpoint import NORMALIZER, locate, whole
     from warmstart.physics.regrid import regrid
 
-    source, target = open_grid(path), open_grid(locate(generator) / NORMALIZER)
+    source, target = open_grid(path), open_grid(whole(locate(generator)) / NORMALIZER)
     with open_state(path, source) as ds:
         return regrid(ds.load(), source, target)
