@@ -55,15 +55,16 @@ def karras(net):
 
 def ours():
     """The U-Net here with the exponential Adams-Bashforth scheme on noise levels even in the logarithm."""
-    from warmstart.generator.network.sampler import draw, solve
+    from warmstart.generator.network.sampler import solve
     from warmstart.generator.network.unet import UNet
+    from warmstart.generator.noise import Stream
     from warmstart.generator.settings import NetworkConfig, SamplingConfig
 
     config = NetworkConfig(widths=WIDTHS, blocks=BLOCKS, embedding=128, attention=4, halve="all")
     net = UNet(CHANNELS, 3, 10, torch.ones(5, ROWS, COLUMNS), config, periodic_x=True).eval()
     features, maps = torch.zeros(1, 10), torch.zeros(1, 3, ROWS, COLUMNS)
     denoise = karras(lambda x, noise: net(x, noise, features, maps))
-    noise, sampling = draw(0, (CHANNELS, ROWS, COLUMNS))[None], SamplingConfig(steps=EVALUATIONS)
+    noise, sampling = Stream(0).normal((CHANNELS, ROWS, COLUMNS)), SamplingConfig(steps=EVALUATIONS)
     inputs = (torch.zeros(1, CHANNELS, ROWS, COLUMNS), torch.zeros(1), features, maps)
     return net, inputs, lambda: solve(denoise, noise, sampling)
 

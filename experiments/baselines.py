@@ -11,8 +11,9 @@ import xarray as xr
 
 from warmstart.errors import UserError
 from warmstart.generator.checkpoint import load
-from warmstart.generator.draw import Request, finish, request, sample
+from warmstart.generator.draw import expect, finish, sample
 from warmstart.generator.model import Generator
+from warmstart.generator.request import Request, request
 from warmstart.io import files, outputs
 from warmstart.ocean import parameters
 from warmstart.ocean.grid import Grid
@@ -57,8 +58,10 @@ def regression(
     loaded = generator if isinstance(generator, Generator) else load(generator)
     values, outside = request(loaded, parameters, extrapolate)
     asked = Request(values, None, tuple(outside))
-    states = sample(loaded, asked, range(1), "none") * n
-    return _written(finish(states, loaded, asked, seed), "regression", loaded.grid, output, overwrite)
+    known = expect(loaded, asked, "none")
+    return _written(
+        finish(sample(known, range(1)) * n, known, seed), "regression", loaded.grid, output, overwrite
+    )
 
 
 @outputs.writes(folder=False)

@@ -26,7 +26,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from warmstart.errors import UserError
-from warmstart.generator.network.sampler import cosine_time, draw, single_thread, solve
+from warmstart.generator.network.sampler import cosine_time, single_thread, solve
+from warmstart.generator.noise import Stream
 from warmstart.generator.settings import SamplingConfig
 from warmstart.io import files, outputs
 from warmstart.io.config import Config, dump_yaml, load_yaml
@@ -277,7 +278,7 @@ def _sample(model: DinoFusion, told: Tensor, seed: int, steps: int) -> np.ndarra
     # the largest noise level of the original's schedule
     highest = float(torch.sqrt(1 / alphas()[-1] - 1))
     config = SamplingConfig(method="ddpm", steps=steps, sigma_max=min(highest, 1e3))
-    drawn = solve(denoise, draw(seed, tuple(shape)), config, source=more)[0].numpy()
+    drawn = solve(denoise, Stream(seed).normal(tuple(shape))[0], config, source=more)[0].numpy()
     rows, columns = layout.shape[1:]
     full = _every_level(drawn[:, :rows, :columns], layout)
     span = (model.high - model.low)[:, None, None]

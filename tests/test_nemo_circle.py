@@ -112,7 +112,7 @@ def test_the_shipped_generators_take_dinos_own_namelist_as_it_is_and_say_the_dif
     tmp_path, caplog, name
 ):
     from warmstart.generator.checkpoint import load
-    from warmstart.generator.draw import differing, request
+    from warmstart.generator.request import differing, request
 
     (tmp_path / "namelist_cfg").write_text(DINO)
     shipped, said = load(name), []

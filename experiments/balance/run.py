@@ -2,7 +2,7 @@
 
 python experiments/balance/run.py states.zarr
 
-Draws the same states with several shares (`residual.balance`), towards the ageostrophic flow of the regression on the parameters, and of the
+Draws the same states with several shares (`quantities.currents`), towards the ageostrophic flow of the regression on the parameters, and of the
 expected state. Writes scores.csv beside this file: share, towards what, what was scored, its mean over the members, and that relative to
 share 0; of residuals of balance also the truth's.
 """
@@ -74,12 +74,9 @@ def main() -> None:
 def balanced(generator: Generator, share: float, towards: str) -> Generator:
     """The generator with another share, towards one or the other."""
     settings = generator.config.config
-    residual = settings.residual.model_copy(update={"balance": share})
-    config = settings.model_copy(update={"residual": residual})
-    currents = generator.currents if towards == REGRESSION else None
-    return replace(
-        generator, config=generator.config.model_copy(update={"config": config}), currents=currents
-    )
+    config = settings.model_copy(update={"quantities": settings.quantities | {"currents": share}})
+    kept = {n: q for n, q in generator.quantities.items() if n != "currents" or towards == REGRESSION}
+    return replace(generator, config=generator.config.model_copy(update={"config": config}), quantities=kept)
 
 
 if __name__ == "__main__":

@@ -11,10 +11,7 @@ of the other members' values.
 
 import argparse
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -29,8 +26,9 @@ from warmstart.generator import fit
 from warmstart.generator.constraints.barotropic import close_barotropic
 from warmstart.generator.constraints.stability import stabilise
 from warmstart.generator.fit import parts
-from warmstart.generator.quantities import ageostrophy, mixed_layer, transports
-from warmstart.generator.quantities.ageostrophy import balancing
+from warmstart.generator.quantities import QUANTITIES
+from warmstart.generator.quantities.quantity import Quantity
+from warmstart.generator.quantities.quantity import fit as fit_quantity
 from warmstart.generator.settings import resolve
 from warmstart.regression import mean
 from warmstart.regression.normalizer import Normalizer
@@ -44,7 +42,8 @@ SCORED = [name for name in METRICS if not one_sided(name)]
 QUICK = {
     "residual": {"model": "none"},
     "condition": {"initial_state": False},
-    "mean": {"model": "climatology", "mixed_layer": False, "transports": False},
+    "mean": {"model": "climatology"},
+    "quantities": {"mixed_layer": 0, "transports": 0, "currents": 0},
 }
 
 
@@ -67,10 +66,8 @@ def main() -> None:
     )
     inputs, weights = theory.extend(examples.inputs), normalizer.layout.to_wet(normalizer.layout.weights)
     known = (examples.states, examples.member, inputs, normalizer)
-    depths = left_out(mixed_layer, lambda model, x: model.depth(x), *known)
-    flows = left_out(transports, lambda model, x: model.expected(x), *known)
-    currents = left_out(ageostrophy, lambda model, x: model.flow(x), *known)
-    share = resolve(SHIPPED).residual.balance
+    depths, flows, currents = (left_out(quantity, *known) for quantity in QUANTITIES.values())
+    share = resolve(SHIPPED).quantities["currents"]
     together = mean.crossfit(means, inputs, weights)[0]
     apart = mean.crossfit(means, inputs, weights, split=parts(normalizer))[0]
     truth = scalars(physical(means, normalizer), normalizer)
@@ -102,20 +99,21 @@ def physical(wet: np.ndarray, normalizer: Normalizer) -> xr.Dataset:
 
 
 def left_out(
-    what: ModuleType,
-    ask: Callable[[Any, np.ndarray], Any],
+    quantity: Quantity,
     states: np.ndarray,
     member: np.ndarray,
     inputs: np.ndarray,
     normalizer: Normalizer,
-) -> list[Any]:
-    """What a model of `what` that has not seen the member says of it, for each member."""
-    found: dict[int, Any] = {}
+) -> list[np.ndarray]:
+    """What a model of a quantity that has not seen the member says of it, for each member."""
+    found: dict[int, np.ndarray] = {}
     for fold in mean.folds(len(inputs)):
         rest = np.setdiff1d(np.arange(len(inputs)), fold)
         chosen = np.isin(member, rest)
-        model = what.fit(states[chosen], np.searchsorted(rest, member[chosen]), inputs[rest], normalizer)
-        found |= {int(i): ask(model, inputs[i]) for i in fold}
+        model = fit_quantity(
+            quantity, states[chosen], np.searchsorted(rest, member[chosen]), inputs[rest], normalizer
+        )
+        found |= {int(i): model.expected(inputs[i]) for i in fold}
     return [found[i] for i in range(len(inputs))]
 
 
@@ -124,7 +122,7 @@ def stable(
     normalizer: Normalizer,
     depths: list[np.ndarray] | None,
     flows: list[np.ndarray] | None,
-    currents: list[dict[str, np.ndarray]] | None,
+    currents: list[np.ndarray] | None,
     share: float,
 ) -> xr.Dataset:
     """The states with mixed layers and transports, if given, stable columns and, if given, currents nearer to balance."""
@@ -132,12 +130,12 @@ def stable(
     for i in range(states.sizes["sample"]):
         state = close_barotropic(states.isel(sample=i), grid)[0]
         if depths is not None:
-            state = mixed_layer.mixed(depths[i])(state, grid)[0]
+            state = QUANTITIES["mixed_layer"].impose(depths[i], 1.0)(state, grid)[0]
         if flows is not None:
-            state = transports.carrying(flows[i])(state, grid)[0]
+            state = QUANTITIES["transports"].impose(flows[i], 1.0)(state, grid)[0]
         state = stabilise(state, grid)[0]
         if currents is not None:
-            state = balancing(currents[i], share)(state, grid)[0]
+            state = QUANTITIES["currents"].impose(currents[i], share)(state, grid)[0]
         out.append(state)
     return xr.concat(out, "sample")
 

@@ -5,7 +5,8 @@ import pytest
 
 from warmstart.errors import UserError
 from warmstart.generator.constraints.barotropic import close_barotropic
-from warmstart.generator.quantities.ageostrophy import NEEDED, ageostrophic, balancing, fit
+from warmstart.generator.quantities.ageostrophy import NEEDED, QUANTITY, ageostrophic, balancing
+from warmstart.generator.quantities.quantity import fit
 from warmstart.ocean.basin import basin
 from warmstart.physics.balance import largest_divergence
 from warmstart.physics.geostrophy import thermal_wind_residual
@@ -132,8 +133,12 @@ def test_the_ageostrophic_flow_of_an_ocean_between_two_is_predicted(made):
     ]
     states, normalizer = snapshots(oceans)
     rest = np.arange(9) != 6
-    model = fit(states[rest], np.arange(8), inputs[rest, None], normalizer)
-    found, truth, other = model.flow(inputs[6:7]), ageostrophic(*oceans[6]), ageostrophic(*oceans[0])
+    model = fit(QUANTITY, states[rest], np.arange(8), inputs[rest, None], normalizer)
+    found, truth, other = (
+        dict(zip(("uo", "vo"), model.expected(inputs[6:7]), strict=True)),
+        ageostrophic(*oceans[6]),
+        ageostrophic(*oceans[0]),
+    )
     for name in ("uo", "vo"):
         apart = np.sqrt(((found[name] - truth[name]) ** 2).mean())
         assert apart < 0.05 * np.sqrt(((other[name] - truth[name]) ** 2).mean())
@@ -145,8 +150,13 @@ def test_the_ageostrophic_flow_of_an_ocean_between_two_is_predicted(made):
 def test_several_snapshots_of_a_member_are_one_ocean_to_the_regression(made):
     state, noisy, grid = made
     states, normalizer = snapshots([(state, grid), (noisy, grid), (noisy, grid), (noisy, grid)])
-    model = fit(states, np.array([0, 1, 1, 1]), np.array([[-0.5], [0.5]]), normalizer, model="climatology")
-    found, ends = model.flow(np.zeros(1)), [ageostrophic(s, grid) for s in (state, noisy)]
+    model = fit(
+        QUANTITY, states, np.array([0, 1, 1, 1]), np.array([[-0.5], [0.5]]), normalizer, model="climatology"
+    )
+    found, ends = (
+        dict(zip(("uo", "vo"), model.expected(np.zeros(1)), strict=True)),
+        [ageostrophic(s, grid) for s in (state, noisy)],
+    )
     for name in ("uo", "vo"):
         np.testing.assert_allclose(found[name], 0.5 * (ends[0][name] + ends[1][name]), rtol=0, atol=1e-9)
 
@@ -158,7 +168,7 @@ def test_states_without_currents_have_no_such_regression(made):
     normalizer = normalize.fit(fields, layout)
     wet = layout.to_wet(normalizer.standardise(fields))
     assert not set(NEEDED) <= set(layout.variables)
-    assert fit(wet, np.zeros(1, int), np.zeros((1, 1)), normalizer) is None
+    assert fit(QUANTITY, wet, np.zeros(1, int), np.zeros((1, 1)), normalizer) is None
 
 
 @pytest.mark.parametrize("name", NEEDED)
@@ -173,5 +183,5 @@ def test_the_scale_of_the_ageostrophic_flow_is_its_spread_over_members(made):
     scales = []
     for far in (noisy, twice):
         states, normalizer = snapshots([(state, grid), (far, grid)])
-        scales.append(fit(states, np.arange(2), np.array([[-0.5], [0.5]]), normalizer).scale)
+        scales.append(fit(QUANTITY, states, np.arange(2), np.array([[-0.5], [0.5]]), normalizer).scale[0])
     assert scales[1] == pytest.approx(2 * scales[0], rel=0.05) and 0 < scales[0] < 0.1

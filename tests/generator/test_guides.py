@@ -1,12 +1,15 @@
 """The guides of others do what their authors say, and no more: they pull, they do not make exact."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
 
 from warmstart.errors import UserError
 from warmstart.generator.network import guides
-from warmstart.generator.network.sampler import draw, levels, solve, stream
+from warmstart.generator.network.sampler import levels, solve
+from warmstart.generator.noise import Stream
 from warmstart.generator.residual import Coordinates
 from warmstart.generator.settings import SamplingConfig, resolve
 from warmstart.ocean.basin import basin
@@ -48,7 +51,7 @@ def test_the_pull_is_the_published_one(case):
 
 def test_the_pull_takes_the_mean_of_a_level_and_leaves_its_pattern(case):
     layout, _, coordinates, _ = case
-    z = torch.as_tensor(layout.mask * (1.0 + draw(0, layout.shape).numpy()))[None]
+    z = torch.as_tensor(layout.mask * (1.0 + Stream(0).normal(layout.shape)[0].numpy()))[None]
     pulled = z
     for _ in range(400):
         pulled = guides.zero_mean(coordinates)(pulled, 0.0)
@@ -62,7 +65,9 @@ def test_samples_with_the_pull_have_smaller_mean_profiles(case):
     layout, _, coordinates, _ = case
     config = SamplingConfig(method="ddpm")
     free, pulled = (
-        solve(white, draw(1, layout.shape)[None], config, stream(2, layout.shape), after)[0]
+        solve(white, Stream(1).normal(layout.shape), config, partial(Stream(2).normal, layout.shape), after)[
+            0
+        ]
         for after in (None, guides.zero_mean(coordinates))
     )
     assert profile(pulled, layout).mean() < 0.5 * profile(free, layout).mean()
@@ -81,7 +86,7 @@ def test_samples_guided_by_stratification_have_weaker_inversions(case, method):
     wet, top = grid.tmask.values > 0, grid.gdepw_0.values
 
     def excess(denoise):
-        z = solve(denoise, draw(3, layout.shape)[None], config, stream(4, layout.shape))[0]
+        z = solve(denoise, Stream(3).normal(layout.shape), config, partial(Stream(4).normal, layout.shape))[0]
         fields = normalizer.restore(layout.from_wet(mean + factor * coordinates.decode(z.numpy())))
         t, s = (np.nan_to_num(fields[layout.slices[n]]) for n in ("thetao", "so"))
         above = density_anomaly(t[:-1], s[:-1], top[1:]) - density_anomaly(t[1:], s[1:], top[1:])
@@ -96,7 +101,7 @@ def test_samples_guided_by_stratification_have_weaker_inversions(case, method):
 def test_a_stable_state_is_not_steered(case):
     layout, normalizer, coordinates, mean = case
     still = lambda z, sigma: 0 * z  # noqa: E731
-    z, sigma = draw(0, layout.shape)[None], torch.ones(1, dtype=torch.float64)
+    z, sigma = Stream(0).normal(layout.shape), torch.ones(1, dtype=torch.float64)
     assert not guides.stratification(still, coordinates, normalizer, mean, 1.0)(z, sigma).any()
 
 

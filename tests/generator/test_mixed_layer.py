@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from warmstart.generator.quantities import mixed_layer
+from warmstart.generator.quantities.quantity import fit
 from warmstart.ocean.basin import basin
 from warmstart.physics.column import mixed_layer_depth
 from warmstart.regression import normalizer as normalize
@@ -54,10 +55,10 @@ def test_oceans_that_convect_more_with_a_parameter_are_predicted_to(made):
     fields = np.concatenate([layout.pack(s) for s in states])
     normalizer = normalize.fit(fields, layout)
     wet = layout.to_wet(normalizer.standardise(fields))
-    model = mixed_layer.fit(wet, np.arange(9), inputs, normalizer)
-    found = [model.depth(np.array([x])) for x in (-0.4, 0.1, 0.4)]
-    mean = mixed_layer.fit(wet, np.arange(9), inputs, normalizer, model="climatology")
-    np.testing.assert_array_equal(mean.depth(np.array([-0.4])), mean.depth(np.array([0.4])))
+    model = fit(mixed_layer.QUANTITY, wet, np.arange(9), inputs, normalizer)
+    found = [model.expected(np.array([x])) for x in (-0.4, 0.1, 0.4)]
+    mean = fit(mixed_layer.QUANTITY, wet, np.arange(9), inputs, normalizer, model="climatology")
+    np.testing.assert_array_equal(mean.expected(np.array([-0.4])), mean.expected(np.array([0.4])))
     floor = (grid.e3t_0 * (grid.tmask > 0)).sum("z").values
     assert all((d <= floor).all() and (d[floor > 0] > 0).all() and (d[floor == 0] == 0).all() for d in found)
     truth = [mixed_layer_depth(s, grid).mean().item() for s in (states[0], states[-1])]
@@ -74,11 +75,11 @@ def test_several_snapshots_of_a_member_are_one_ocean_of_their_mean_depth(made):
     fields = np.concatenate([layout.pack(s) for s in states])
     normalizer = normalize.fit(fields, layout)
     wet = layout.to_wet(normalizer.standardise(fields))
-    found = mixed_layer.fit(wet, np.arange(8) // 2, inputs, normalizer, model="climatology")
+    found = fit(mixed_layer.QUANTITY, wet, np.arange(8) // 2, inputs, normalizer, model="climatology")
     depths = np.stack([mixed_layer_depth(s, grid).values for s in states]).reshape(4, 2, *grid.shape[1:])
     expected = np.exp(np.log(np.maximum(depths.mean(1), mixed_layer.SHALLOWEST)).mean(0))
     sea = grid.tmask.values[0] > 0
-    np.testing.assert_allclose(found.depth(np.array([0.2]))[sea], expected[sea], rtol=1e-6)
+    np.testing.assert_allclose(found.expected(np.array([0.2]))[sea], expected[sea], rtol=1e-6)
 
 
 def test_states_without_salinity_have_none(made):
@@ -87,7 +88,7 @@ def test_states_without_salinity_have_none(made):
     fields = layout.pack(state)
     normalizer = normalize.fit(fields, layout)
     wet = layout.to_wet(normalizer.standardise(fields))
-    assert mixed_layer.fit(wet, np.zeros(1, int), np.zeros((1, 1)), normalizer) is None
+    assert fit(mixed_layer.QUANTITY, wet, np.zeros(1, int), np.zeros((1, 1)), normalizer) is None
 
 
 def test_parameters_are_weighed_by_their_relevance_where_nothing_is_said(made):
@@ -102,8 +103,8 @@ def test_parameters_are_weighed_by_their_relevance_where_nothing_is_said(made):
     wet = layout.to_wet(normalizer.standardise(fields))
 
     def moved(**options):
-        model = mixed_layer.fit(wet, np.arange(16), inputs, normalizer, **options)
-        low, high = (model.depth(np.array([0.05, y])) for y in (-0.5, 0.5))
+        model = fit(mixed_layer.QUANTITY, wet, np.arange(16), inputs, normalizer, **options)
+        low, high = (model.expected(np.array([0.05, y])) for y in (-0.5, 0.5))
         return np.abs(high - low).max()
 
     assert moved() == moved(weigh=True) < moved(weigh=False)

@@ -1,5 +1,7 @@
 """The sampler draws from the law of the denoiser; shown where that law is known."""
 
+from functools import partial
+
 import pytest
 import torch
 from azula.denoise import GaussianDenoiser
@@ -9,7 +11,8 @@ from azula.noise import VESchedule
 from azula.sample import DDPMSampler, HeunSampler, xEABSampler
 
 from warmstart.errors import UserError
-from warmstart.generator.network.sampler import draw, guided, levels, single_thread, solve, stream
+from warmstart.generator.network.sampler import guided, levels, single_thread, solve
+from warmstart.generator.noise import Stream
 from warmstart.generator.settings import SamplingConfig, resolve
 
 DIM = 6
@@ -127,17 +130,17 @@ def test_ancestral_sampling_is_that_of_azula_with_the_same_noise(monkeypatch):
     table = type(
         "Table", (), {"__call__": lambda self, t: (torch.ones_like(t), sigma[(20 - t * 20).round().long()])}
     )
-    ours = solve(exact(mean, factored), draw(1, (DIM,))[None], config, source_after_first(1))
+    ours = solve(exact(mean, factored), Stream(1).normal((DIM,)), config, source_after_first(1))
     source = source_after_first(1)
     monkeypatch.setattr(torch, "randn_like", lambda x: source())
     denoiser = GaussianDenoiser(mean, factored, table())
-    theirs = DDPMSampler(denoiser, steps=20, silent=True, dtype=torch.float64)(80 * draw(1, (DIM,))[None])
+    theirs = DDPMSampler(denoiser, steps=20, silent=True, dtype=torch.float64)(80 * Stream(1).normal((DIM,)))
     torch.testing.assert_close(ours, theirs, rtol=1e-9, atol=1e-9)
 
 
 def source_after_first(seed):
     """What a sample draws once its first noise is taken."""
-    source = stream(seed, (DIM,))
+    source = partial(Stream(seed).normal, (DIM,))
     source()
     return source
 
@@ -177,7 +180,7 @@ def test_a_sample_does_not_depend_on_its_companions(method):
     config = SamplingConfig(method=method, steps=21)
 
     def run(seeds):
-        sources = [stream(seed, (DIM,)) for seed in seeds]
+        sources = [partial(Stream(seed).normal, (DIM,)) for seed in seeds]
         together = lambda: torch.cat([source() for source in sources])  # noqa: E731
         return solve(exact(mean, factored), together(), config, together)
 
@@ -240,11 +243,11 @@ def test_a_method_that_needs_noise_says_so():
 
 
 def test_noise_of_a_sample_depends_on_its_seed_only():
-    first = draw(7, (5,))
+    first = Stream(7).normal((5,))[0]
     torch.randn(100)
-    assert torch.equal(draw(7, (5,)), first)
-    assert not torch.equal(draw(8, (5,)), first)
-    source = stream(7, (5,))
+    assert torch.equal(Stream(7).normal((5,))[0], first)
+    assert not torch.equal(Stream(8).normal((5,))[0], first)
+    source = partial(Stream(7).normal, (5,))
     assert torch.equal(source()[0], first) and not torch.equal(source()[0], first)
 
 

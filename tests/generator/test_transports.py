@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 
 from warmstart.generator.constraints.barotropic import close_barotropic
+from warmstart.generator.noise import Stream
 from warmstart.generator.quantities import transports
+from warmstart.generator.quantities.quantity import fit
 from warmstart.generator.quantities.transports import carried, carrying
 from warmstart.ocean.basin import basin
 from warmstart.physics.transport import heat_transport
@@ -111,7 +113,10 @@ def test_transports_that_grow_with_a_parameter_are_predicted_between_members(mad
     fields = np.concatenate([layout.pack(s) for s in states])
     normalizer = normalize.fit(fields, layout)
     wet = layout.to_wet(normalizer.standardise(fields))
-    model = transports.fit(wet, np.arange(9), inputs, normalizer)
+    model = fit(transports.QUANTITY, wet, np.arange(9), inputs, normalizer)
     expected = carried(state, grid) * 1.1
     np.testing.assert_allclose(model.expected(np.array([0.1])), expected, atol=0.05 * np.abs(expected).max())
-    assert np.array_equal(model.draw(np.array([0.1]), 3), model.draw(np.array([0.1]), 3))
+    predicted = model.predict(np.array([0.1]))
+    drawn = [model.target(predicted, Stream(seed)) for seed in (3, 3, 4, 5)]
+    assert np.array_equal(drawn[0], drawn[1]) and not np.array_equal(drawn[0], drawn[2])
+    assert not np.array_equal(drawn[0], model.target(predicted))

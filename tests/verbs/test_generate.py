@@ -68,9 +68,9 @@ def test_the_mean_of_the_samples_is_near_the_truth(generator):
 def test_a_share_of_balance_changes_the_currents_and_says_by_how_much(generator):
     """The same draw: the water stays, the currents follow it."""
     settings = generator.config.config
-    residual = settings.residual.model_copy(update={"balance": 0.5})
+    shares = settings.quantities | {"currents": 0.5}
     config = generator.config.model_copy(
-        update={"config": settings.model_copy(update={"residual": residual})}
+        update={"config": settings.model_copy(update={"quantities": shares})}
     )
     drawn, balanced = generate(generator, ASKED), generate(replace(generator, config=config), ASKED)
     assert "constraint_balanced_velocity" not in drawn
@@ -84,9 +84,9 @@ def test_a_share_of_balance_changes_the_currents_and_says_by_how_much(generator)
 
 def test_currents_are_balanced_towards_a_regression_where_parameters_are_given(ensemble_store, tmp_path):
     """Which is stored with the generator; with a state alone it is the expected state that says what is ageostrophic."""
-    settings = {"residual": {"model": "gaussian", "balance": 0.5}}
+    settings = {"residual": {"model": "gaussian"}, "quantities": {"currents": 0.5}}
     trained = train(ensemble_store, settings, tmp_path / "generator")
-    plain = replace(trained, currents=None)
+    plain = replace(trained, quantities={n: q for n, q in trained.quantities.items() if n != "currents"})
     state, _ = basin(nx=9, ny=14, nz=5)
     young = state + 0.7 * (truth(state, trained.grid, parameters.resolve(ASKED)) - state)
     for asked, same in (

@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import yaml
 
-from warmstart.generator.draw import Request, constrained, wet_fields
+from warmstart.generator.draw import Expected, constrained, expect
 from warmstart.generator.model import Generator
 from warmstart.generator.network.sampler import single_thread
+from warmstart.generator.noise import Stream
+from warmstart.generator.request import Request
 from warmstart.ocean.variables import VARIABLES
 from warmstart.physics.convection import inversions
 from warmstart.regression.layout import Layout
@@ -89,7 +91,8 @@ def _validation(generator: Generator, prepared: Prepared) -> dict[str, Any]:
             score = np.mean([fair_crps(ensemble, t) for t in truth], 0)
             crps.setdefault(name, []).append(_means(score, generator))
         drawn = forecasts[own]
-        counts.append((_unstable(generator, truth), _unstable(generator, drawn), _adjusted(generator, drawn)))
+        adjusted = _adjusted(expect(generator, Request(values), "none"), drawn)
+        counts.append((_unstable(generator, truth), _unstable(generator, drawn), adjusted))
     return {
         "members": snapshots.members.tolist(),
         "samples": SAMPLES,
@@ -134,7 +137,8 @@ def _ensemble(generator: Generator, asked: Request, model: str, position: int) -
     With the same seeds a mean over members would keep the error of so few draws.
     """
     count, first = (1 if model in ("none", "deterministic") else SAMPLES), SAMPLES * position
-    return np.stack(list(wet_fields(generator, asked, range(first, first + count), model)))
+    known = expect(generator, asked, model)
+    return np.stack([known.field(Stream(seed)) for seed in range(first, first + count)])
 
 
 def _unstable(generator: Generator, fields: np.ndarray) -> float:
@@ -145,10 +149,11 @@ def _unstable(generator: Generator, fields: np.ndarray) -> float:
     return float(np.mean([inversions(f[slices["thetao"]], f[slices["so"]], top, wet) for f in physical]))
 
 
-def _adjusted(generator: Generator, fields: np.ndarray) -> float:
+def _adjusted(known: Expected, fields: np.ndarray) -> float:
     """The same after the constraints."""
-    top, wet = generator.grid.gdepw_0.values, generator.grid.tmask.values > 0
-    states = [constrained(generator, field, Request(None))[0] for field in fields]
+    grid = known.generator.grid
+    top, wet = grid.gdepw_0.values, grid.tmask.values > 0
+    states = [constrained(known, field, [])[0] for field in fields]
     return float(np.mean([inversions(s["thetao"].values, s["so"].values, top, wet) for s in states]))
 
 
@@ -214,14 +219,11 @@ def _origin(generator: Generator) -> str:
         f"- mean: {len(generator.mean.basis)} modes, {config.mean.model}{_mean_details(generator)}; residual: {config.residual.model}, "
         f"{len(generator.coordinates.basis) or 'no'} joint modes, amplitude "
         + ", ".join(f"{a:.3g} ({given})" for given, a in saved.amplitude.items())
-        + (
-            f", {config.residual.balance:g} of the imbalance of currents taken away"
-            if config.residual.balance
-            else ""
-        )
         + "; "
         f"network: {net} parameters, evaluations a sample: {config.evaluations}",
     ]
+    if imposed := _quantities(generator):
+        lines.append(f"- with a regression of their own, imposed on every state: {imposed}")
     if saved.ages:
         lines.append(f"- initial states: of {', '.join(f'{a:g}' for a in saved.ages)} years of spin-up")
     if drift:
@@ -251,10 +253,17 @@ def _mean_details(generator: Generator) -> str:
         ", with theory": settings.theory,
         ", inputs by relevance": gaussian and settings.relevance,
         f", in {len(generator.mean.relevance)} parts": len(generator.mean.relevance) > 1,
-        ", mixed layers of their own": generator.mixed_layer is not None,
-        ", transports of heat and salt of their own": generator.transports is not None,
     }
     return "".join(text for text, present in details.items() if present)
+
+
+def _quantities(generator: Generator) -> str:
+    """What states are moved to, and how far."""
+    shares = generator.config.config.quantities
+    return ", ".join(
+        model.quantity.title + (f" ({shares[name]:g} of the way)" if shares[name] < 1 else "")
+        for name, model in generator.quantities.items()
+    )
 
 
 def _scores(generator: Generator) -> str:

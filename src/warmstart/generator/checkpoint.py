@@ -20,9 +20,8 @@ from safetensors.numpy import save as to_bytes
 
 from warmstart.errors import UserError, require_path
 from warmstart.generator.model import Generator, build_denoiser
-from warmstart.generator.quantities.ageostrophy import Ageostrophic
-from warmstart.generator.quantities.mixed_layer import MixedLayer
-from warmstart.generator.quantities.transports import CARRIED, Transports
+from warmstart.generator.quantities import QUANTITIES
+from warmstart.generator.quantities.quantity import QuantityModel
 from warmstart.generator.residual import Coordinates, Law
 from warmstart.generator.settings import SavedConfig
 from warmstart.generator.young_state import CORRECTIONS, AgeModel, SpinupModel
@@ -60,15 +59,10 @@ def save(generator: Generator, folder: Path) -> None:
     for given, law in generator.laws.items():
         arrays |= {f"residual.{given}.scale": law.coordinates.scale}
         arrays |= {f"residual.{given}.spread": np.array([law.reference_spread])}
-    if generator.mixed_layer is not None:
-        arrays |= flatten(generator.mixed_layer.model, "mixed_layer")
-    if generator.transports is not None:
-        arrays |= flatten(generator.transports.model, "transports")
-        arrays["transports.scale"] = generator.transports.scale
-        arrays["transports.residuals"] = generator.transports.residuals
-    if generator.currents is not None:
-        arrays |= flatten(generator.currents.model, "currents")
-        arrays["currents.scale"] = np.array([generator.currents.scale])
+    for name, fitted in generator.quantities.items():
+        arrays |= flatten(fitted.model, name)
+        beside = {"scale": fitted.scale, "residuals": fitted.residuals}
+        arrays |= {f"{name}.{what}": values for what, values in beside.items() if values is not None}
     if generator.spinup is not None:
         arrays |= flatten_spinup(generator.spinup)
     if generator.denoiser is not None:
@@ -220,19 +214,17 @@ def _assemble(config: SavedConfig, layout: Layout, arrays: dict[str, np.ndarray]
         for given, amplitude in config.amplitude.items()
     }
     spinup = read_spinup(wide, layout, config.ages) if config.ages else None
-    mixed_layer = (
-        MixedLayer(read_mean(wide, "mixed_layer"), layout.grid) if "mixed_layer.offset" in wide else None
-    )
-    transports = (
-        Transports(read_mean(wide, "transports"), wide["transports.scale"], wide["transports.residuals"])
-        if "transports.offset" in wide
-        else None
-    )
-    currents = (
-        Ageostrophic(read_mean(wide, "currents"), float(wide["currents.scale"][0]), layout.grid)
-        if "currents.offset" in wide
-        else None
-    )
+    quantities = {
+        name: QuantityModel(
+            quantity,
+            layout.grid,
+            read_mean(wide, name),
+            wide[f"{name}.scale"] if quantity.scales else None,
+            wide[f"{name}.residuals"] if quantity.drawn else None,
+        )
+        for name, quantity in QUANTITIES.items()
+        if f"{name}.offset" in wide
+    }
     denoiser = None
     if config.config.residual.has_network:
         denoiser = build_denoiser(config, laws["parameters"].coordinates)
@@ -248,7 +240,7 @@ def _assemble(config: SavedConfig, layout: Layout, arrays: dict[str, np.ndarray]
     digest.update(normalizer.mean.tobytes() + normalizer.std.tobytes())
     generator = Generator(
         config, layout, normalizer, read_mean(wide, "mean"), spinup, laws, wide["forcing"],
-        denoiser, mixed_layer, transports, currents, name, digest.hexdigest()[:16],
+        denoiser, quantities, name, digest.hexdigest()[:16],
     )  # fmt: skip
     known = generator.mean.inputs
     own = generator.known(known[:, : len(generator.ranges)])
@@ -401,12 +393,11 @@ def _expected(config: SavedConfig, layout: Layout) -> Iterator[tuple[str, tuple[
     wet, (channels, rows, _) = int(layout.mask.sum()), layout.shape
     yield "forcing", (1 + len(config.inputs), len(config.forcing), rows)
     yield from _mean("mean", wet, "input")
-    yield from _mean("mixed_layer", int((layout.grid.tmask > 0).any("z").sum()), "input")
-    yield from _mean("transports", len(CARRIED) * (rows - 1), "input")
-    yield from _mean("currents", "face", "input")
-    yield "currents.scale", (1,)
-    yield "transports.scale", (len(CARRIED),)
-    yield "transports.residuals", ("snapshot", len(CARRIED) * (rows - 1))
+    for name, quantity in QUANTITIES.items():
+        values = int((quantity.weights(layout.grid) > 0).sum())
+        yield from _mean(name, values, "input")
+        yield f"{name}.scale", (quantity.scales,)
+        yield f"{name}.residuals", (f"{name} snapshot", values)
     whole = config.config.residual.coordinates == "eof"
     yield "residual.basis", ("residual mode" if whole else 0, wet)
     yield "residual.rotation", (channels, channels)

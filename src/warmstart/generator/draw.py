@@ -1,12 +1,12 @@
-"""Drawing: what is asked of a generator, and states one at a time: mean, noise, network, sampler, constraints."""
+"""Drawing: states one at a time, from the mean, the residual, the quantities and the constraints.
+
+What follows from what is asked alone is computed once (:class:`Expected`); what is left is done for each sample.
+"""
 
 from __future__ import annotations
 
-import logging
-import math
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
-from pathlib import Path
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
@@ -15,147 +15,150 @@ import xarray as xr
 
 from warmstart.errors import UserError
 from warmstart.generator.constraints import chain, contents
+from warmstart.generator.constraints.constraint import Constraint, Moved
 from warmstart.generator.constraints.contents import responses_of
 from warmstart.generator.examples import scaled_age
 from warmstart.generator.model import Generator
 from warmstart.generator.network import guides
 from warmstart.generator.network.denoiser import Condition, Denoiser, forcing_profiles
 from warmstart.generator.network.objective import expected, one_pass
-from warmstart.generator.network.sampler import Source, guided, single_thread, solve, stream
-from warmstart.generator.quantities.ageostrophy import NEEDED, ageostrophic, balancing
-from warmstart.generator.quantities.mixed_layer import mixed
-from warmstart.generator.quantities.transports import carrying
-from warmstart.generator.settings import SamplingConfig
+from warmstart.generator.network.sampler import guided, single_thread, solve
+from warmstart.generator.noise import Stream
+from warmstart.generator.quantities import QUANTITIES
+from warmstart.generator.request import Request, differing
+from warmstart.generator.residual import Law
 from warmstart.io import files
 from warmstart.ocean import parameters
 from warmstart.ocean.season import ATTRIBUTE, season
 from warmstart.ocean.variables import VARIABLES
-from warmstart.store.reader import scaled
 
-log = logging.getLogger(__name__)
-
-
-#: Relative difference up to which a parameter that did not vary counts as the training value.
-SAME = 1e-6
-#: Share of the range that plans may sample by which such a parameter may differ from training: no more than a remark.
-MILD = 0.25
-#: Widths of the training range beyond it, in the scale of the parameter, up to which there is something to extrapolate.
-FARTHEST = 10.0
+#: Residuals that are no noise: with them quantities are those that are expected.
+CERTAIN = ("none", "deterministic")
 
 
 @dataclass(frozen=True, eq=False)
-class Request:
-    """What a state is asked for with.
+class Expected:
+    """What follows from what is asked before anything is drawn.
 
     Attributes
     ----------
-    values : one number for each parameter of the training data, units of the table; None where none are given.
-    initial : initial state ``(wet,)`` in standardised units and its years of spin-up; None where it is not given.
-    outside : what lies out of the range of training, one phrase each.
-    notes : attributes for the file.
-    sampling : of the sampler; None takes the generator's own.
-    conserve : means that stand for contents, by variable.
-    device : where the network runs.
+    generator : that draws.
+    asked : what with.
+    model : of the residual, as ``residual.model`` of the configuration.
+    mean : expected state ``(wet,)``, standardised units.
+    law : of the residual.
+    factor : on a residual decoded from a latent.
+    spread : predictive standard deviation of the mean, standardised units.
+    quantities : what a regression predicts of each quantity, by name (:meth:`~warmstart.generator.quantities.quantity.QuantityModel.predict`).
+    measured : targets of those that are measured of the expected state, by name.
+    responses : how a state changes with each of its contents (:func:`warmstart.generator.constraints.contents.responses_of`).
+    network : the network and what it is told, on the device that is asked for; None where the residual needs none.
     """
 
-    values: dict[str, float] | None
-    initial: tuple[np.ndarray, float] | None = None
-    outside: tuple[str, ...] = ()
-    notes: dict[str, Any] = field(default_factory=dict)
-    sampling: SamplingConfig | None = None
-    conserve: dict[str, float] = field(default_factory=dict)
-    device: str = "cpu"
+    generator: Generator
+    asked: Request
+    model: str
+    mean: np.ndarray
+    law: Law
+    factor: float
+    spread: float
+    quantities: Mapping[str, np.ndarray]
+    measured: Mapping[str, np.ndarray]
+    responses: Mapping[str, xr.Dataset]
+    network: tuple[Denoiser, Condition] | None
 
-    @property
-    def given(self) -> str:
-        """``parameters``, ``state`` or ``both``."""
-        return "parameters" if self.initial is None else "state" if self.values is None else "both"
+    def field(self, noise: Stream) -> np.ndarray:
+        """Draw a standardised state on wet values before any constraint, ``(wet,)``."""
+        if self.model == "none":
+            return self.mean
+        latent = LATENTS[self.model](self, noise)
+        return self.mean + self.factor * self.law.coordinates.decode(latent[0].numpy())
 
-    def inputs(self, generator: Generator) -> np.ndarray | None:
-        """Scaled parameters, ``(parameter,)``."""
-        if self.values is None:
-            return None
-        return scaled(self.values, generator.ranges).reshape(len(generator.ranges))
+    def targets(self, noise: Stream) -> dict[str, np.ndarray]:
+        """Draw what a state is moved to, by quantity, in the order in which they are imposed."""
+        known, found = self.generator.quantities, {}
+        for name in QUANTITIES:
+            if name in self.quantities:
+                drawn = None if self.model in CERTAIN else noise
+                found[name] = known[name].target(self.quantities[name], drawn)
+            elif name in self.measured:
+                found[name] = self.measured[name]
+        return found
 
 
-def sample(
-    generator: Generator, asked: Request, seeds: range, model: str, progress: bool = False
-) -> list[tuple[xr.Dataset, dict[str, float]]]:
-    """Draw states one at a time, on one thread, and apply the constraints.
+def expect(generator: Generator, asked: Request, model: str | None = None) -> Expected:
+    """Compute what follows from what is asked alone, on one thread.
 
     Parameters
     ----------
     generator : the generator.
     asked : what with.
+    model : of the residual; None takes the generator's own.
+
+    Returns
+    -------
+    The same for all samples.
+    """
+    model = model or generator.config.config.residual.model
+    inputs = asked.inputs(generator)
+    law = generator.laws[asked.given]
+    with single_thread():
+        mean, spread = generator.predict(inputs, asked.initial)
+        # the expected residual has no amplitude to calibrate: it is no noise
+        factor = law.relative(spread) if model == "deterministic" else law.factor(spread)
+        shares = {n: share for n, share in generator.config.config.quantities.items() if share}
+        predicted, measured = {}, {}
+        for name, quantity in ((n, q) for n, q in QUANTITIES.items() if n in shares):
+            if name in generator.quantities and inputs is not None:
+                predicted[name] = generator.quantities[name].predict(generator.known(inputs))
+            elif quantity.from_state and set(quantity.needs) <= set(generator.layout.variables):
+                measured[name] = quantity.measure(_physical(generator, mean), generator.grid)
+        responses = responses_of(law.coordinates, generator.normalizer)
+        network = None if model in ("none", "gaussian") else _told(generator, asked, inputs)
+    return Expected(
+        generator, asked, model, mean, law, factor, spread, predicted, measured, responses, network
+    )
+
+
+def sample(known: Expected, seeds: range, progress: bool = False) -> list[Moved]:
+    """Draw states one at a time, on one thread, and apply the constraints.
+
+    Parameters
+    ----------
+    known : of what is asked.
     seeds : one a sample.
-    model : as ``residual.model`` of the configuration.
     progress : whether to show a progress bar.
 
     Returns
     -------
     State ``(z, y, x)`` and record of the constraints, for each seed.
     """
-    states, currents = [], balanced(generator, asked)
+    states = []
     with single_thread():
-        drawn = _tracked(wet_fields(generator, asked, seeds, model), len(seeds), progress)
-        for seed, field in zip(seeds, drawn, strict=True):
-            states.append(
-                constrained(generator, field, asked, predicted(generator, asked, seed, model), currents)
-            )
+        for seed in _tracked(seeds, progress):
+            noise = Stream(seed)
+            field = known.field(noise)
+            states.append(constrained(known, field, imposed(known, noise)))
     return states
 
 
-def predicted(generator: Generator, asked: Request, seed: int, model: str) -> tuple[chain.Constraint, ...]:
-    """Constraints that the parameters imply by regressions of their own: mixed layers, then transports.
-
-    Where the residual is no noise (``none``, ``deterministic``) the transports are the expected ones.
-    """
-    inputs = asked.inputs(generator)
-    if inputs is None:
-        return ()
-    known, found = generator.known(inputs), []
-    if generator.mixed_layer is not None:
-        found.append(mixed(generator.mixed_layer.depth(known)))
-    if generator.transports is not None:
-        certain = model in ("none", "deterministic")
-        own = generator.transports
-        found.append(carrying(own.expected(known) if certain else own.draw(known, seed)))
-    return tuple(found)
+def imposed(known: Expected, noise: Stream) -> list[Constraint]:
+    """Constraints that move a state to what is drawn of its quantities."""
+    shares = known.generator.config.config.quantities
+    return [QUANTITIES[n].impose(target, shares[n]) for n, target in known.targets(noise).items()]
 
 
-def balanced(generator: Generator, asked: Request) -> tuple[chain.Constraint, ...]:
-    """Constraint that the currents depart less from thermal wind, where the configuration asks for it."""
-    share, inputs = generator.config.config.residual.balance, asked.inputs(generator)
-    if not share or not set(NEEDED) <= set(generator.layout.variables):
-        return ()
-    if generator.currents is not None and inputs is not None:
-        return (balancing(generator.currents.flow(generator.known(inputs)), share),)
-    expected = _physical(generator, generator.predict(inputs, asked.initial)[0])
-    return (balancing(ageostrophic(expected, generator.grid), share),)
+def constrained(known: Expected, field: np.ndarray, quantities: list[Constraint]) -> Moved:
+    """State in physical units that satisfies the constraints, among them those given, with their record."""
+    generator, asked = known.generator, known.asked
+    state = _physical(generator, field)
+    targets = contents.contents_of(state, generator.grid) | asked.conserve
+    return chain.apply(state, generator.grid, chain.standard(targets, known.responses, quantities))
 
 
-def wet_fields(generator: Generator, asked: Request, seeds: range, model: str) -> Iterator[np.ndarray]:
-    """Draw standardised states on wet values before any constraint, ``(wet,)`` each; call it on one thread."""
-    mean, spread = generator.predict(asked.inputs(generator), asked.initial)
-    law = generator.laws[asked.given]
-    # the expected residual has no amplitude to calibrate: it is no noise
-    factor = law.relative(spread) if model == "deterministic" else law.factor(spread)
-    for seed in seeds:
-        if model == "none":
-            yield mean
-            continue
-        source = stream(seed, law.coordinates.shape)
-        latent = source()
-        if model == "diffusion":
-            latent = _diffused(generator, latent, source, asked, mean, factor)
-        elif model != "gaussian":
-            latent = _answered(generator, latent, asked, model)
-        yield mean + factor * law.coordinates.decode(latent[0].numpy())
-
-
-def condition(generator: Generator, asked: Request) -> Condition:
+def condition(generator: Generator, asked: Request, inputs: np.ndarray | None) -> Condition:
     """What the network is told, as a batch of one."""
-    inputs, layout = asked.inputs(generator), generator.layout
+    layout = generator.layout
     known = np.zeros(len(generator.ranges)) if inputs is None else inputs
     by_parameters, by_state = float(inputs is not None), float(asked.initial is not None)
     told = [by_parameters, by_parameters, by_state, by_state]
@@ -173,77 +176,72 @@ def condition(generator: Generator, asked: Request) -> Condition:
     )  # fmt: skip
 
 
-def usable(device: str) -> str:
-    """Refuse a device that is not there.
-
-    Raises
-    ------
-    UserError
-        If it is neither ``cpu`` nor a GPU that torch finds.
-
-    Examples
-    --------
-    >>> usable("cpu")
-    'cpu'
-    """
-    if device != "cpu" and device.partition(":")[0] != "cuda":
-        raise UserError(f"device is {device!r}; expected cpu or cuda")
-    if device != "cpu" and not torch.cuda.is_available():
-        raise UserError(f"device is {device!r}, but torch finds no GPU here; use cpu")
-    return device
-
-
-def _told(generator: Generator, asked: Request) -> tuple[Denoiser, Condition]:
+def _told(generator: Generator, asked: Request, inputs: np.ndarray | None) -> tuple[Denoiser, Condition]:
     """The network and what it is told, on the device that is asked for."""
     if generator.denoiser is None:
         raise UserError("this generator has no network: it was trained with another residual")
-    known, denoiser = condition(generator, asked), generator.denoiser.to(asked.device)
+    known, denoiser = condition(generator, asked, inputs), generator.denoiser.to(asked.device)
     half = asked.device != "cpu" and generator.config.config.training.precision == "bfloat16"
     denoiser.net.accelerate(bfloat16=half)
     moved = {f.name: getattr(known, f.name) for f in fields(known)}
     return denoiser, replace(known, **{n: t.to(asked.device) for n, t in moved.items() if t is not None})
 
 
+def _asked_network(known: Expected) -> tuple[Denoiser, Condition]:
+    """The network that a residual needs."""
+    if known.network is None:
+        raise UserError("this generator has no network: it was trained with another residual")
+    return known.network
+
+
+def _gaussian(known: Expected, noise: Stream) -> torch.Tensor:
+    """A latent of the normal law."""
+    return noise.normal(known.law.coordinates.shape)
+
+
 @torch.no_grad()
-def _answered(generator: Generator, noise: torch.Tensor, asked: Request, model: str) -> torch.Tensor:
+def _one_pass(known: Expected, noise: Stream) -> torch.Tensor:
     """One latent from one draw of noise in one evaluation."""
-    denoiser, known = _told(generator, asked)
-    if model == "one-pass":
-        return one_pass(denoiser, noise.to(asked.device), known).cpu()
-    return expected(denoiser, tuple(noise.shape), known).double().cpu()
+    denoiser, told = _asked_network(known)
+    return one_pass(denoiser, noise.normal(known.law.coordinates.shape).to(known.asked.device), told).cpu()
 
 
 @torch.no_grad()
-def _diffused(
-    generator: Generator, noise: torch.Tensor, source: Source, asked: Request, mean: np.ndarray, factor: float
-) -> torch.Tensor:
+def _deterministic(known: Expected, noise: Stream) -> torch.Tensor:
+    """The expected latent, from no noise."""
+    denoiser, told = _asked_network(known)
+    return expected(denoiser, (1, *known.law.coordinates.shape), told).double().cpu()
+
+
+@torch.no_grad()
+def _diffused(known: Expected, noise: Stream) -> torch.Tensor:
     """One latent from one draw of noise by the sampler."""
-    denoiser, known = _told(generator, asked)
-    free, law = known.dropped(), generator.laws[asked.given]
-    sampling = asked.sampling or generator.config.config.sampling
+    denoiser, told = _asked_network(known)
+    coordinates, free = known.law.coordinates, told.dropped()
+    sampling = known.asked.sampling or known.generator.config.config.sampling
     denoise = guided(
-        lambda z, sigma: denoiser(z, sigma, known),
+        lambda z, sigma: denoiser(z, sigma, told),
         lambda z, sigma: denoiser(z, sigma, free),
         sampling.guidance,
     )
     if sampling.guide == "stratification":
-        denoise = guides.stratification(denoise, law.coordinates, generator.normalizer, mean, factor)
-    after = guides.zero_mean(law.coordinates) if sampling.guide == "zero-mean" else None
-    return solve(denoise, noise.to(asked.device), sampling, source, after).cpu()
+        normalizer = known.generator.normalizer
+        denoise = guides.stratification(denoise, coordinates, normalizer, known.mean, known.factor)
+    after = guides.zero_mean(coordinates) if sampling.guide == "zero-mean" else None
+
+    def source() -> torch.Tensor:
+        return noise.normal(coordinates.shape)
+
+    return solve(denoise, source().to(known.asked.device), sampling, source, after).cpu()
 
 
-def constrained(
-    generator: Generator,
-    field: np.ndarray,
-    asked: Request,
-    predicted: Sequence[chain.Constraint] = (),
-    currents: Sequence[chain.Constraint] = (),
-) -> tuple[xr.Dataset, dict[str, float]]:
-    """State in physical units that satisfies the constraints, among them those given, with their record."""
-    state = _physical(generator, field)
-    targets = contents.contents_of(state, generator.grid) | asked.conserve
-    responses = responses_of(generator.laws[asked.given].coordinates, generator.normalizer)
-    return chain.apply(state, generator.grid, chain.standard(targets, responses, predicted, currents))
+#: How each model of the residual draws a latent ``(1, *shape)``.
+LATENTS: dict[str, Callable[[Expected, Stream], torch.Tensor]] = {
+    "gaussian": _gaussian,
+    "one-pass": _one_pass,
+    "deterministic": _deterministic,
+    "diffusion": _diffused,
+}
 
 
 def _physical(generator: Generator, field: np.ndarray) -> xr.Dataset:
@@ -252,161 +250,19 @@ def _physical(generator: Generator, field: np.ndarray) -> xr.Dataset:
     return generator.layout.unpack(physical[None]).isel(sample=0)
 
 
-def _tracked(fields: Iterator[np.ndarray], total: int, progress: bool) -> Iterator[np.ndarray]:
+def _tracked(seeds: range, progress: bool) -> Iterator[int]:
     """The same, with a progress bar."""
     if not progress:
-        yield from fields
+        yield from seeds
         return
     from rich.progress import track
 
-    yield from track(fields, "generating", total=total)
-
-
-def ask(
-    generator: Generator,
-    given: Mapping[str, Any] | None,
-    initial: xr.Dataset | str | Path | None = None,
-    age: float | None = None,
-    extrapolate: bool = False,
-) -> Request:
-    """Complete and check what a state is asked for with.
-
-    Parameters
-    ----------
-    generator : the generator.
-    given, initial, age, extrapolate : as in :func:`generate`.
-
-    Raises
-    ------
-    UserError
-        As in :func:`generate`.
-    """
-    if initial is None:
-        if age is not None:
-            raise UserError("an age was given without the state that has it; give both, or neither")
-        complete, beyond = request(generator, given or {}, extrapolate)
-        return Request(complete, None, tuple(beyond))
-    from warmstart.generator.initial_state import read, trained_age
-
-    state, years, notes, outside = read(generator, initial, age)
-    if outside and not extrapolate:
-        # at an age that training did not have, the distance from the states of training says nothing of the configuration
-        question = " Is it a state of the same configuration?" if trained_age(generator, years) else ""
-        raise UserError(
-            f"{'; '.join(outside)}.{question} Accept an extrapolation with --extrapolate (extrapolate=True)"
-        )
-    for phrase in outside:
-        log.warning("extrapolating: %s", phrase)
-    values = None
-    if given is not None:
-        values, more = request(generator, given, extrapolate)
-        outside = [*outside, *more]
-    return Request(values, (state, years), tuple(outside), notes)
-
-
-def request(
-    generator: Generator, given: Mapping[str, Any], extrapolate: bool
-) -> tuple[dict[str, float], list[str]]:
-    """Complete and check parameters against what the generator was trained on.
-
-    Parameters
-    ----------
-    generator : the generator.
-    given : as in :func:`generate`.
-    extrapolate : whether values out of range are accepted.
-
-    Returns
-    -------
-    values : one for each parameter of the training data, units of the table.
-    outside : what lies out of range, one phrase each.
-
-    Raises
-    ------
-    UserError
-        If something lies out of range and `extrapolate` is false, or so far out that no state follows.
-    """
-    seen = generator.config.parameters
-    known = {name: span.parameter(name) for name, span in seen.items()}
-    wanted = {name: parameters.parse(value, known.get(name, name)) for name, value in given.items()}
-    unseen = [n for n in wanted if n not in seen]
-    if unseen:
-        raise UserError(
-            f"the generator knows nothing of {', '.join(unseen)}: its training data do not carry it"
-        )
-    open_ = [
-        n for n, span in seen.items() if span.varies and n not in wanted and math.isnan(known[n].default)
-    ]
-    if open_:
-        first = seen[open_[0]]
-        raise UserError(
-            f"{', '.join(open_)} not given: a parameter of your own ensemble has no default; give it, for example "
-            f"--set '{open_[0]}={0.5 * (first.low + first.high):.3g} {first.units}'"
-        )
-    values, outside = {}, []
-    for name, span in seen.items():
-        values[name] = wanted.get(name, known[name].default if span.varies else span.low)
-        if not span.varies and _mild(known[name], values[name], span.low):
-            continue
-        tolerance = SAME * max(abs(span.low), abs(span.high))
-        if not span.low - tolerance <= values[name] <= span.high + tolerance:
-            source = "" if name in wanted else " (the default)"
-            limits = f"{span.low:g} to {span.high:g}" if span.varies else f"{span.low:g} only"
-            outside.append(f"{name} = {values[name]:g} {span.units}{source}; trained on {limits}")
-            if span.varies and not _near(known[name], values[name], (span.low, span.high)):
-                raise UserError(
-                    f"{outside[-1]}: more than {FARTHEST:g} times that range away, so far that no state follows"
-                )
-    if outside and not extrapolate:
-        raise UserError(
-            f"out of the training range: {'; '.join(outside)}. Choose values inside, "
-            "or accept an extrapolation with --extrapolate (extrapolate=True)"
-        )
-    for phrase in outside:
-        log.warning("extrapolating: %s", phrase)
-    for phrase in differing(generator, values):
-        log.warning("%s", phrase)
-    return values, outside
-
-
-def differing(generator: Generator, values: Mapping[str, float]) -> list[str]:
-    """Name the parameters that all members of training had in common, and that are asked for with another value.
-
-    Parameters
-    ----------
-    generator : the generator.
-    values : what is asked for, complete.
-
-    Returns
-    -------
-    One phrase a parameter: nothing in the states follows from these values.
-    """
-    found = []
-    for name, span in generator.config.parameters.items():
-        if span.varies or name not in values or abs(values[name] - span.low) <= SAME * abs(span.low):
-            continue
-        found.append(
-            f"{name} = {values[name]:g} {span.units}: all training members had {span.low:g}; the states are those of {span.low:g}"
-        )
-    return found
-
-
-def _mild(parameter: parameters.Parameter, value: float, trained: float) -> bool:
-    """Whether a value of a parameter that did not vary is near enough to the one of training."""
-    if math.isnan(parameter.low):
-        return abs(value - trained) <= MILD * abs(trained)
-    return abs(float(parameter.coordinate(value)) - float(parameter.coordinate(trained))) <= MILD
-
-
-def _near(parameter: parameters.Parameter, value: float, limits: tuple[float, float]) -> bool:
-    """Whether a value is near enough to the training range to extrapolate to."""
-    position = float(parameters.ranged(parameter.name, *limits, parameter).coordinate(value))
-    return -FARTHEST <= position <= 1 + FARTHEST
+    yield from track(seeds, "generating", total=len(seeds))
 
 
 def finish(
-    states: list[tuple[xr.Dataset, dict[str, float]]],
-    generator: Generator,
-    asked: Request,
+    states: list[Moved],
+    known: Expected,
     seed: int,
 ) -> xr.Dataset:
     """Join samples into a states Dataset with parameters, records and provenance.
@@ -414,14 +270,14 @@ def finish(
     Parameters
     ----------
     states : from :func:`sample`.
-    generator : that drew them.
-    asked : what with.
+    known : what they were drawn with.
     seed : of the first sample.
 
     Returns
     -------
     Dims ``(sample, z, y, x)``.
     """
+    generator, asked = known.generator, known.asked
     ds = xr.concat([state for state, _ in states], "sample", combine_attrs="override")
     ds = ds.assign_coords(
         seed=("sample", np.arange(seed, seed + len(states)), {"long_name": "seed of the sample"})
@@ -431,8 +287,9 @@ def finish(
     ds = parameters.attach(
         ds, {name: np.full(len(states), v) for name, v in values.items()}, "sample", described
     )
+    said = chain.records((*chain.standard({}), *QUANTITIES.values()))
     for name in states[0][1]:
-        units, meaning = chain.RECORDS[name]
+        units, meaning = said[name]
         moved = np.array([record[name] for _, record in states])
         ds[name] = ("sample", moved, {"units": units, "long_name": meaning})
     config = generator.config
@@ -442,7 +299,7 @@ def finish(
         "generator_name": generator.name,
         "grid_fingerprint": config.grid_fingerprint,
     }
-    attrs |= {f"predicted_spread_{name}": s for name, s in spread(generator, asked).items()}
+    attrs |= {f"predicted_spread_{name}": s for name, s in spread(known).items()}
     attrs |= {"given": asked.given} | asked.notes
     attrs |= {f"conserved_{name}": target for name, target in asked.conserve.items()}
     if config.config.residual.model == "diffusion":
@@ -462,21 +319,19 @@ def _season(store: Mapping[str, Any]) -> str:
     return str(store.get(ATTRIBUTE) or season(store.get("years") or ()))
 
 
-def spread(generator: Generator, asked: Request) -> dict[str, float]:
+def spread(known: Expected) -> dict[str, float]:
     """Standard deviation that the generator gives each variable.
 
     Parameters
     ----------
-    generator : the generator.
-    asked : what with.
+    known : of what is asked.
 
     Returns
     -------
     Root of the volume-weighted mean variance by variable, units of the variables table.
     """
-    layout = generator.layout
-    law = generator.laws[asked.given]
-    factor = law.factor(generator.predict(asked.inputs(generator), asked.initial)[1])
+    generator, law = known.generator, known.law
+    layout, factor = generator.layout, law.factor(known.spread)
     variance = (
         layout.from_wet(law.coordinates.variance()) * (factor * generator.normalizer.std[:, None, None]) ** 2
     )

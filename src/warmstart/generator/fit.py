@@ -13,7 +13,7 @@ from warmstart.errors import UserError
 from warmstart.generator import residual, young_state
 from warmstart.generator.examples import Examples
 from warmstart.generator.model import Generator
-from warmstart.generator.quantities import ageostrophy, mixed_layer, transports
+from warmstart.generator.quantities import QUANTITIES, quantity
 from warmstart.generator.residual import Law
 from warmstart.generator.settings import ConditionConfig, GeneratorConfig, ParameterRange, SavedConfig
 from warmstart.generator.young_state import fit_spinup
@@ -148,16 +148,12 @@ def _fit(
     laws = _laws(examples, layout, references, config)
     saved = _saved(store, config, layout, seen, training, tuple(training.forcing), ages, laws)
     profiles = _forcing(training, inputs)
-    columns = carried = currents = None
-    if config.mean.mixed_layer:
-        columns = mixed_layer.fit(states, index, known, normalizer, weigh, config.mean.model)
-    if config.mean.transports:
-        carried = transports.fit(states, index, known, normalizer, weigh, config.mean.model)
-    if config.residual.balance:
-        currents = ageostrophy.fit(states, index, known, normalizer, weigh, config.mean.model)
-    return Generator(
-        saved, layout, normalizer, model, spinup, laws, profiles, None, columns, carried, currents
-    ), examples
+    quantities = {}
+    for name in (n for n, share in config.quantities.items() if share):
+        fitted = quantity.fit(QUANTITIES[name], states, index, known, normalizer, weigh, config.mean.model)
+        if fitted is not None:
+            quantities[name] = fitted
+    return Generator(saved, layout, normalizer, model, spinup, laws, profiles, None, quantities), examples
 
 
 def _laws(

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import functools
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -11,9 +12,7 @@ import torch
 from warmstart.errors import UserError
 from warmstart.generator.network.denoiser import FLAGS, STATE_FLAGS, Denoiser
 from warmstart.generator.network.unet import UNet
-from warmstart.generator.quantities.ageostrophy import Ageostrophic
-from warmstart.generator.quantities.mixed_layer import MixedLayer
-from warmstart.generator.quantities.transports import Transports
+from warmstart.generator.quantities.quantity import QuantityModel
 from warmstart.generator.residual import Coordinates, Law
 from warmstart.generator.settings import SavedConfig
 from warmstart.generator.young_state import SpinupModel
@@ -37,10 +36,8 @@ class Generator:
     laws : of the residual, for each of what may be given: ``parameters``, ``state``, ``both``.
     forcing : linear map from scaled parameters to standardised forcing profiles, ``(1 + parameter, forcing, y)``.
     denoiser : the network in its preconditioning; None where the residual needs none.
-    mixed_layer : depth of the mixed layer as a function of the parameters; None where columns are left as they are drawn.
-    transports : of heat and salt as a function of the parameters; None where states carry what they are drawn with.
-    currents : ageostrophic flow as a function of the parameters; None where no balance is asked for, and in
-        generators of earlier versions.
+    quantities : what has a regression of its own, by name; without those that the configuration leaves as they are drawn, and
+        those that generators of earlier versions lack.
     name, hash : where it came from, and a hash of weights, configuration and normaliser.
     """
 
@@ -52,9 +49,7 @@ class Generator:
     laws: dict[str, Law]
     forcing: np.ndarray
     denoiser: Denoiser | None
-    mixed_layer: MixedLayer | None = None
-    transports: Transports | None = None
-    currents: Ageostrophic | None = None
+    quantities: Mapping[str, QuantityModel] = field(default_factory=dict)
     name: str = ""
     hash: str = ""
 

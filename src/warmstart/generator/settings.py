@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict, Field, PositiveInt, model_validator
+from pydantic import ConfigDict, Field, PositiveInt, field_validator, model_validator
 
+from warmstart.generator.quantities import QUANTITIES
 from warmstart.io.config import Config, build, load_yaml
 from warmstart.ocean import parameters
 
@@ -49,10 +50,6 @@ class MeanConfig(_Finite):
         (:mod:`warmstart.regression.theory`).
     relevance : whether a Gaussian process weighs its inputs by what they are worth on left-out members
         (:mod:`warmstart.regression.gaussian_process`).
-    mixed_layer : whether the depth of the mixed layer has a regression of its own, down to which a generated column is mixed
-        (:mod:`warmstart.generator.quantities.mixed_layer`).
-    transports : whether the transports of heat and salt across each row have a regression of their own, which a generated
-        state is made to carry (:mod:`warmstart.generator.quantities.transports`).
     parts : whether the barotropic flow, the surface water, and the rest are regressed each with modes and relevances
         of its own (:mod:`warmstart.generator.fit`).
     """
@@ -62,8 +59,6 @@ class MeanConfig(_Finite):
     theory: bool = False
     relevance: bool = True
     parts: bool = True
-    mixed_layer: bool = True
-    transports: bool = True
 
 
 class ResidualConfig(_Finite):
@@ -79,8 +74,6 @@ class ResidualConfig(_Finite):
     variance : share of the residual's variance that the joint modes keep.
     modes : at most so many joint modes.
     amplitude : factor on the residual; ``calibrated`` finds it on left-out members.
-    balance : share of what the currents' shear departs from thermal wind, beyond the departure that the parameters let one
-        expect, that is taken away (:mod:`warmstart.generator.quantities.ageostrophy`); 0 leaves the currents as they are drawn.
     """
 
     model: Literal["diffusion", "gaussian", "none", "one-pass", "deterministic"] = "diffusion"
@@ -88,7 +81,6 @@ class ResidualConfig(_Finite):
     variance: float = Field(default=0.999, gt=0, le=1)
     modes: int = Field(default=48, ge=1)
     amplitude: Annotated[float, Field(ge=0, le=100)] | Literal["calibrated"] = "calibrated"
-    balance: float = Field(default=0.0, ge=0, le=1)
 
     @property
     def has_network(self) -> bool:
@@ -286,6 +278,10 @@ def resampled(stored: SamplingConfig, changes: Mapping[str, Any]) -> SamplingCon
     return build(SamplingConfig, kept | dict(changes), "sampling")
 
 
+#: How far a state is moved, from not at all to wholly.
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
 class GeneratorConfig(Config):
     """All that a training YAML may say.
 
@@ -297,11 +293,16 @@ class GeneratorConfig(Config):
     shape : levels, rows and columns of the mesh it is for: ``plan`` counts it, ``train`` refuses a store of another shape;
         None takes any.
     condition, mean, residual, network, training, sampling : the parts.
+    quantities : share of the way, 0 to 1, that a state is moved to each quantity that has a regression of its own
+        (:mod:`warmstart.generator.quantities`); 0 leaves it as it is drawn. What is not named keeps its default. Keys of former
+        versions (``mean.mixed_layer``, ``mean.transports``, ``residual.balance``) are understood.
 
     Examples
     --------
     >>> GeneratorConfig(training={"steps": 10}).training.steps
     10
+    >>> GeneratorConfig(quantities={"currents": 0.5}).quantities
+    {'mixed_layer': 1.0, 'transports': 1.0, 'currents': 0.5}
     """
 
     description: str = "Equilibrium states of an ocean model from the parameters of the simulation."
@@ -314,6 +315,28 @@ class GeneratorConfig(Config):
     network: NetworkConfig = NetworkConfig()
     training: TrainingConfig = TrainingConfig()
     sampling: SamplingConfig = SamplingConfig()
+    quantities: dict[str, Share] = Field(default={}, validate_default=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _renamed(cls, given: Any) -> Any:
+        """Take the keys with which former versions switched quantities."""
+        if not isinstance(given, dict):
+            return given
+        for name, (part, key) in ((n, q.former) for n, q in QUANTITIES.items() if q.former):
+            if isinstance(given.get(part), Mapping) and key in given[part]:
+                kept = {k: v for k, v in given[part].items() if k != key}
+                shares = given.get("quantities") or {}
+                given = given | {part: kept, "quantities": {**shares, name: given[part][key]}}
+        return given
+
+    @field_validator("quantities", mode="after")
+    @classmethod
+    def _complete(cls, shares: dict[str, float]) -> dict[str, float]:
+        """Every quantity that there is, in their order."""
+        if unknown := [n for n in shares if n not in QUANTITIES]:
+            raise ValueError(f"{', '.join(unknown)}: expected {', '.join(QUANTITIES)}")
+        return {name: shares.get(name, quantity.share) for name, quantity in QUANTITIES.items()}
 
     @property
     def evaluations(self) -> int:

@@ -25,7 +25,7 @@ from warmstart.plot.figures import (  # fmt: skip
     streamfunction_map,
     zonal_mean,
 )
-from warmstart.plot.panels import Quantity, compared, difference
+from warmstart.plot.panels import PanelKind, compared, difference
 from warmstart.plot.style import COLOURS, canvas, style, svg
 
 #: Most generated states that are drawn as lines.
@@ -95,7 +95,7 @@ def _sections(shown: Sequence[tuple[str, xr.Dataset]], grid: Grid) -> list[Plot]
     """Zonal means of temperature and salinity."""
     names = [n for n in ("thetao", "so") if all(n in state for _, state in shown)]
     kinds = [
-        Quantity(
+        PanelKind(
             VARIABLES[n].long_name.capitalize() + ", zonal mean",
             section,
             [(t, zonal_mean(state[n], grid)) for t, state in shown],
@@ -147,12 +147,12 @@ def _maps(shown: Sequence[tuple[str, xr.Dataset]], grid: Grid) -> list[Plot]:
         ]
         table = VARIABLES[name]
         kinds.append(
-            Quantity(title, map_xy, fields, table.cmap if name != "zos" else "balance", name == "zos")
+            PanelKind(title, map_xy, fields, table.cmap if name != "zos" else "balance", name == "zos")
         )
         said += _area_misfit(title.lower(), fields, grid)
     if all("uo" in state for _, state in shown):
         psis = [(t.partition(",")[0], transport.barotropic_streamfunction(state, grid)) for t, state in shown]
-        kinds.append(Quantity("Barotropic streamfunction", streamfunction_map, psis, "balance", True))
+        kinds.append(PanelKind("Barotropic streamfunction", streamfunction_map, psis, "balance", True))
         said += _largest("barotropic streamfunction", psis)
     if not kinds:
         return []
@@ -178,7 +178,7 @@ def _overturning(shown: Sequence[tuple[str, xr.Dataset]], grid: Grid) -> list[Pl
     if not all("vo" in state for _, state in shown):
         return []
     fields = [(t, transport.overturning(state, grid)) for t, state in shown]
-    kind = Quantity("Meridional overturning of the resolved flow", overturning, fields, "balance", True)
+    kind = PanelKind("Meridional overturning of the resolved flow", overturning, fields, "balance", True)
     with style():
         text = svg(compared([kind], grid, 1, 1.95 if len(shown) > 1 else 2.6), "overturning")
     peaks = [

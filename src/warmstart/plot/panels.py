@@ -20,7 +20,7 @@ WIDTH, LEFT, GAP, HEAD, FOOT, BAR, TICKS = 10.0, 0.56, 0.10, 0.46, 0.44, 0.09, 0
 CLASSES, CLASSES_DIFFERENCE = 28, 14
 
 
-class Quantity(NamedTuple):
+class PanelKind(NamedTuple):
     """One quantity to compare: its title, how to draw it, the fields to show, and their colours."""
 
     title: str
@@ -53,7 +53,7 @@ def difference(a: xr.DataArray, b: xr.DataArray) -> xr.DataArray:
     return (a - b).assign_attrs(attrs).rename(None)
 
 
-def compared(kinds: Sequence[Quantity], grid: Grid, per_row: int, height: float) -> Figure:
+def compared(kinds: Sequence[PanelKind], grid: Grid, per_row: int, height: float) -> Figure:
     """Draw quantities, each as its fields and the difference of the first two, or alone.
 
     Parameters
@@ -72,7 +72,7 @@ def compared(kinds: Sequence[Quantity], grid: Grid, per_row: int, height: float)
     >>> from warmstart.plot.figures import section
     >>> from warmstart.ocean.basin import basin
     >>> state, grid = basin(nx=6, ny=8, nz=4)
-    >>> len(compared([Quantity("T", section, [("a", state.thetao)], "thermal")], grid, 1, 2.5).axes)
+    >>> len(compared([PanelKind("T", section, [("a", state.thetao)], "thermal")], grid, 1, 2.5).axes)
     2
     """
     rows = -(-len(kinds) // per_row)
@@ -117,7 +117,7 @@ def _place(figure: Figure, left: float, bottom: float, width: float, height: flo
     return figure.add_axes((left / total[0], bottom / total[1], width / total[0], height / total[1]))
 
 
-def panels(axes: Sequence[Axes], bars: Sequence[Axes], kind: Quantity, grid: Grid) -> np.ndarray:
+def panels(axes: Sequence[Axes], bars: Sequence[Axes], kind: PanelKind, grid: Grid) -> np.ndarray:
     """Draw fields beside one another with a common colour bar, and the difference of the first two with its own.
 
     Parameters
@@ -138,7 +138,7 @@ def panels(axes: Sequence[Axes], bars: Sequence[Axes], kind: Quantity, grid: Gri
     >>> from warmstart.ocean.basin import basin
     >>> state, grid = basin(nx=6, ny=8, nz=4)
     >>> axes = canvas(1, 5)[1]
-    >>> kind = Quantity("T", section, [("a", state.thetao), ("b", state.thetao + 1)], "thermal")
+    >>> kind = PanelKind("T", section, [("a", state.thetao), ("b", state.thetao + 1)], "thermal")
     >>> bounds = panels(axes[:3], axes[3:], kind, grid)
     >>> bool((bounds == -bounds[::-1]).all())
     True

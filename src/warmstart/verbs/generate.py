@@ -17,8 +17,9 @@ from warmstart.engines.recognition import open_grid, open_state
 from warmstart.errors import UserError, require_path, shortened
 from warmstart.generator.checkpoint import load
 from warmstart.generator.constraints.contents import check_targets
-from warmstart.generator.draw import ask, finish, sample, usable
+from warmstart.generator.draw import expect, finish, sample
 from warmstart.generator.model import Generator
+from warmstart.generator.request import ask, usable
 from warmstart.generator.settings import SamplingConfig, resampled
 from warmstart.io import files, outputs
 from warmstart.io.config import read_yaml
@@ -101,8 +102,8 @@ def generate(
         conserve=check_targets(conserve or {}),
         device=usable(device),
     )
-    states = sample(loaded, asked, range(seed, seed + n), loaded.config.config.residual.model, progress)
-    ds = finish(states, loaded, asked, seed)
+    known = expect(loaded, asked)
+    ds = finish(sample(known, range(seed, seed + n), progress), known, seed)
     if output is not None:
         files.write_dataset(output, ds, loaded.grid, overwrite)
     return ds

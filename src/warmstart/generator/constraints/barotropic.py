@@ -8,10 +8,16 @@ from functools import lru_cache
 import numpy as np
 import xarray as xr
 
+from warmstart.generator.constraints.constraint import Moved, declared
 from warmstart.ocean.grid import Grid
 
 
-def close_barotropic(state: xr.Dataset, grid: Grid) -> tuple[xr.Dataset, dict[str, float]]:
+@declared(
+    needs=("uo", "vo"), changes=("uo", "vo"), makes=("barotropic flow",),
+    keeps=("land", "bounds", "heat content", "salt content", "columns", "stability", "mean sea level"),
+    records={"constraint_barotropic_velocity": ("m s-1", "root mean square change of the depth-mean velocity")},
+)  # fmt: skip
+def close_barotropic(state: xr.Dataset, grid: Grid) -> Moved:
     """Make the depth-integrated transport that of a streamfunction, constant along each wall.
 
     The change of velocity is uniform with depth and the smallest in kinetic energy that removes the divergence: a Poisson

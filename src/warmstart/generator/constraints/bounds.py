@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import xarray as xr
 
 from warmstart.errors import UserError
+from warmstart.generator.constraints.constraint import Moved, declared
 from warmstart.ocean.grid import Grid
 from warmstart.ocean.variables import VARIABLES
 
@@ -27,7 +28,14 @@ def require_bounded(state: xr.Dataset, targets: Mapping[str, float]) -> None:
             )
 
 
-def bound(state: xr.Dataset, grid: Grid) -> tuple[xr.Dataset, dict[str, float]]:
+@declared(
+    needs=("thetao", "so"), changes=("thetao", "so"), makes=("bounds",),
+    keeps=("land", "barotropic flow", "overturning", "mean sea level"),
+    records={
+        "constraint_clipped_cells": ("1", "cells of temperature and salinity set to the bound of their physical range"),
+    },
+)  # fmt: skip
+def bound(state: xr.Dataset, grid: Grid) -> Moved:
     """Keep temperature and salinity within the physical range of the variables table."""
     new = {n: state[n].clip(*VARIABLES[n].bounds, keep_attrs=True) for n in ("thetao", "so")}
     cells = sum(int((new[n] != state[n]).where(state[n].notnull(), False).sum()) for n in new)

@@ -18,10 +18,12 @@ import numpy as np
 import xarray as xr
 
 from warmstart.errors import UserError
+from warmstart.generator.constraints.bounds import require_bounded
+from warmstart.generator.constraints.constraint import Constraint, Moved, declared
 from warmstart.generator.residual import Coordinates
 from warmstart.ocean.eos import CP, RHO0
 from warmstart.ocean.grid import Grid
-from warmstart.ocean.variables import VARIABLES
+from warmstart.ocean.variables import STATE_VARIABLES, VARIABLES
 from warmstart.regression.normalizer import Normalizer
 
 log = logging.getLogger(__name__)
@@ -31,6 +33,19 @@ CONTENTS: dict[str, tuple[str, str, float]] = {
     "thetao": ("heat", "J", RHO0 * CP),
     "so": ("salt", "kg", RHO0 * 1e-3),
     "zos": ("volume", "m3", 1.0),
+}
+#: What holds when a mean is set.
+SET = {"thetao": "heat content", "so": "salt content", "zos": "mean sea level"}
+#: Unit and meaning of what :func:`conserve` records.
+RECORDS = {
+    "constraint_heat": ("J", "heat content added to reach the wanted one"),
+    "constraint_salt": ("kg", "salt content added to reach the wanted one"),
+    "constraint_volume": ("m3", "volume added to reach the wanted one"),
+    "constraint_conserved_temperature": (
+        "K",
+        "root mean square change of temperature by setting the contents",
+    ),
+    "constraint_conserved_salinity": ("1e-3", "root mean square change of salinity by setting the contents"),
 }
 #: Share of the same number everywhere in a response, so that contents can be set that no mode of the prior changes.
 UNIFORM = 1e-3
@@ -253,6 +268,48 @@ def _uniform(grid: Grid, name: str) -> xr.Dataset:
 def contents_of(state: xr.Dataset, grid: Grid) -> dict[str, float]:
     """Means of temperature and salinity that a state has, and no mean sea level: what its corrections have to keep."""
     return means(state, grid) | {"zos": 0.0}
+
+
+def setting(targets: Mapping[str, float], responses: Mapping[str, xr.Dataset] | None = None) -> Constraint:
+    """Make the constraint that a state has the contents that are wanted (:func:`conserve`).
+
+    Parameters
+    ----------
+    targets, responses : as of :func:`conserve`.
+
+    Returns
+    -------
+    Function of a state and its mesh, which may leave the bounds by what was clipped and has to be given back elsewhere.
+    """
+
+    # what varies together with a content is anything, so all variables may change
+    @declared(
+        needs=tuple(targets), changes=tuple(STATE_VARIABLES), keeps=("land",),
+        makes=tuple(fact for n, fact in SET.items() if n in targets),
+        records=RECORDS,
+    )  # fmt: skip
+    def contents(state: xr.Dataset, grid: Grid) -> Moved:
+        kept, record = conserve(state, grid, targets, responses)
+        require_bounded(kept, targets)
+        return kept, record
+
+    return contents
+
+
+def levelling(mean: float = 0.0) -> Constraint:
+    """Make the constraint that the sea level has an area mean [m] (:func:`level`)."""
+
+    @declared(
+        needs=("zos",), changes=("zos",), makes=("mean sea level",),
+        keeps=(
+            "land", "bounds", "heat content", "salt content", "columns", "stability", "barotropic flow", "overturning",
+        ),
+        records={"constraint_sea_level": ("m", "mean sea level removed")},
+    )  # fmt: skip
+    def volume(state: xr.Dataset, grid: Grid) -> Moved:
+        return level(state, grid, mean)
+
+    return volume
 
 
 def level(state: xr.Dataset, grid: Grid, mean: float = 0.0) -> tuple[xr.Dataset, dict[str, float]]:

@@ -5,11 +5,21 @@ from __future__ import annotations
 import numpy as np
 import xarray as xr
 
+from warmstart.generator.constraints.constraint import Moved, declared
 from warmstart.ocean.grid import Grid
 from warmstart.physics.convection import adjust_columns
 
 
-def stabilise(state: xr.Dataset, grid: Grid) -> tuple[xr.Dataset, dict[str, float]]:
+@declared(
+    needs=("thetao", "so"), changes=("thetao", "so"), makes=("stability",),
+    keeps=("land", "bounds", "heat content", "salt content", "columns", "barotropic flow", "overturning", "mean sea level"),
+    records={
+        "constraint_mixed_share": ("1", "share of the volume that convective adjustment mixed"),
+        "constraint_mixed_temperature": ("K", "root mean square change of temperature by convective adjustment"),
+        "constraint_mixed_salinity": ("1e-3", "root mean square change of salinity by convective adjustment"),
+    },
+)  # fmt: skip
+def stabilise(state: xr.Dataset, grid: Grid) -> Moved:
     """Mix every column until no cell is denser than the one below it, at the depth of their common face.
 
     Parameters

@@ -29,39 +29,6 @@ Source = Callable[[], Tensor]
 After = Callable[[Tensor, float], Tensor]
 
 
-def stream(seed: int, shape: tuple[int, ...]) -> Source:
-    """Endless standard normal noise of one sample, float64, from its own generator.
-
-    Parameters
-    ----------
-    seed : of the sample.
-    shape : of one latent.
-
-    Returns
-    -------
-    A function that answers every call with the next ``(1, *shape)``.
-
-    Examples
-    --------
-    >>> first, again = stream(3, (2,)), stream(3, (2,))
-    >>> bool(torch.equal(first(), again())), bool(torch.equal(first(), draw(3, (2,))))
-    (True, False)
-    """
-    generator = torch.Generator(device="cpu").manual_seed(seed)
-    return lambda: torch.randn((1, *shape), generator=generator, dtype=torch.float64)
-
-
-def draw(seed: int, shape: tuple[int, ...]) -> Tensor:
-    """The first noise of a sample's :func:`stream`, ``shape``.
-
-    Examples
-    --------
-    >>> bool(torch.equal(draw(3, (2,)), draw(3, (2,))))
-    True
-    """
-    return stream(seed, shape)()[0]
-
-
 def guided(denoise: Denoise, free: Denoise, weight: float) -> Denoise:
     """Classifier-free guidance (Ho and Salimans 2022): extrapolate from the unconditional to the conditional answer.
 

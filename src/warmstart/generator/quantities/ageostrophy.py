@@ -13,92 +13,55 @@ straits and the gyres stay, and the flow of every level through every row, so th
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 import xarray as xr
 
 from warmstart.errors import UserError
-from warmstart.generator.constraints.chain import Constraint
+from warmstart.generator.constraints.constraint import Constraint, Moved, declared
+from warmstart.generator.quantities.quantity import Quantity
 from warmstart.ocean.grid import Grid
 from warmstart.physics.geostrophy import EQUATOR, geostrophic_flow
-from warmstart.regression import mean
-from warmstart.regression.mean import MeanModel
-from warmstart.regression.normalizer import Normalizer
 
 NEEDED = ("thetao", "so", "uo", "vo")
 POINTS = {"uo": "u", "vo": "v"}  #: where each velocity lies
 FULL = 15.0  #: latitude from which the flow is adjusted wholly [degrees]; not at all within EQUATOR
 #: Of the projection: largest flow left, share of the largest change [1], and passes.
 TOLERANCE, MOST = 1e-13, 200
+RECORDS = {
+    "constraint_balanced_velocity": ("m s-1", "root mean square change of the velocity towards thermal wind"),
+}
 
 
-@dataclass(frozen=True, eq=False)
-class Ageostrophic:
-    """Ageostrophic flow as a function of the parameters.
+class AgeostrophicFlow(Quantity):
+    """Flow that thermal wind does not explain, on the faces of U and V outside :data:`EQUATOR`, ``(2, z, y, x)`` [m s-1].
 
-    Attributes
-    ----------
-    model : of its values on the wet faces of U and V outside :data:`EQUATOR`, divided by the scale.
-    scale : root mean square over members of what they depart from their mean [m s-1].
-    grid : the mesh.
+    It is divided by the root mean square over members of what it departs from its mean.
     """
 
-    model: MeanModel
-    scale: float
-    grid: Grid
+    name, title = "currents", "the ageostrophic flow"
+    needs, changes = NEEDED, tuple(POINTS)
+    records = RECORDS
+    share = 0.0
+    from_state = True
+    scales = 1
+    former = ("residual", "balance")
 
-    def flow(self, inputs: np.ndarray) -> dict[str, np.ndarray]:
-        """Predict the flow.
+    def weights(self, grid: Grid) -> np.ndarray:
+        """Volume of the cells around the faces, ``(2, z, y, x)`` [m3]."""
+        return np.stack([np.where(_faces(grid, p), _volume(grid, p), 0.0) for p in POINTS.values()])
 
-        Parameters
-        ----------
-        inputs : scaled parameters, ``(parameter,)``.
+    def measure(self, state: xr.Dataset, grid: Grid) -> np.ndarray:
+        """As :func:`ageostrophic`, ``(2, z, y, x)`` [m s-1]."""
+        found = ageostrophic(state, grid)
+        return np.stack([found[n] for n in POINTS])
 
-        Returns
-        -------
-        As :func:`ageostrophic`.
-        """
-        faces = [_faces(self.grid, point) for point in POINTS.values()]
-        found = np.zeros((len(faces), *self.grid.shape))
-        found[np.stack(faces)] = self.model.predict(inputs) * self.scale
-        return dict(zip(POINTS, found, strict=True))
+    def scale(self, members: np.ndarray, weights: np.ndarray) -> np.ndarray:
+        """Root mean square of what members depart from their mean [m s-1]."""
+        return np.array([float(np.sqrt(((members - members.mean(0)) ** 2 @ weights).mean())) or 1.0])
 
-
-def fit(
-    states: np.ndarray, member: np.ndarray, inputs: np.ndarray, normalizer: Normalizer, weigh: bool = True,
-    model: str = "gaussian-process",
-) -> Ageostrophic | None:  # fmt: skip
-    """Fit the ageostrophic flow to the snapshots of the training members.
-
-    Parameters
-    ----------
-    states : standardised snapshots, ``(sample, wet)``.
-    member : which member each is of, 0 to the number of members.
-    inputs : scaled parameters of each member, ``(member, parameter)``.
-    normalizer : of the states, with their layout.
-    weigh : whether a Gaussian process weighs its inputs by their relevance.
-    model : as :func:`warmstart.regression.mean.fit`.
-
-    Returns
-    -------
-    The model; None where the states hold no temperature, salinity and currents, or no face lies outside :data:`EQUATOR`.
-    """
-    layout = normalizer.layout
-    grid = layout.grid
-    faces = np.stack([_faces(grid, point) for point in POINTS.values()])
-    if not set(NEEDED) <= set(layout.variables) or not faces.any():
-        return None
-    size = np.stack([_volume(grid, point) for point in POINTS.values()])[faces]
-    found = np.zeros((len(inputs), len(size)))
-    for index, state in zip(member, states, strict=True):
-        physical = normalizer.restore(layout.from_wet(state))
-        apart = ageostrophic(layout.unpack(physical[None]).isel(sample=0), grid)
-        found[index] += np.stack([apart[n] for n in POINTS])[faces]
-    found /= np.bincount(member, minlength=len(inputs))[:, None]
-    weights = size / size.sum()
-    scale = float(np.sqrt(((found - found.mean(0)) ** 2 @ weights).mean())) or 1.0
-    return Ageostrophic(mean.fit(found / scale, inputs, weights, model=model, weigh=weigh), scale, grid)
+    def impose(self, target: np.ndarray, share: float) -> Constraint:
+        """As :func:`balancing`."""
+        return balancing(dict(zip(POINTS, target, strict=True)), share)
 
 
 def balancing(kept: dict[str, np.ndarray], share: float) -> Constraint:
@@ -134,7 +97,14 @@ def balancing(kept: dict[str, np.ndarray], share: float) -> Constraint:
     if not 0 <= share <= 1:
         raise UserError(f"the share of the imbalance to take away is {share}; expected 0 to 1")
 
-    def balance(state: xr.Dataset, grid: Grid) -> tuple[xr.Dataset, dict[str, float]]:
+    @declared(
+        needs=NEEDED, changes=tuple(POINTS), records=RECORDS,
+        keeps=(
+            "land", "bounds", "heat content", "salt content", "columns", "stability", "barotropic flow", "overturning",
+            "mean sea level",
+        ),
+    )  # fmt: skip
+    def balance(state: xr.Dataset, grid: Grid) -> Moved:
         drawn, new = ageostrophic(state, grid), {}
         squares = volume = 0.0
         for name, point, length in (("uo", "u", None), ("vo", "v", grid.e1v)):
@@ -217,3 +187,6 @@ def _free(change: np.ndarray, thickness: np.ndarray, length: np.ndarray | None) 
         if abs((change * face).sum(2) / row).max(initial=0.0) <= enough:
             break
     return change
+
+
+QUANTITY = AgeostrophicFlow()

@@ -7,89 +7,66 @@ state, and each column is mixed down to that depth, its content unchanged.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 import xarray as xr
 
-from warmstart.generator.constraints.chain import Constraint
+from warmstart.generator.constraints.constraint import Constraint, Moved, declared
+from warmstart.generator.quantities.quantity import Quantity
 from warmstart.ocean.grid import Grid
 from warmstart.physics.column import mixed_layer_depth
-from warmstart.regression import mean
-from warmstart.regression.mean import MeanModel
-from warmstart.regression.normalizer import Normalizer
 
 SHALLOWEST = 1.0  #: that is told apart [m]
 NEEDED = ("thetao", "so")
+RECORDS = {
+    "constraint_convected_share": ("1", "share of the volume that was mixed down to the predicted depth"),
+    "constraint_convected_temperature": (
+        "K",
+        "root mean square change of temperature by mixing down to the predicted depth",
+    ),
+    "constraint_convected_salinity": (
+        "1e-3",
+        "root mean square change of salinity by mixing down to the predicted depth",
+    ),
+}
 
 
-@dataclass(frozen=True, eq=False)
-class MixedLayer:
-    """Mixed layer depth as a function of the parameters.
+class MixedLayer(Quantity):
+    """Depth of the mixed layer of every column ``(y, x)`` [m]; its logarithm is regressed."""
 
-    Attributes
-    ----------
-    model : of its logarithm at the wet columns.
-    grid : the mesh.
-    """
+    name, title = "mixed_layer", "mixed layers"
+    needs = changes = NEEDED
+    records = RECORDS
+    former = ("mean", "mixed_layer")
 
-    model: MeanModel
-    grid: Grid
+    def weights(self, grid: Grid) -> np.ndarray:
+        """Area of the wet columns, ``(y, x)`` [m2]."""
+        return np.where(_floor(grid) > 0, grid.area.values, 0.0)
 
-    def depth(self, inputs: np.ndarray) -> np.ndarray:
-        """Predict the depth.
+    def measure(self, state: xr.Dataset, grid: Grid) -> np.ndarray:
+        """Depth of the mixed layer, ``(y, x)`` [m]."""
+        return np.asarray(mixed_layer_depth(state[list(NEEDED)], grid).values)
 
-        Parameters
-        ----------
-        inputs : scaled parameters, ``(parameter,)``.
+    def regressed(self, values: np.ndarray) -> np.ndarray:
+        """Logarithm of the depth."""
+        return np.asarray(np.log(np.maximum(values, SHALLOWEST)))
 
-        Returns
-        -------
-        Depth ``(y, x)`` [m], the sea floor at most; 0 on land.
-        """
-        floor = _floor(self.grid)
-        depth, wet = np.zeros(floor.shape), floor > 0
-        depth[wet] = np.minimum(np.exp(self.model.predict(inputs)), floor[wet])
-        return depth
+    def restored(self, values: np.ndarray, grid: Grid) -> np.ndarray:
+        """Depth [m], the sea floor at most."""
+        floor = _floor(grid)
+        return np.minimum(np.exp(values), floor[floor > 0])
 
-
-def fit(
-    states: np.ndarray, member: np.ndarray, inputs: np.ndarray, normalizer: Normalizer, weigh: bool = True,
-    model: str = "gaussian-process",
-) -> MixedLayer | None:  # fmt: skip
-    """Fit the depth of the mixed layer to the snapshots of the training members.
-
-    Parameters
-    ----------
-    states : standardised snapshots, ``(sample, wet)``.
-    member : which member each is of, 0 to the number of members.
-    inputs : scaled parameters of each member, ``(member, parameter)``.
-    normalizer : of the states, with their layout.
-    weigh : whether a Gaussian process weighs its inputs by their relevance.
-    model : as :func:`warmstart.regression.mean.fit`.
-
-    Returns
-    -------
-    The model; None where the states hold no temperature and salinity.
-    """
-    layout = normalizer.layout
-    grid, floor = layout.grid, _floor(layout.grid)
-    if not set(NEEDED) <= set(layout.variables):
-        return None
-    depth = np.zeros((len(inputs), *floor.shape))
-    for index in range(len(inputs)):
-        own = layout.unpack(normalizer.restore(layout.from_wet(states[member == index])))
-        depth[index] = mixed_layer_depth(own[list(NEEDED)], grid).mean("sample").values
-    known, area = np.log(np.maximum(depth[:, floor > 0], SHALLOWEST)), grid.area.values[floor > 0]
-    return MixedLayer(mean.fit(known, inputs, area / area.sum(), model=model, weigh=weigh), grid)
+    def impose(self, target: np.ndarray, share: float) -> Constraint:
+        """As :func:`mixed`."""
+        return mixed(target, share)
 
 
-def mixed(depth: np.ndarray) -> Constraint:
+def mixed(depth: np.ndarray, share: float = 1.0) -> Constraint:
     """Make the constraint that every column is mixed down to a depth.
 
     Parameters
     ----------
     depth : of the mixed layer, ``(y, x)`` [m]; cells whose middle lies above it are mixed.
+    share : of what mixing changes, 0 to 1.
 
     Returns
     -------
@@ -105,7 +82,11 @@ def mixed(depth: np.ndarray) -> Constraint:
     True
     """
 
-    def mix(state: xr.Dataset, grid: Grid) -> tuple[xr.Dataset, dict[str, float]]:
+    @declared(
+        needs=NEEDED, changes=NEEDED, records=RECORDS,
+        keeps=("land", "bounds", "heat content", "salt content", "columns", "barotropic flow", "overturning", "mean sea level"),
+    )  # fmt: skip
+    def mix(state: xr.Dataset, grid: Grid) -> Moved:
         wet = grid.tmask.values > 0
         inside = wet & (grid.gdept_0.values < depth)
         thickness = np.where(inside, grid.e3t_0.values, 0.0)
@@ -115,6 +96,7 @@ def mixed(depth: np.ndarray) -> Constraint:
         for name, key in (("thetao", "temperature"), ("so", "salinity")):
             old = np.where(wet, state[name].values, 0.0)
             values = np.where(inside, (old * thickness).sum(0) / total, old)
+            values = values if share == 1 else old + share * (values - old)
             new[name] = state[name].copy(data=np.where(wet, values, np.nan))
             moved = float(np.sqrt((volume * (values - old) ** 2).sum() / volume.sum()))
             record[f"constraint_convected_{key}"] = moved
@@ -126,3 +108,6 @@ def mixed(depth: np.ndarray) -> Constraint:
 def _floor(grid: Grid) -> np.ndarray:
     """Thickness of the wet cells of each column, ``(y, x)`` [m]."""
     return np.asarray((grid.e3t_0 * (grid.tmask > 0)).sum("z").values, float)
+
+
+QUANTITY = MixedLayer()

@@ -22,17 +22,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
 import xarray as xr
-from scipy.sparse.linalg import LinearOperator, cg
 
-from warmstart.generator.constraints.chain import Constraint
+from warmstart.generator.constraints.constraint import Constraint, Moved, declared
+from warmstart.generator.quantities.quantity import Quantity
 from warmstart.ocean.grid import Grid
-from warmstart.regression import mean
-from warmstart.regression.mean import MeanModel
-from warmstart.regression.normalizer import Normalizer
 
 log = logging.getLogger(__name__)
 
@@ -42,76 +38,49 @@ SURFACE = 130.0  #: depth above which restoring says what the water is [m]
 PASSES = 10  #: of an average of each cell with its neighbours, 1-2-1 along both axes
 RIDGE = 0.07  #: r, share of the mean of the diagonal of G V^-1 G': a row that hardly anything crosses asks for no huge change
 TOLERANCE, MOST = 1e-8, 200  #: of the conjugate gradients that solve for the rows: accuracy and steps
+RECORDS = {
+    "constraint_carried_temperature": (
+        "K",
+        "root mean square change of temperature to carry the predicted heat across each row",
+    ),
+    "constraint_carried_salinity": (
+        "1e-3",
+        "root mean square change of salinity to carry the predicted salt across each row",
+    ),
+}
 
 
-@dataclass(frozen=True, eq=False)
-class Transports:
-    """Transports of temperature and salinity across the rows of the mesh as a function of the parameters.
+class Transports(Quantity):
+    """Transports of temperature [K m3 s-1] and salinity [1e-3 m3 s-1] across the rows of the mesh, ``(variable, row)``.
 
-    Attributes
-    ----------
-    model : of the transports, each variable divided by its scale, ``(variable * row,)``.
-    scale : of each variable: standard deviation of a row's transport over members [K m3 s-1], [1e-3 m3 s-1].
-    residuals : of snapshots of the training members from what a model predicts that has not seen their member,
-        ``(snapshot, variable * row)``, divided by the scale.
+    Drawn: what is predicted, and the residual of a training member that was left out. Each variable is divided by the
+    standard deviation of a row's transport over members.
     """
 
-    model: MeanModel
-    scale: np.ndarray
-    residuals: np.ndarray
+    name, title = "transports", "transports of heat and salt"
+    needs, changes = NEEDED, CARRIED
+    records = RECORDS
+    after = ("mixed_layer",)
+    drawn = True
+    scales = len(CARRIED)
+    former = ("mean", "transports")
 
-    def draw(self, inputs: np.ndarray, seed: int) -> np.ndarray:
-        """Draw transports: what is predicted, and the residual of a training member that was left out.
+    def weights(self, grid: Grid) -> np.ndarray:
+        """The same for all, ``(variable, row)`` [1]."""
+        return np.ones((len(CARRIED), grid.shape[1] - 1))
 
-        Parameters
-        ----------
-        inputs : scaled parameters, ``(parameter,)``.
-        seed : of the choice of the residual.
+    def measure(self, state: xr.Dataset, grid: Grid) -> np.ndarray:
+        """As :func:`carried`."""
+        return carried(state, grid)
 
-        Returns
-        -------
-        ``(variable, row)``: of temperature [K m3 s-1] and salinity [1e-3 m3 s-1], northward.
-        """
-        chosen = np.random.default_rng(seed).integers(len(self.residuals))
-        return self.expected(inputs) + self.residuals[chosen].reshape(len(CARRIED), -1) * self.scale[:, None]
+    def scale(self, members: np.ndarray, weights: np.ndarray) -> np.ndarray:
+        """Standard deviation over members, mean over the rows."""
+        found = members.reshape(len(members), len(CARRIED), -1).std(axis=0).mean(axis=1)
+        return np.where(found > 0, found, 1.0)
 
-    def expected(self, inputs: np.ndarray) -> np.ndarray:
-        """Predict the transports, as :meth:`draw` without a residual."""
-        return np.asarray(self.model.predict(inputs).reshape(len(CARRIED), -1) * self.scale[:, None])
-
-
-def fit(
-    states: np.ndarray, member: np.ndarray, inputs: np.ndarray, normalizer: Normalizer, weigh: bool = True,
-    model: str = "gaussian-process",
-) -> Transports | None:  # fmt: skip
-    """Fit the transports to the snapshots of the training members.
-
-    Parameters
-    ----------
-    states : standardised snapshots, ``(sample, wet)``.
-    member : which member each is of, 0 to the number of members.
-    inputs : scaled parameters of each member, ``(member, parameter)``.
-    normalizer : of the states, with their layout.
-    weigh : whether a Gaussian process weighs its inputs by their relevance.
-    model : as :func:`warmstart.regression.mean.fit`.
-
-    Returns
-    -------
-    The model; None where the states hold no temperature, salinity and northward velocity.
-    """
-    layout = normalizer.layout
-    if not set(NEEDED) <= set(layout.variables):
-        return None
-    found = layout.unpack(normalizer.restore(layout.from_wet(states)))
-    known = np.stack([carried(found.isel(sample=i), layout.grid) for i in range(len(states))])
-    members = np.stack([known[member == i].mean(0) for i in range(len(inputs))])
-    scale = members.std(axis=0).mean(axis=1)
-    scale = np.where(scale > 0, scale, 1.0)
-    flat = (members / scale[:, None]).reshape(len(inputs), -1)
-    weights = np.full(flat.shape[1], 1 / flat.shape[1])
-    left_out = mean.crossfit(flat, inputs, weights, model=model, weigh=weigh)[0]
-    residuals = (known / scale[:, None]).reshape(len(known), -1) - left_out[member]
-    return Transports(mean.fit(flat, inputs, weights, model=model, weigh=weigh), scale, residuals)
+    def impose(self, target: np.ndarray, share: float) -> Constraint:
+        """As :func:`carrying`."""
+        return carrying(target, share)
 
 
 def carried(state: xr.Dataset, grid: Grid) -> np.ndarray:
@@ -137,12 +106,13 @@ def carried(state: xr.Dataset, grid: Grid) -> np.ndarray:
     return np.stack([_across(np.nan_to_num(state[n].values), flow) for n in CARRIED])
 
 
-def carrying(wanted: np.ndarray) -> Constraint:
+def carrying(wanted: np.ndarray, share: float = 1.0) -> Constraint:
     """Make the constraint that a state carries given transports of temperature and salinity.
 
     Parameters
     ----------
     wanted : as of :func:`carried`.
+    share : of the way to them, 0 to 1.
 
     Returns
     -------
@@ -158,7 +128,13 @@ def carrying(wanted: np.ndarray) -> Constraint:
     True
     """
 
-    def carry(state: xr.Dataset, grid: Grid) -> tuple[xr.Dataset, dict[str, float]]:
+    @declared(
+        needs=NEEDED, changes=CARRIED, records=RECORDS,
+        keeps=("land", "heat content", "salt content", "barotropic flow", "overturning", "mean sea level"),
+    )  # fmt: skip
+    def carry(state: xr.Dataset, grid: Grid) -> Moved:
+        from scipy.sparse.linalg import LinearOperator, cg
+
         wet, flow = grid.tmask.values > 0, _flow(state, grid)
         free = wet & (grid.gdept_0.values > SURFACE)
         root = np.sqrt(np.divide(1.0, grid.volume.values, out=np.zeros(wet.shape), where=free))
@@ -182,7 +158,7 @@ def carrying(wanted: np.ndarray) -> Constraint:
             old = np.where(wet, state[name].values, 0.0)
             rows = np.zeros(len(target))
             if ridge > 0:
-                rows, unsolved = cg(gain, target - _across(old, flow), rtol=TOLERANCE, maxiter=MOST)
+                rows, unsolved = cg(gain, share * (target - _across(old, flow)), rtol=TOLERANCE, maxiter=MOST)
                 if unsolved:
                     log.warning(
                         "transports of %s are reached less closely: %d steps were too few", name, MOST
@@ -235,3 +211,6 @@ def _smoother(free: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
         return values
 
     return smooth
+
+
+QUANTITY = Transports()
