@@ -19,7 +19,7 @@ def ocean() -> tuple[xr.Dataset, Grid]:
 
 def drawn(field: xr.DataArray, other: xr.DataArray, grid: Grid) -> tuple[list, np.ndarray]:
     axes = style.canvas(1, 5)[1]
-    kind = panels.Quantity("temperature", figures.section, [("a", field), ("b", other)], "thermal")
+    kind = panels.PanelKind("temperature", figures.section, [("a", field), ("b", other)], "thermal")
     return axes, panels.panels(axes[:3], axes[3:], kind, grid)
 
 
