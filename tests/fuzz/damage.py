@@ -120,7 +120,8 @@ def netcdf(path: Path, changes: Sequence[tuple[Any, ...]], form: str = "NETCDF4"
             group = tree["groups"].get(arguments[0].split("/")[1], tree)
             arguments[0] = arguments[0].split("/")[-1]
         _CHANGES[name](group, *arguments)
-    for kind in ["NETCDF4"] if tree["groups"] else [form, "NETCDF4"]:
+    # an empty variable takes no room in netCDF-4, and all of it in the classic formats
+    for kind in ["NETCDF4"] if tree["groups"] or "huge" in tree["dims"] else [form, "NETCDF4"]:
         path.unlink(missing_ok=True)
         try:
             with netCDF4.Dataset(path, "w", format=kind) as new:

@@ -15,7 +15,7 @@ from report_inputs import verification, write_control, write_states
 
 from warmstart.errors import UserError
 from warmstart.io import files
-from warmstart.io.config import dump_yaml
+from warmstart.io.config import dump_yaml, read_yaml
 from warmstart.ocean.basin import basin
 from warmstart.page import inputs as inputs_part
 from warmstart.page import simulations as ensemble_part
@@ -430,3 +430,13 @@ def test_a_card_that_is_damaged_is_shown_as_far_as_it_can_be_read(tmp_path):
     (tmp_path / "README.md").write_bytes(b"# A generator\n\xe4Ld\xac\n")
     text, config = inputs_part._card(tmp_path)
     assert text.startswith("# A generator") and config == {}
+
+
+@pytest.mark.parametrize("parameters", [{"bottom_drag": None}, ["bottom_drag"], {"bottom_drag": "much"}])
+def test_a_job_that_somebody_edited_is_refused_in_a_sentence(runs, tmp_path, parameters):
+    shutil.copytree(runs, folder := tmp_path / "edited")
+    path = sorted(folder.glob("member_*"))[0] / "job.yaml"
+    dump_yaml(read_yaml(path) | {"parameters": parameters}, tmp_path / "job.yaml")
+    shutil.copy(tmp_path / "job.yaml", path)
+    with pytest.raises(UserError, match=r"job\.yaml or status\.yaml holds what no run wrote"):
+        report(folder, tmp_path / "a.html")

@@ -16,7 +16,7 @@ import xarray as xr
 from warmstart.engines.nemo.folders import STATES
 from warmstart.engines.nemo.header import recognise
 from warmstart.engines.recognition import open_grid, open_state
-from warmstart.errors import UserError, require_path, shortened
+from warmstart.errors import UserError, reason, require_path, shortened
 from warmstart.io.config import read_yaml
 from warmstart.io.files import open_dataset
 from warmstart.ocean import parameters
@@ -351,6 +351,18 @@ def _member_file(member: Found) -> Simulation:
 
 
 def _run(folder: Path) -> Simulation:
+    try:
+        return _told(folder)
+    except (AttributeError, TypeError, ValueError) as error:
+        if isinstance(error, UserError):
+            raise
+        raise UserError(
+            f"{folder}: job.yaml or status.yaml holds what no run wrote: {reason(error)}; take them as they were"
+        ) from error
+
+
+def _told(folder: Path) -> Simulation:
+    """A member from its job, its status, its last state and its series."""
     job = read_yaml(folder / "job.yaml")
     facts = (
         read_yaml(folder / "status.yaml") if (folder / "status.yaml").exists() else {"state": "not started"}

@@ -367,6 +367,12 @@ def test_a_template_whose_time_step_is_no_number_is_refused_and_nothing_is_left(
     refused(tmp_path, "rdt is w, expected a number", template=tmp_path / "odd.nc")
 
 
+@pytest.mark.parametrize("date", [9.97e36, 10101.5, np.nan])
+def test_a_template_whose_date_is_none_is_refused_and_nothing_is_left(tmp_path, date):
+    old = write_template(tmp_path / "old.nc", GRID, "5.0 RK3", scalars={"ndastp": date})
+    refused(tmp_path, "ndastp is .*, expected a", template=old)
+
+
 def test_an_existing_restart_is_kept_unless_asked(tmp_path):
     write_restart(STATE, tmp_path / "new.nc", grid=GRID)
     with pytest.raises(UserError, match="--overwrite"):

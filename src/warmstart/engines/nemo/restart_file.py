@@ -326,8 +326,8 @@ def write_restart(
         new = changed | derived
         if clock.step is None and "rdt" in opened.names:
             clock = clock_of(groups, opened.number("rdt"))
-        if known is None and "ndastp" in opened.names and int(opened.number("ndastp")) > 0:
-            known = day_after(int(opened.number("ndastp")), clock.calendar)
+        if known is None and (last := opened.date()) is not None:
+            known = day_after(last, clock.calendar)
         if known is None:
             assumed = "neither the state nor the template has a date: started on 1 January; another date with --date"
         # an unchanged restart with its before-fields goes on exactly where NEMO stopped

@@ -26,6 +26,7 @@ log = logging.getLogger(__name__)
 
 #: The five fields without which NEMO does not start, by their names in a state.
 PROGNOSTIC = {"thetao": "tn", "so": "sn", "uo": "un", "vo": "vn", "zos": "sshn"}
+LAST_DATE = 99991231  #: of eight digits
 #: Largest difference between a float32 latitude and the mesh's [degrees].
 NEAR = 1e-3
 
@@ -68,6 +69,15 @@ class Template:
                 f"{self.source.path}: {name} is {shortened(str(values.tolist()), 40)}, expected a number; give a *_restart.nc that NEMO wrote"
             )
         return float(values)
+
+    def date(self) -> int | None:
+        """Date of its last step, yyyymmdd; None where it says none."""
+        value = self.number("ndastp") if "ndastp" in self.names else 0.0
+        if not value <= LAST_DATE or value % 1:
+            raise UserError(
+                f"{self.source.path}: ndastp is {value:g}, expected a date yyyymmdd; give a *_restart.nc that NEMO wrote"
+            )
+        return int(value) if value > 0 else None
 
     def inner(self, values: np.ndarray) -> np.ndarray:
         """Without the repeated columns."""
