@@ -19,10 +19,27 @@ app = typer.Typer(
     help="Skip the spin-up: generate, check and restart equilibrated ocean states. "
     "The way of the data: simulate → dataset → train → generate → check → restart → verify → report.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        from warmstart.io.outputs import version
+
+        typer.echo(f"warmstart {version()}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Say the version and end.")
+    ] = False,
+) -> None:
+    pass
+
 
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace an output that exists.")]
 Sets = Annotated[

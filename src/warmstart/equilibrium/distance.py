@@ -41,8 +41,8 @@ def ensemble_spread(states: xr.Dataset, grid: Grid) -> xr.Dataset:
 
     Examples
     --------
-    >>> from warmstart.ocean.basin import basin
-    >>> state, grid = basin(nx=6, ny=8, nz=4)
+    >>> import warmstart as ws
+    >>> state, grid = ws.basin(nx=6, ny=8, nz=4)
     >>> ensemble_spread(xr.concat([state, state + 2.0], "sample"), grid).thetao.values.round(3)
     array([1., 1., 1., 1.])
     """
@@ -75,8 +75,8 @@ def horizontal_spread(state: xr.Dataset, grid: Grid) -> xr.Dataset:
 
     Examples
     --------
-    >>> from warmstart.ocean.basin import basin
-    >>> state, grid = basin(nx=6, ny=8, nz=4)
+    >>> import warmstart as ws
+    >>> state, grid = ws.basin(nx=6, ny=8, nz=4)
     >>> horizontal_spread(state, grid).thetao.dims
     ('z',)
     """
@@ -117,8 +117,8 @@ def floored(spread: xr.Dataset, grid: Grid) -> xr.Dataset:
 
     Examples
     --------
-    >>> from warmstart.ocean.basin import basin
-    >>> state, grid = basin(nx=6, ny=8, nz=4)
+    >>> import warmstart as ws
+    >>> state, grid = ws.basin(nx=6, ny=8, nz=4)
     >>> small = xr.Dataset({name: ("z", [2.0, 1.0, 1.0, 1e-9]) for name in TRACERS})
     >>> floored(small, grid).thetao.values[-1] > 0.05
     np.True_
@@ -176,8 +176,8 @@ def distance(states: xr.Dataset, target: xr.Dataset, spread: xr.Dataset, grid: G
 
     Examples
     --------
-    >>> from warmstart.ocean.basin import basin
-    >>> state, grid = basin(nx=6, ny=8, nz=4)
+    >>> import warmstart as ws
+    >>> state, grid = ws.basin(nx=6, ny=8, nz=4)
     >>> one = xr.Dataset({name: xr.ones_like(grid.gdept_1d) for name in TRACERS})
     >>> float(distance(state + 2.0, state, one, grid).distance)
     2.0
@@ -229,8 +229,8 @@ def differences(states: xr.Dataset, target: xr.Dataset, grid: Grid) -> xr.Datase
 
     Examples
     --------
-    >>> from warmstart.ocean.basin import basin
-    >>> state, grid = basin(nx=6, ny=8, nz=4)
+    >>> import warmstart as ws
+    >>> state, grid = ws.basin(nx=6, ny=8, nz=4)
     >>> differences(state + 2.0, state, grid).distance_thetao_K.values[:2]
     array([2., 2.])
     """
@@ -264,8 +264,8 @@ def own_distances(snapshots: xr.Dataset, spread: xr.Dataset, grid: Grid) -> np.n
 
     Examples
     --------
-    >>> from warmstart.ocean.basin import basin
-    >>> state, grid = basin(nx=6, ny=8, nz=4)
+    >>> import warmstart as ws
+    >>> state, grid = ws.basin(nx=6, ny=8, nz=4)
     >>> one = xr.Dataset({name: xr.ones_like(grid.gdept_1d) for name in TRACERS})
     >>> own_distances(xr.concat([state, state + 2.0, state + 3.0], "time"), one, grid)
     array([2., 3., 1.])

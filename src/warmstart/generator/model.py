@@ -53,6 +53,18 @@ class Generator:
     name: str = ""
     hash: str = ""
 
+    def __repr__(self) -> str:
+        seen, ages = self.config.parameters, self.config.ages
+        values = [f"  {n}: {low:g} to {high:g} {seen[n].units}" for n, (low, high) in self.ranges.items()]
+        lines = [
+            f"<Generator {self.name} {self.hash}: {self.config.config.residual.model}>",
+            f"states: {' '.join(self.layout.variables)} on {' x '.join(map(str, self.grid.shape))} cells",
+            f"trained on: {len(self.config.training_members)} simulations",
+            f"takes states of: {min(ages):g} to {max(ages):g} years" if ages else "takes no states",
+            "parameters:",
+        ]
+        return "\n".join(lines + (values or ["  none"]))
+
     @property
     def grid(self) -> Grid:
         """The mesh it serves."""

@@ -39,8 +39,8 @@ def dress(ds: xr.Dataset, grid: Grid | None, made: dict[str, Any]) -> xr.Dataset
 
     Examples
     --------
-    >>> from warmstart.ocean.basin import basin
-    >>> state, grid = basin(nx=6, ny=8, nz=4)
+    >>> import warmstart as ws
+    >>> state, grid = ws.basin(nx=6, ny=8, nz=4)
     >>> dress(state, grid, {}).attrs["for_other_tools"]
     'z lon_t lat_t lon_u lat_u lon_v lat_v'
     """
@@ -76,8 +76,8 @@ def undress(ds: xr.Dataset) -> xr.Dataset:
 
     Examples
     --------
-    >>> from warmstart.ocean.basin import basin
-    >>> state, grid = basin(nx=6, ny=8, nz=4)
+    >>> import warmstart as ws
+    >>> state, grid = ws.basin(nx=6, ny=8, nz=4)
     >>> xr.testing.assert_identical(undress(dress(state, grid, {})).drop_attrs(), state.drop_attrs())
     """
     if not {"warmstart_version", ADDED} & set(ds.attrs):

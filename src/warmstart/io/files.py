@@ -112,8 +112,8 @@ def write_dataset(
     Examples
     --------
     >>> import tempfile, pathlib
-    >>> from warmstart.ocean.basin import basin
-    >>> state, grid = basin(nx=6, ny=8, nz=4)
+    >>> import warmstart as ws
+    >>> state, grid = ws.basin(nx=6, ny=8, nz=4)
     >>> path = write_dataset(pathlib.Path(tempfile.mkdtemp()) / "state.nc", state, grid)
     >>> open_grid(path).shape
     (4, 8, 6)

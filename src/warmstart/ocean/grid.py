@@ -43,8 +43,8 @@ class Grid:
 
     Examples
     --------
-    >>> from warmstart.ocean.basin import basin
-    >>> state, grid = basin(nx=6, ny=8, nz=4)
+    >>> import warmstart as ws
+    >>> state, grid = ws.basin(nx=6, ny=8, nz=4)
     >>> grid.shape
     (4, 8, 6)
     """
@@ -125,8 +125,8 @@ class Grid:
 
         Examples
         --------
-        >>> from warmstart.ocean.basin import basin
-        >>> bool(basin(nx=6, ny=8, nz=4)[1].unique("T").all())
+        >>> import warmstart as ws
+        >>> bool(ws.basin(nx=6, ny=8, nz=4)[1].unique("T").all())
         True
         """
         name = f"{point.lower()}maskutil"
@@ -163,8 +163,8 @@ class Grid:
 
         Examples
         --------
-        >>> from warmstart.ocean.basin import basin
-        >>> basin(nx=6, ny=8, nz=4)[1].mask("T", three_d=False).dims
+        >>> import warmstart as ws
+        >>> ws.basin(nx=6, ny=8, nz=4)[1].mask("T", three_d=False).dims
         ('y', 'x')
         """
         wet = self.ds[f"{point.lower()}mask"] > 0
@@ -188,8 +188,8 @@ class Grid:
 
         Examples
         --------
-        >>> from warmstart.ocean.basin import basin
-        >>> state, grid = basin(nx=6, ny=8, nz=4)
+        >>> import warmstart as ws
+        >>> state, grid = ws.basin(nx=6, ny=8, nz=4)
         >>> bool(grid.integrate(grid.tmask * 1.0) == grid.volume.sum())
         True
         >>> grid.integrate(state.thetao).attrs["units"]
@@ -214,8 +214,8 @@ class Grid:
 
         Examples
         --------
-        >>> from warmstart.ocean.basin import basin
-        >>> state, grid = basin(nx=6, ny=8, nz=4)
+        >>> import warmstart as ws
+        >>> state, grid = ws.basin(nx=6, ny=8, nz=4)
         >>> round(float(grid.mean(grid.tmask * 3.0)), 12)
         3.0
         """
@@ -253,8 +253,8 @@ class Grid:
 
         Examples
         --------
-        >>> from warmstart.ocean.basin import basin
-        >>> state, grid = basin(nx=6, ny=8, nz=4)
+        >>> import warmstart as ws
+        >>> state, grid = ws.basin(nx=6, ny=8, nz=4)
         >>> bool(grid.box().all())
         True
         """

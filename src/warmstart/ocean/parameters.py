@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from warmstart.errors import UserError, shortened
+from warmstart.ocean.listing import Listing
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -77,9 +78,8 @@ class Parameter:
         return self.low + np.asarray(coordinate) * (self.high - self.low)
 
 
-PARAMETERS: dict[str, Parameter] = {
-    p.name: p
-    for p in (
+PARAMETERS: Listing[Parameter] = Listing(
+    (
         Parameter("wind_stress_south", "Pa", 0.2, 0.05, 0.4, "linear", "Zonal wind stress at the southern westerlies (45S).", ("namusr_def", "rn_ztau0")),
         Parameter("wind_stress_north", "Pa", 0.1, 0.05, 0.2, "linear", "Zonal wind stress at the northern westerlies (45N)."),
         Parameter("restoring_temperature_north", "degC", 5.0, 0.0, 6.0, "linear", "Restoring temperature at the northern wall, annual mean.", ("namusr_def", "rn_tstar_n")),
@@ -97,8 +97,8 @@ PARAMETERS: dict[str, Parameter] = {
         Parameter("eddy_diffusivity", "m2 s-1", 1000.0, 400.0, 3000.0, "log", "Eddy-induced (Gent-McWilliams) and isopycnal (Redi) diffusivity at the equator, times the cosine of latitude.", ("namtra_eiv", "rn_Ue * rn_Le / 2")),
         Parameter("bottom_drag", "s-1", 1e-6, 3e-7, 1e-5, "log", "Linear drag in the bottom cell."),
         Parameter("lateral_viscosity_factor", "1", 1.0, 0.5, 2.0, "log", "Lateral viscosity as a multiple of 2e-11 m-1 s-1 times the grid spacing cubed (Munk scaling)."),
-    )
-}  # fmt: skip
+    ), ("units", "default", "low", "high", "scale", "description"),
+)  # fmt: skip
 
 
 def defaults() -> dict[str, float]:

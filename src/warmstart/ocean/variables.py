@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 
 from warmstart.errors import UserError
+from warmstart.ocean.listing import Listing
 
 #: Spellings of the units of the table, in lower case and without blanks, dots, underscores, ``^`` and ``*``.
 SPELLINGS = {
@@ -111,9 +112,11 @@ class Variable:
         }
 
 
-VARIABLES: dict[str, Variable] = {
-    v.name: v
-    for v in (
+#: Columns of the table that are shown.
+SHOWN = ("long_name", "units", "point", "bounds", "standard_name")
+
+VARIABLES: Listing[Variable] = Listing(
+    (
         Variable(
             "thetao", "sea_water_potential_temperature", "potential temperature", "degC", "T", True,
             (-3.0, 40.0), ("toce_pot", "toce", "toce_inst", "tn", "votemper", "thetao"), "temp", "thermal",
@@ -134,8 +137,8 @@ VARIABLES: dict[str, Variable] = {
             "zos", "sea_surface_height_above_geoid", "sea surface height", "m", "T", False,
             (-10.0, 10.0), ("ssh", "ssh_inst", "sshn", "sossheig", "zos"), None, "curl",
         ),
-    )
-}  # fmt: skip
+    ), SHOWN,
+)  # fmt: skip
 
 #: The variables that make up a state, in the order of the generator's channels.
 STATE_VARIABLES: tuple[str, ...] = tuple(VARIABLES)
@@ -143,9 +146,8 @@ STATE_VARIABLES: tuple[str, ...] = tuple(VARIABLES)
 OPTIONAL_VARIABLES: tuple[str, ...] = ("zos",)
 
 #: What a file may hold beside the state, for metrics that need it.
-DIAGNOSTICS: dict[str, Variable] = {
-    v.name: v
-    for v in (
+DIAGNOSTICS: Listing[Variable] = Listing(
+    (
         Variable(
             "thkcello", "cell_thickness", "thickness of the T cells", "m", "T", True,
             (0.0, 12000.0), ("e3t", "vovvle3t", "thkcello", "e3t_n"), None, "deep",
@@ -174,5 +176,5 @@ DIAGNOSTICS: dict[str, Variable] = {
             "vo_bolus", "bolus_sea_water_y_velocity", "meridional bolus velocity", "m s-1", "V", True,
             (-5.0, 5.0), ("voce_eiv", "vomeeivy", "vo_bolus"), None, "balance",
         ),
-    )
-}  # fmt: skip
+    ), SHOWN,
+)  # fmt: skip

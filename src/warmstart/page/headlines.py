@@ -91,9 +91,9 @@ def control_words(control: States, index: int) -> str:
 
     Examples
     --------
-    >>> from warmstart.ocean.basin import basin
+    >>> import warmstart as ws
     >>> import pathlib
-    >>> state, grid = basin(nx=6, ny=8, nz=4)
+    >>> state, grid = ws.basin(nx=6, ny=8, nz=4)
     >>> ds = state.expand_dims(sample=1).assign_coords(member=("sample", [7]), year=("sample", [620.0]))
     >>> control_words(States(pathlib.Path("control.nc"), ds, grid), 0)
     'member 7, year 620'

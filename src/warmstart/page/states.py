@@ -228,8 +228,8 @@ def profiles(inputs: Inputs, shown: Sequence[tuple[str, xr.Dataset]], grid: Grid
 
     Examples
     --------
-    >>> from warmstart.ocean.basin import basin
-    >>> state, grid = basin(nx=6, ny=8, nz=4)
+    >>> import warmstart as ws
+    >>> state, grid = ws.basin(nx=6, ny=8, nz=4)
     >>> len(profiles(Inputs(), [("control", state)], grid))
     1
     """

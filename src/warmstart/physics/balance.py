@@ -37,8 +37,8 @@ def divergence(state: xr.Dataset, grid: Grid) -> xr.DataArray:
 
     Examples
     --------
-    >>> from warmstart.ocean.basin import basin
-    >>> state, grid = basin(nx=6, ny=8, nz=4)
+    >>> import warmstart as ws
+    >>> state, grid = ws.basin(nx=6, ny=8, nz=4)
     >>> divergence(state * 0.0, grid).max().item()
     0.0
     """
@@ -58,8 +58,8 @@ def largest_divergence(state: xr.Dataset, grid: Grid) -> xr.DataArray:
 
     Examples
     --------
-    >>> from warmstart.ocean.basin import basin
-    >>> state, grid = basin(nx=6, ny=8, nz=4)
+    >>> import warmstart as ws
+    >>> state, grid = ws.basin(nx=6, ny=8, nz=4)
     >>> largest_divergence(state, grid).attrs["units"]
     'm s-1'
     """
@@ -87,8 +87,8 @@ def continuity_residual(state: xr.Dataset, grid: Grid) -> xr.DataArray:
 
     Examples
     --------
-    >>> from warmstart.ocean.basin import basin
-    >>> state, grid = basin(nx=6, ny=8, nz=4)
+    >>> import warmstart as ws
+    >>> state, grid = ws.basin(nx=6, ny=8, nz=4)
     >>> float(largest_continuity_residual(state.assign(wo=vertical_velocity(state, grid)), grid)) < 1e-18
     True
     """
@@ -111,8 +111,8 @@ def largest_continuity_residual(state: xr.Dataset, grid: Grid) -> xr.DataArray:
 
     Examples
     --------
-    >>> from warmstart.ocean.basin import basin
-    >>> state, grid = basin(nx=6, ny=8, nz=4)
+    >>> import warmstart as ws
+    >>> state, grid = ws.basin(nx=6, ny=8, nz=4)
     >>> still = (state * 0.0).assign(wo=state.thetao * 0.0)
     >>> float(largest_continuity_residual(still, grid))
     0.0
@@ -140,8 +140,8 @@ def vertical_velocity(state: xr.Dataset, grid: Grid) -> xr.DataArray:
 
     Examples
     --------
-    >>> from warmstart.ocean.basin import basin
-    >>> state, grid = basin(nx=6, ny=8, nz=4)
+    >>> import warmstart as ws
+    >>> state, grid = ws.basin(nx=6, ny=8, nz=4)
     >>> vertical_velocity(state, grid).dims
     ('z', 'y', 'x')
     """
@@ -172,8 +172,8 @@ def flow_through_walls(state: xr.Dataset, grid: Grid) -> xr.DataArray:
 
     Examples
     --------
-    >>> from warmstart.ocean.basin import basin
-    >>> state, grid = basin(nx=6, ny=8, nz=4)
+    >>> import warmstart as ws
+    >>> state, grid = ws.basin(nx=6, ny=8, nz=4)
     >>> float(flow_through_walls(state, grid))
     0.0
     """
@@ -199,8 +199,8 @@ def kinetic_energy(state: xr.Dataset, grid: Grid) -> xr.DataArray:
 
     Examples
     --------
-    >>> from warmstart.ocean.basin import basin
-    >>> state, grid = basin(nx=6, ny=8, nz=4)
+    >>> import warmstart as ws
+    >>> state, grid = ws.basin(nx=6, ny=8, nz=4)
     >>> bool(kinetic_energy(state, grid) > 0)
     True
     """
@@ -236,8 +236,8 @@ def missing_values(state: xr.Dataset, grid: Grid) -> xr.DataArray:
 
     Examples
     --------
-    >>> from warmstart.ocean.basin import basin
-    >>> state, grid = basin(nx=6, ny=8, nz=4)
+    >>> import warmstart as ws
+    >>> state, grid = ws.basin(nx=6, ny=8, nz=4)
     >>> int(missing_values(state, grid))
     0
     """
@@ -263,8 +263,8 @@ def saltless(state: xr.Dataset, grid: Grid) -> xr.DataArray:
 
     Examples
     --------
-    >>> from warmstart.ocean.basin import basin
-    >>> state, grid = basin(nx=6, ny=8, nz=4)
+    >>> import warmstart as ws
+    >>> state, grid = ws.basin(nx=6, ny=8, nz=4)
     >>> int(saltless(state, grid)), int(saltless(state * 0.0, grid))
     (0, 0)
     """
@@ -282,8 +282,8 @@ def values_on_land(state: xr.Dataset, grid: Grid) -> xr.DataArray:
 
     Examples
     --------
-    >>> from warmstart.ocean.basin import basin
-    >>> state, grid = basin(nx=6, ny=8, nz=4)
+    >>> import warmstart as ws
+    >>> state, grid = ws.basin(nx=6, ny=8, nz=4)
     >>> bool(values_on_land(state.fillna(5.0), grid) > 0)
     True
     """
@@ -303,8 +303,8 @@ def mask_violations(state: xr.Dataset, grid: Grid) -> xr.DataArray:
 
     Examples
     --------
-    >>> from warmstart.ocean.basin import basin
-    >>> state, grid = basin(nx=6, ny=8, nz=4)
+    >>> import warmstart as ws
+    >>> state, grid = ws.basin(nx=6, ny=8, nz=4)
     >>> int(mask_violations(state, grid))
     0
     """
@@ -326,8 +326,8 @@ def out_of_bounds(state: xr.Dataset, grid: Grid) -> xr.DataArray:
 
     Examples
     --------
-    >>> from warmstart.ocean.basin import basin
-    >>> state, grid = basin(nx=6, ny=8, nz=4)
+    >>> import warmstart as ws
+    >>> state, grid = ws.basin(nx=6, ny=8, nz=4)
     >>> bool(out_of_bounds(state.assign(thetao=state.thetao + 273.15), grid) > 0)
     True
     """

@@ -52,8 +52,8 @@ def heat_content(
 
     Examples
     --------
-    >>> from warmstart.ocean.basin import basin
-    >>> state, grid = basin(nx=6, ny=8, nz=4)
+    >>> import warmstart as ws
+    >>> state, grid = ws.basin(nx=6, ny=8, nz=4)
     >>> heat_content(state, grid).attrs["units"]
     'J'
     """
@@ -85,8 +85,8 @@ def salt_content(
 
     Examples
     --------
-    >>> from warmstart.ocean.basin import basin
-    >>> state, grid = basin(nx=6, ny=8, nz=4)
+    >>> import warmstart as ws
+    >>> state, grid = ws.basin(nx=6, ny=8, nz=4)
     >>> salt_content(state, grid).attrs["units"]
     'kg'
     """
@@ -121,8 +121,8 @@ def sea_volume(
 
     Examples
     --------
-    >>> from warmstart.ocean.basin import basin
-    >>> state, grid = basin(nx=6, ny=8, nz=4)
+    >>> import warmstart as ws
+    >>> state, grid = ws.basin(nx=6, ny=8, nz=4)
     >>> bool(sea_volume(state * 0.0, grid) == grid.volume.sum())
     True
     """
@@ -166,8 +166,8 @@ def volume_mean(
 
     Examples
     --------
-    >>> from warmstart.ocean.basin import basin
-    >>> state, grid = basin(nx=6, ny=8, nz=4)
+    >>> import warmstart as ws
+    >>> state, grid = ws.basin(nx=6, ny=8, nz=4)
     >>> bool(volume_mean(state, grid, "thetao", depth=DEEP) < volume_mean(state, grid, "thetao"))
     True
     """
@@ -188,8 +188,8 @@ def surface_temperature(state: xr.Dataset, grid: Grid) -> xr.DataArray:
 
     Examples
     --------
-    >>> from warmstart.ocean.basin import basin
-    >>> state, grid = basin(nx=6, ny=8, nz=4)
+    >>> import warmstart as ws
+    >>> state, grid = ws.basin(nx=6, ny=8, nz=4)
     >>> bool(surface_temperature(state, grid) > 10)
     True
     """
@@ -212,8 +212,8 @@ def at_depth(field: xr.DataArray, grid: Grid, depth: float) -> xr.DataArray:
 
     Examples
     --------
-    >>> from warmstart.ocean.basin import basin
-    >>> state, grid = basin(nx=6, ny=8, nz=4)
+    >>> import warmstart as ws
+    >>> state, grid = ws.basin(nx=6, ny=8, nz=4)
     >>> at_depth(grid.gdept_0, grid, 500.0).max().item()
     500.0
     """

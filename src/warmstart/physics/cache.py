@@ -21,8 +21,8 @@ def sharing() -> Iterator[None]:
     Examples
     --------
     >>> from warmstart.physics.column import density_step
-    >>> from warmstart.ocean.basin import basin
-    >>> state, grid = basin(nx=6, ny=8, nz=4)
+    >>> import warmstart as ws
+    >>> state, grid = ws.basin(nx=6, ny=8, nz=4)
     >>> with sharing():
     ...     density_step(state, grid) is density_step(state, grid)
     True

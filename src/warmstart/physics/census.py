@@ -31,8 +31,8 @@ def temperature_500m(state: xr.Dataset, grid: Grid) -> xr.DataArray:
 
     Examples
     --------
-    >>> from warmstart.ocean.basin import basin
-    >>> state, grid = basin(nx=6, ny=8, nz=4)
+    >>> import warmstart as ws
+    >>> state, grid = ws.basin(nx=6, ny=8, nz=4)
     >>> bool(temperature_500m(state, grid) < state.thetao.max())
     True
     """
@@ -58,8 +58,8 @@ def deep_water(grid: Grid) -> xr.DataArray:
 
     Examples
     --------
-    >>> from warmstart.ocean.basin import basin
-    >>> state, grid = basin(nx=6, ny=8, nz=4)
+    >>> import warmstart as ws
+    >>> state, grid = ws.basin(nx=6, ny=8, nz=4)
     >>> bool((deep_water(grid) & bottom_water(grid)).any())
     False
     """
@@ -85,8 +85,8 @@ def bottom_water(grid: Grid) -> xr.DataArray:
 
     Examples
     --------
-    >>> from warmstart.ocean.basin import basin
-    >>> state, grid = basin(nx=6, ny=8, nz=4)
+    >>> import warmstart as ws
+    >>> state, grid = ws.basin(nx=6, ny=8, nz=4)
     >>> bool(bottom_water(grid).isel(y=1).all())
     True
     """
@@ -107,8 +107,8 @@ def deep_water_mean(state: xr.Dataset, grid: Grid, variable: str) -> xr.DataArra
 
     Examples
     --------
-    >>> from warmstart.ocean.basin import basin
-    >>> state, grid = basin(nx=6, ny=8, nz=4)
+    >>> import warmstart as ws
+    >>> state, grid = ws.basin(nx=6, ny=8, nz=4)
     >>> deep_water_mean(state, grid, "so").attrs["units"]
     '1e-3'
     """
@@ -128,8 +128,8 @@ def bottom_water_mean(state: xr.Dataset, grid: Grid, variable: str) -> xr.DataAr
 
     Examples
     --------
-    >>> from warmstart.ocean.basin import basin
-    >>> state, grid = basin(nx=6, ny=8, nz=4)
+    >>> import warmstart as ws
+    >>> state, grid = ws.basin(nx=6, ny=8, nz=4)
     >>> bottom_water_mean(state, grid, "so").attrs["units"]
     '1e-3'
     """

@@ -42,8 +42,8 @@ def take(state: xr.Dataset, grid: Grid, name: str) -> xr.DataArray:
 
     Examples
     --------
-    >>> from warmstart.ocean.basin import basin
-    >>> state, grid = basin(nx=6, ny=8, nz=4)
+    >>> import warmstart as ws
+    >>> state, grid = ws.basin(nx=6, ny=8, nz=4)
     >>> take(state, grid, "uo").dtype
     dtype('float64')
     """
@@ -61,8 +61,8 @@ def covered_columns(grid: Grid) -> xr.DataArray:
 
     Examples
     --------
-    >>> from warmstart.ocean.basin import basin
-    >>> bool(covered_columns(basin(nx=6, ny=8, nz=4)[1]).any())
+    >>> import warmstart as ws
+    >>> bool(covered_columns(ws.basin(nx=6, ny=8, nz=4)[1]).any())
     False
     """
     return grid.mask("T", three_d=False) & ~grid.mask("T").isel(z=0, drop=True)
@@ -73,8 +73,8 @@ def volume(state: xr.Dataset, grid: Grid) -> xr.DataArray:
 
     Examples
     --------
-    >>> from warmstart.ocean.basin import basin
-    >>> volume(*basin(nx=6, ny=8, nz=4)).dims
+    >>> import warmstart as ws
+    >>> volume(*ws.basin(nx=6, ny=8, nz=4)).dims
     ('z', 'y', 'x')
     """
     if THICKNESS["T"] not in state:
@@ -98,8 +98,8 @@ def require_fit(state: xr.Dataset, grid: Grid, name: str, strict: bool = True) -
 
     Examples
     --------
-    >>> from warmstart.ocean.basin import basin
-    >>> state, grid = basin(nx=6, ny=8, nz=4)
+    >>> import warmstart as ws
+    >>> state, grid = ws.basin(nx=6, ny=8, nz=4)
     >>> require_fit(state[["uo"]], grid, "vo")
     Traceback (most recent call last):
     ...
@@ -137,8 +137,8 @@ def turned(grid: Grid, lat: tuple[float, float]) -> str:
 
     Examples
     --------
-    >>> from warmstart.ocean.basin import basin
-    >>> turned(basin(nx=6, ny=8, nz=4)[1], (-90.0, 90.0))
+    >>> import warmstart as ws
+    >>> turned(ws.basin(nx=6, ny=8, nz=4)[1], (-90.0, 90.0))
     ''
     """
     rows = grid.gphiv.transpose("y", "x").where((grid.vmask > 0).any("z").transpose("y", "x"))
@@ -155,8 +155,8 @@ def unknown(state: xr.Dataset, name: str, units: str, long_name: str, why: str) 
 
     Examples
     --------
-    >>> from warmstart.ocean.basin import basin
-    >>> state, grid = basin(nx=6, ny=8, nz=4)
+    >>> import warmstart as ws
+    >>> state, grid = ws.basin(nx=6, ny=8, nz=4)
     >>> unknown(state, "throughflow", "Sv", "transport round the channel", "no open channel").attrs["comment"]
     'no open channel'
     """
@@ -221,8 +221,8 @@ def thickness(state: xr.Dataset, grid: Grid, point: str) -> xr.DataArray:
 
     Examples
     --------
-    >>> from warmstart.ocean.basin import basin
-    >>> state, grid = basin(nx=6, ny=8, nz=4)
+    >>> import warmstart as ws
+    >>> state, grid = ws.basin(nx=6, ny=8, nz=4)
     >>> thickness(state, grid, "U").name
     'e3u_0'
     """
@@ -255,8 +255,8 @@ def stretching(state: xr.Dataset, grid: Grid, point: str) -> xr.DataArray:
 
     Examples
     --------
-    >>> from warmstart.ocean.basin import basin
-    >>> state, grid = basin(nx=6, ny=8, nz=4)
+    >>> import warmstart as ws
+    >>> state, grid = ws.basin(nx=6, ny=8, nz=4)
     >>> float(stretching(state * 0.0, grid, "U").max())
     1.0
     """
@@ -284,8 +284,8 @@ def east_transport(state: xr.Dataset, grid: Grid, free_surface: bool = False) ->
 
     Examples
     --------
-    >>> from warmstart.ocean.basin import basin
-    >>> state, grid = basin(nx=6, ny=8, nz=4)
+    >>> import warmstart as ws
+    >>> state, grid = ws.basin(nx=6, ny=8, nz=4)
     >>> east_transport(state, grid).attrs["units"]
     'm3 s-1'
     """
@@ -300,8 +300,8 @@ def north_transport(state: xr.Dataset, grid: Grid, free_surface: bool = False) -
 
     Examples
     --------
-    >>> from warmstart.ocean.basin import basin
-    >>> state, grid = basin(nx=6, ny=8, nz=4)
+    >>> import warmstart as ws
+    >>> state, grid = ws.basin(nx=6, ny=8, nz=4)
     >>> float(north_transport(state, grid).isel(y=-1).sum())
     0.0
     """

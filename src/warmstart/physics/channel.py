@@ -58,8 +58,8 @@ def find_channel(grid: Grid) -> Channel:
 
     Examples
     --------
-    >>> from warmstart.ocean.basin import basin
-    >>> state, grid = basin(nx=6, ny=8, nz=4)
+    >>> import warmstart as ws
+    >>> state, grid = ws.basin(nx=6, ny=8, nz=4)
     >>> find_channel(grid).rows.values.tolist()
     [False, True, False, False, False, False, False, False]
     """

@@ -99,8 +99,8 @@ def own_equation(state: xr.Dataset, grid: Grid) -> str | None:
 
     Examples
     --------
-    >>> from warmstart.ocean.basin import basin
-    >>> own_equation(*basin(nx=6, ny=8, nz=4))
+    >>> import warmstart as ws
+    >>> own_equation(*ws.basin(nx=6, ny=8, nz=4))
     'seos'
     """
     said = str(state.attrs.get("equation_of_state", grid.ds.attrs.get("equation_of_state", "")))
@@ -172,8 +172,8 @@ def potential_density(
 
     Examples
     --------
-    >>> from warmstart.ocean.basin import basin
-    >>> state, grid = basin(nx=6, ny=8, nz=4)
+    >>> import warmstart as ws
+    >>> state, grid = ws.basin(nx=6, ny=8, nz=4)
     >>> potential_density(state, grid, 2000.0).attrs["units"]
     'kg m-3'
     """
@@ -203,8 +203,8 @@ def in_situ_density(state: xr.Dataset, grid: Grid, equation: str | None = None) 
 
     Examples
     --------
-    >>> from warmstart.ocean.basin import basin
-    >>> state, grid = basin(nx=6, ny=8, nz=4)
+    >>> import warmstart as ws
+    >>> state, grid = ws.basin(nx=6, ny=8, nz=4)
     >>> in_situ_density(state, grid).dims
     ('z', 'y', 'x')
     """

@@ -39,8 +39,8 @@ def pressure(state: xr.Dataset, grid: Grid) -> xr.DataArray:
 
     Examples
     --------
-    >>> from warmstart.ocean.basin import basin
-    >>> state, grid = basin(nx=6, ny=8, nz=4)
+    >>> import warmstart as ws
+    >>> state, grid = ws.basin(nx=6, ny=8, nz=4)
     >>> pressure(state, grid).attrs["units"]
     'Pa'
     """
@@ -79,8 +79,8 @@ def geostrophic_flow(state: xr.Dataset, grid: Grid) -> xr.Dataset:
 
     Examples
     --------
-    >>> from warmstart.ocean.basin import basin
-    >>> state, grid = basin(nx=6, ny=8, nz=4)
+    >>> import warmstart as ws
+    >>> state, grid = ws.basin(nx=6, ny=8, nz=4)
     >>> geostrophic_flow(state, grid).uo.dims
     ('z', 'y', 'x')
     """
@@ -148,8 +148,8 @@ def geostrophic_residual(state: xr.Dataset, grid: Grid) -> xr.DataArray:
 
     Examples
     --------
-    >>> from warmstart.ocean.basin import basin
-    >>> state, grid = basin(nx=6, ny=8, nz=4)
+    >>> import warmstart as ws
+    >>> state, grid = ws.basin(nx=6, ny=8, nz=4)
     >>> flow = geostrophic_flow(state, grid)
     >>> float(geostrophic_residual(state.assign(flow), grid))
     0.0
@@ -179,8 +179,8 @@ def thermal_wind_residual(state: xr.Dataset, grid: Grid) -> xr.DataArray:
 
     Examples
     --------
-    >>> from warmstart.ocean.basin import basin
-    >>> state, grid = basin(nx=6, ny=8, nz=4)
+    >>> import warmstart as ws
+    >>> state, grid = ws.basin(nx=6, ny=8, nz=4)
     >>> flow = geostrophic_flow(state, grid)
     >>> bool(thermal_wind_residual(state.assign(flow + 0.3), grid) < 1e-15)
     True
@@ -236,8 +236,8 @@ def steric_height(state: xr.Dataset, grid: Grid, depth: float = 2000.0) -> xr.Da
 
     Examples
     --------
-    >>> from warmstart.ocean.basin import basin
-    >>> state, grid = basin(nx=6, ny=8, nz=4)
+    >>> import warmstart as ws
+    >>> state, grid = ws.basin(nx=6, ny=8, nz=4)
     >>> steric_height(state, grid).attrs["units"]
     'm'
     """
@@ -271,8 +271,8 @@ def sea_level_residual(state: xr.Dataset, grid: Grid, depth: float = 2000.0) -> 
 
     Examples
     --------
-    >>> from warmstart.ocean.basin import basin
-    >>> state, grid = basin(nx=6, ny=8, nz=4)
+    >>> import warmstart as ws
+    >>> state, grid = ws.basin(nx=6, ny=8, nz=4)
     >>> bool(sea_level_residual(state.assign(zos=steric_height(state, grid)), grid) < 1e-12)
     True
     """

@@ -45,8 +45,8 @@ def nemo_spinup_evaluation_check_density_from_file(state: xr.Dataset, grid: Grid
 
     Examples
     --------
-    >>> from warmstart.ocean.basin import basin
-    >>> state, grid = basin(nx=6, ny=8, nz=4)
+    >>> import warmstart as ws
+    >>> state, grid = ws.basin(nx=6, ny=8, nz=4)
     >>> rhop = polynomial_density(state.thetao, state.so)
     >>> float(nemo_spinup_evaluation_check_density_from_file(state.assign(rhop=rhop), grid))
     0.0
@@ -78,8 +78,8 @@ def nemo_spinup_evaluation_check_density_computed(state: xr.Dataset, grid: Grid)
 
     Examples
     --------
-    >>> from warmstart.ocean.basin import basin
-    >>> state, grid = basin(nx=6, ny=8, nz=4)
+    >>> import warmstart as ws
+    >>> state, grid = ws.basin(nx=6, ny=8, nz=4)
     >>> float(nemo_spinup_evaluation_check_density_computed(state, grid))
     0.0
     """
@@ -113,8 +113,8 @@ def nemo_spinup_evaluation_temperature_500m_30NS(state: xr.Dataset, grid: Grid) 
 
     Examples
     --------
-    >>> from warmstart.ocean.basin import basin
-    >>> state, grid = basin(nx=6, ny=8, nz=4)
+    >>> import warmstart as ws
+    >>> state, grid = ws.basin(nx=6, ny=8, nz=4)
     >>> nemo_spinup_evaluation_temperature_500m_30NS(state, grid).attrs["units"]
     'degC'
     """
@@ -145,8 +145,8 @@ def nemo_spinup_evaluation_temperature_BWbox(state: xr.Dataset, grid: Grid) -> x
 
     Examples
     --------
-    >>> from warmstart.ocean.basin import basin
-    >>> state, grid = basin(nx=6, ny=8, nz=4)
+    >>> import warmstart as ws
+    >>> state, grid = ws.basin(nx=6, ny=8, nz=4)
     >>> nemo_spinup_evaluation_temperature_BWbox(state, grid).attrs["units"]
     'degC'
     """
@@ -174,8 +174,8 @@ def nemo_spinup_evaluation_temperature_DWbox(state: xr.Dataset, grid: Grid) -> x
 
     Examples
     --------
-    >>> from warmstart.ocean.basin import basin
-    >>> state, grid = basin(nx=6, ny=8, nz=4)
+    >>> import warmstart as ws
+    >>> state, grid = ws.basin(nx=6, ny=8, nz=4)
     >>> nemo_spinup_evaluation_temperature_DWbox(state, grid).attrs["units"]
     'degC'
     """
@@ -203,8 +203,8 @@ def nemo_spinup_evaluation_ACC_Drake(state: xr.Dataset, grid: Grid) -> xr.DataAr
 
     Examples
     --------
-    >>> from warmstart.ocean.basin import basin
-    >>> state, grid = basin(nx=6, ny=8, nz=4)
+    >>> import warmstart as ws
+    >>> state, grid = ws.basin(nx=6, ny=8, nz=4)
     >>> nemo_spinup_evaluation_ACC_Drake(state, grid).attrs["units"]
     'Sv'
     """
@@ -231,8 +231,8 @@ def nemo_spinup_evaluation_ACC_Drake_2(state: xr.Dataset, grid: Grid) -> xr.Data
 
     Examples
     --------
-    >>> from warmstart.ocean.basin import basin
-    >>> state, grid = basin(nx=6, ny=8, nz=4)
+    >>> import warmstart as ws
+    >>> state, grid = ws.basin(nx=6, ny=8, nz=4)
     >>> bool(nemo_spinup_evaluation_ACC_Drake_2(state, grid) == nemo_spinup_evaluation_ACC_Drake(state, grid))
     True
     """
@@ -268,8 +268,8 @@ def nemo_spinup_evaluation_NASTG_BSF_max(state: xr.Dataset, grid: Grid) -> xr.Da
 
     Examples
     --------
-    >>> from warmstart.ocean.basin import basin
-    >>> state, grid = basin(nx=6, ny=8, nz=4)
+    >>> import warmstart as ws
+    >>> state, grid = ws.basin(nx=6, ny=8, nz=4)
     >>> nemo_spinup_evaluation_NASTG_BSF_max(state, grid).attrs["units"]
     'Sv'
     """
@@ -301,8 +301,8 @@ def dino_fusion_density_errors(state: xr.Dataset, grid: Grid) -> xr.DataArray:
 
     Examples
     --------
-    >>> from warmstart.ocean.basin import basin
-    >>> state, grid = basin(nx=6, ny=8, nz=4)
+    >>> import warmstart as ws
+    >>> state, grid = ws.basin(nx=6, ny=8, nz=4)
     >>> float(dino_fusion_density_errors(state, grid))
     0.0
     """
@@ -335,8 +335,8 @@ def dino_fusion_BWbox(
 
     Examples
     --------
-    >>> from warmstart.ocean.basin import basin
-    >>> state, grid = basin(nx=6, ny=8, nz=4)
+    >>> import warmstart as ws
+    >>> state, grid = ws.basin(nx=6, ny=8, nz=4)
     >>> dino_fusion_BWbox(state, grid).attrs["units"]
     'degC'
     """
@@ -363,8 +363,8 @@ def dino_fusion_DWbox(
 
     Examples
     --------
-    >>> from warmstart.ocean.basin import basin
-    >>> state, grid = basin(nx=6, ny=8, nz=4)
+    >>> import warmstart as ws
+    >>> state, grid = ws.basin(nx=6, ny=8, nz=4)
     >>> dino_fusion_DWbox(state, grid, "so").attrs["units"]
     '1e-3'
     """

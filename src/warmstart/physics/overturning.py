@@ -65,8 +65,8 @@ def residual_flow(state: xr.Dataset) -> xr.Dataset:
 
     Examples
     --------
-    >>> from warmstart.ocean.basin import basin
-    >>> state, grid = basin(nx=6, ny=8, nz=4)
+    >>> import warmstart as ws
+    >>> state, grid = ws.basin(nx=6, ny=8, nz=4)
     >>> float((residual_flow(state.assign(vo_bolus=-state.vo)).vo).max())
     0.0
     """
@@ -104,8 +104,8 @@ def overturning_density(
 
     Examples
     --------
-    >>> from warmstart.ocean.basin import basin
-    >>> state, grid = basin(nx=6, ny=8, nz=4)
+    >>> import warmstart as ws
+    >>> state, grid = ws.basin(nx=6, ny=8, nz=4)
     >>> overturning_density(state, grid).dims
     ('sigma', 'y')
     """
@@ -170,8 +170,8 @@ def overturning_density_cell(
 
     Examples
     --------
-    >>> from warmstart.ocean.basin import basin
-    >>> state, grid = basin(nx=6, ny=8, nz=4)
+    >>> import warmstart as ws
+    >>> state, grid = ws.basin(nx=6, ny=8, nz=4)
     >>> overturning_density_cell(state, grid, (10.0, 65.0), "northern").attrs["units"]
     'Sv'
     """
@@ -221,8 +221,8 @@ def residual_cell(state: xr.Dataset, grid: Grid, lat: Range, below: float, rotat
 
     Examples
     --------
-    >>> from warmstart.ocean.basin import basin
-    >>> state, grid = basin(nx=6, ny=8, nz=4)
+    >>> import warmstart as ws
+    >>> state, grid = ws.basin(nx=6, ny=8, nz=4)
     >>> still = state.assign(vo_bolus=-state.vo)
     >>> abs(float(residual_cell(still, grid, (10.0, 65.0), 500.0, "northern")))
     0.0

@@ -73,8 +73,8 @@ def regrid(
 
     Examples
     --------
-    >>> from warmstart.ocean.basin import basin
-    >>> (state, source), (_, target) = basin(nx=6, ny=8, nz=4), basin(nx=11, ny=15, nz=6)
+    >>> import warmstart as ws
+    >>> (state, source), (_, target) = ws.basin(nx=6, ny=8, nz=4), ws.basin(nx=11, ny=15, nz=6)
     >>> regrid(state, source, target).thetao.sizes["x"]
     11
     """
@@ -303,8 +303,8 @@ def velocities(uo: np.ndarray, vo: np.ndarray, source: Grid, target: Grid) -> tu
 
     Examples
     --------
-    >>> from warmstart.ocean.basin import basin
-    >>> (state, source), (_, target) = basin(nx=6, ny=8, nz=4), basin(nx=11, ny=15, nz=6)
+    >>> import warmstart as ws
+    >>> (state, source), (_, target) = ws.basin(nx=6, ny=8, nz=4), ws.basin(nx=11, ny=15, nz=6)
     >>> velocities(state.uo.values, state.vo.values, source, target)[0].shape
     (6, 15, 11)
     """

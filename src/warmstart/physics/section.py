@@ -48,8 +48,8 @@ def find_section(grid: Grid, start: tuple[float, float], end: tuple[float, float
 
     Examples
     --------
-    >>> from warmstart.ocean.basin import basin
-    >>> state, grid = basin(nx=6, ny=8, nz=4)
+    >>> import warmstart as ws
+    >>> state, grid = ws.basin(nx=6, ny=8, nz=4)
     >>> int(find_section(grid, (25.0, -60.0), (25.0, 60.0)).east.sum())
     6
     """
@@ -105,8 +105,8 @@ def transport_across(
 
     Examples
     --------
-    >>> from warmstart.ocean.basin import basin
-    >>> state, grid = basin(nx=6, ny=8, nz=4)
+    >>> import warmstart as ws
+    >>> state, grid = ws.basin(nx=6, ny=8, nz=4)
     >>> bool(transport_across(state, grid, (0.0, -70.0), (0.0, -40.0)) > 0)
     True
     """

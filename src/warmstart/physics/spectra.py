@@ -74,8 +74,8 @@ def power_spectrum(
 
     Examples
     --------
-    >>> from warmstart.ocean.basin import basin
-    >>> state, grid = basin(nx=12, ny=16, nz=4)
+    >>> import warmstart as ws
+    >>> state, grid = ws.basin(nx=12, ny=16, nz=4)
     >>> power_spectrum(state.zos, grid, "meridional").dims
     ('wavenumber',)
     """
@@ -238,8 +238,8 @@ def kinetic_energy_spectrum(
 
     Examples
     --------
-    >>> from warmstart.ocean.basin import basin
-    >>> state, grid = basin(nx=12, ny=16, nz=4)
+    >>> import warmstart as ws
+    >>> state, grid = ws.basin(nx=12, ny=16, nz=4)
     >>> kinetic_energy_spectrum(state, grid).attrs["units"]
     'm2 s-2 m'
     """
@@ -275,8 +275,8 @@ def small_scale_share(state: xr.Dataset, grid: Grid, variable: str, depth: float
 
     Examples
     --------
-    >>> from warmstart.ocean.basin import basin
-    >>> state, grid = basin(nx=8, ny=24, nz=4)
+    >>> import warmstart as ws
+    >>> state, grid = ws.basin(nx=8, ny=24, nz=4)
     >>> bool(small_scale_share(state, grid, "zos") < 0.2)
     True
     """

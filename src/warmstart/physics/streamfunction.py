@@ -28,8 +28,8 @@ def barotropic_streamfunction(uo: np.ndarray, vo: np.ndarray, grid: Grid) -> np.
 
     Examples
     --------
-    >>> from warmstart.ocean.basin import basin
-    >>> state, grid = basin(nx=6, ny=8, nz=4)
+    >>> import warmstart as ws
+    >>> state, grid = ws.basin(nx=6, ny=8, nz=4)
     >>> psi = barotropic_streamfunction(state.uo.fillna(0).values, state.vo.fillna(0).values, grid)
     >>> psi.shape, bool((psi[-1] == 0).all())
     ((9, 6), True)
@@ -73,8 +73,8 @@ def face_differences(grid: Grid) -> scipy.sparse.csr_matrix:
 
     Examples
     --------
-    >>> from warmstart.ocean.basin import basin
-    >>> face_differences(basin(nx=6, ny=8, nz=4)[1]).shape
+    >>> import warmstart as ws
+    >>> face_differences(ws.basin(nx=6, ny=8, nz=4)[1]).shape
     (96, 54)
     """
     _, ny, nx = grid.shape
@@ -132,8 +132,8 @@ def with_streamfunction(
 
     Examples
     --------
-    >>> from warmstart.ocean.basin import basin
-    >>> state, grid = basin(nx=6, ny=8, nz=4)
+    >>> import warmstart as ws
+    >>> state, grid = ws.basin(nx=6, ny=8, nz=4)
     >>> still = np.zeros(grid.shape)
     >>> bool(np.any(with_streamfunction(still, still, np.zeros((9, 6)), grid)))
     False

@@ -48,8 +48,8 @@ def channel_transport(state: xr.Dataset, grid: Grid, free_surface: bool = False)
 
     Examples
     --------
-    >>> from warmstart.ocean.basin import basin
-    >>> state, grid = basin(nx=6, ny=8, nz=4)
+    >>> import warmstart as ws
+    >>> state, grid = ws.basin(nx=6, ny=8, nz=4)
     >>> bool(channel_transport(state, grid) > 0)
     True
     """
@@ -83,8 +83,8 @@ def section_transport(state: xr.Dataset, grid: Grid, free_surface: bool = False)
 
     Examples
     --------
-    >>> from warmstart.ocean.basin import basin
-    >>> state, grid = basin(nx=6, ny=8, nz=4)
+    >>> import warmstart as ws
+    >>> state, grid = ws.basin(nx=6, ny=8, nz=4)
     >>> section_transport(state, grid).dims
     ('x',)
     """
@@ -115,8 +115,8 @@ def throughflow(state: xr.Dataset, grid: Grid, free_surface: bool = False) -> xr
 
     Examples
     --------
-    >>> from warmstart.ocean.basin import basin
-    >>> state, grid = basin(nx=6, ny=8, nz=4)
+    >>> import warmstart as ws
+    >>> state, grid = ws.basin(nx=6, ny=8, nz=4)
     >>> throughflow(state, grid).attrs["units"]
     'Sv'
     """
@@ -143,8 +143,8 @@ def throughflow_spread(state: xr.Dataset, grid: Grid) -> xr.DataArray:
 
     Examples
     --------
-    >>> from warmstart.ocean.basin import basin
-    >>> state, grid = basin(nx=6, ny=8, nz=4)
+    >>> import warmstart as ws
+    >>> state, grid = ws.basin(nx=6, ny=8, nz=4)
     >>> bool(throughflow_spread(state, grid) > 0)  # this analytic flow has divergence
     True
     """
@@ -183,8 +183,8 @@ def barotropic_streamfunction(state: xr.Dataset, grid: Grid) -> xr.DataArray:
 
     Examples
     --------
-    >>> from warmstart.ocean.basin import basin
-    >>> state, grid = basin(nx=6, ny=8, nz=4)
+    >>> import warmstart as ws
+    >>> state, grid = ws.basin(nx=6, ny=8, nz=4)
     >>> bool((barotropic_streamfunction(state, grid).isel(y=-1) == 0).all())
     True
     """
@@ -216,8 +216,8 @@ def gyre(state: xr.Dataset, grid: Grid, lat: Range, rotation: str) -> xr.DataArr
 
     Examples
     --------
-    >>> from warmstart.ocean.basin import basin
-    >>> state, grid = basin(nx=6, ny=8, nz=4)
+    >>> import warmstart as ws
+    >>> state, grid = ws.basin(nx=6, ny=8, nz=4)
     >>> gyre(state, grid, (0.0, 45.0), "clockwise").attrs["units"]
     'Sv'
     """
@@ -246,8 +246,8 @@ def overturning(state: xr.Dataset, grid: Grid) -> xr.DataArray:
 
     Examples
     --------
-    >>> from warmstart.ocean.basin import basin
-    >>> state, grid = basin(nx=6, ny=8, nz=4)
+    >>> import warmstart as ws
+    >>> state, grid = ws.basin(nx=6, ny=8, nz=4)
     >>> overturning(state, grid).dims
     ('z', 'y')
     """
@@ -274,8 +274,8 @@ def overturning_cell(state: xr.Dataset, grid: Grid, lat: Range, below: float, ro
 
     Examples
     --------
-    >>> from warmstart.ocean.basin import basin
-    >>> state, grid = basin(nx=6, ny=8, nz=4)
+    >>> import warmstart as ws
+    >>> state, grid = ws.basin(nx=6, ny=8, nz=4)
     >>> overturning_cell(state, grid, (10.0, 65.0), 500.0, "northern").attrs["units"]
     'Sv'
     """
@@ -308,8 +308,8 @@ def heat_transport(state: xr.Dataset, grid: Grid) -> xr.DataArray:
 
     Examples
     --------
-    >>> from warmstart.ocean.basin import basin
-    >>> state, grid = basin(nx=6, ny=8, nz=4)
+    >>> import warmstart as ws
+    >>> state, grid = ws.basin(nx=6, ny=8, nz=4)
     >>> heat_transport(state, grid).dims
     ('y',)
     """
@@ -337,8 +337,8 @@ def salt_transport(state: xr.Dataset, grid: Grid) -> xr.DataArray:
 
     Examples
     --------
-    >>> from warmstart.ocean.basin import basin
-    >>> state, grid = basin(nx=6, ny=8, nz=4)
+    >>> import warmstart as ws
+    >>> state, grid = ws.basin(nx=6, ny=8, nz=4)
     >>> salt_transport(state, grid).attrs["units"]
     'kg s-1'
     """
@@ -360,8 +360,8 @@ def salt_transport_largest(state: xr.Dataset, grid: Grid) -> xr.DataArray:
 
     Examples
     --------
-    >>> from warmstart.ocean.basin import basin
-    >>> state, grid = basin(nx=6, ny=8, nz=4)
+    >>> import warmstart as ws
+    >>> state, grid = ws.basin(nx=6, ny=8, nz=4)
     >>> salt_transport_largest(state, grid).attrs["units"]
     'kg s-1'
     """
@@ -384,8 +384,8 @@ def heat_transport_peak(state: xr.Dataset, grid: Grid, hemisphere: str) -> xr.Da
 
     Examples
     --------
-    >>> from warmstart.ocean.basin import basin
-    >>> state, grid = basin(nx=6, ny=8, nz=4)
+    >>> import warmstart as ws
+    >>> state, grid = ws.basin(nx=6, ny=8, nz=4)
     >>> heat_transport_peak(state, grid, "north").attrs["units"]
     'W'
     """

@@ -52,8 +52,8 @@ def zonal_mean(da: xr.DataArray, grid: Grid) -> xr.DataArray:
 
     Examples
     --------
-    >>> from warmstart.ocean.basin import basin
-    >>> state, grid = basin(nx=6, ny=8, nz=4)
+    >>> import warmstart as ws
+    >>> state, grid = ws.basin(nx=6, ny=8, nz=4)
     >>> zonal_mean(state.thetao, grid).dims
     ('z', 'y')
     """
@@ -74,8 +74,8 @@ def horizontal_mean(da: xr.DataArray, grid: Grid) -> xr.DataArray:
 
     Examples
     --------
-    >>> from warmstart.ocean.basin import basin
-    >>> state, grid = basin(nx=6, ny=8, nz=4)
+    >>> import warmstart as ws
+    >>> state, grid = ws.basin(nx=6, ny=8, nz=4)
     >>> horizontal_mean(state.thetao, grid).dims
     ('z',)
     """
@@ -113,8 +113,8 @@ def section(
 
     Examples
     --------
-    >>> from warmstart.ocean.basin import basin
-    >>> state, grid = basin(nx=6, ny=8, nz=4)
+    >>> import warmstart as ws
+    >>> state, grid = ws.basin(nx=6, ny=8, nz=4)
     >>> section(state.thetao, grid).get_ylabel()
     'depth [m]'
     """
@@ -155,10 +155,9 @@ def overturning(
 
     Examples
     --------
-    >>> from warmstart.physics import transport
-    >>> from warmstart.ocean.basin import basin
-    >>> state, grid = basin(nx=6, ny=8, nz=4)
-    >>> overturning(transport.overturning(state, grid), grid).get_xlabel()
+    >>> import warmstart as ws
+    >>> state, grid = ws.basin(nx=6, ny=8, nz=4)
+    >>> overturning(ws.physics.transport.overturning(state, grid), grid).get_xlabel()
     'latitude'
     """
     if ax is None:
@@ -193,8 +192,8 @@ def map_xy(
 
     Examples
     --------
-    >>> from warmstart.ocean.basin import basin
-    >>> state, grid = basin(nx=6, ny=8, nz=4)
+    >>> import warmstart as ws
+    >>> state, grid = ws.basin(nx=6, ny=8, nz=4)
     >>> map_xy(state.zos, grid).get_ylabel()
     'latitude'
     """
@@ -230,10 +229,9 @@ def streamfunction_map(
 
     Examples
     --------
-    >>> from warmstart.physics import transport
-    >>> from warmstart.ocean.basin import basin
-    >>> state, grid = basin(nx=6, ny=8, nz=4)
-    >>> streamfunction_map(transport.barotropic_streamfunction(state, grid), grid).get_ylabel()
+    >>> import warmstart as ws
+    >>> state, grid = ws.basin(nx=6, ny=8, nz=4)
+    >>> streamfunction_map(ws.physics.transport.barotropic_streamfunction(state, grid), grid).get_ylabel()
     'latitude'
     """
     if ax is None:
@@ -264,8 +262,8 @@ def profile(da: xr.DataArray, grid: Grid, ax: Axes | None = None, at: str = "T",
 
     Examples
     --------
-    >>> from warmstart.ocean.basin import basin
-    >>> state, grid = basin(nx=6, ny=8, nz=4)
+    >>> import warmstart as ws
+    >>> state, grid = ws.basin(nx=6, ny=8, nz=4)
     >>> profile(state.thetao, grid).get_xlabel()
     'potential temperature [°C]'
     """

@@ -69,10 +69,9 @@ def compared(kinds: Sequence[PanelKind], grid: Grid, per_row: int, height: float
 
     Examples
     --------
-    >>> from warmstart.plot.figures import section
-    >>> from warmstart.ocean.basin import basin
-    >>> state, grid = basin(nx=6, ny=8, nz=4)
-    >>> len(compared([PanelKind("T", section, [("a", state.thetao)], "thermal")], grid, 1, 2.5).axes)
+    >>> import warmstart as ws
+    >>> state, grid = ws.basin(nx=6, ny=8, nz=4)
+    >>> len(compared([PanelKind("T", ws.plot.section, [("a", state.thetao)], "thermal")], grid, 1, 2.5).axes)
     2
     """
     rows = -(-len(kinds) // per_row)
@@ -133,12 +132,11 @@ def panels(axes: Sequence[Axes], bars: Sequence[Axes], kind: PanelKind, grid: Gr
 
     Examples
     --------
-    >>> from warmstart.plot.figures import section
+    >>> import warmstart as ws
     >>> from warmstart.plot.style import canvas
-    >>> from warmstart.ocean.basin import basin
-    >>> state, grid = basin(nx=6, ny=8, nz=4)
+    >>> state, grid = ws.basin(nx=6, ny=8, nz=4)
     >>> axes = canvas(1, 5)[1]
-    >>> kind = PanelKind("T", section, [("a", state.thetao), ("b", state.thetao + 1)], "thermal")
+    >>> kind = PanelKind("T", ws.plot.section, [("a", state.thetao), ("b", state.thetao + 1)], "thermal")
     >>> bounds = panels(axes[:3], axes[3:], kind, grid)
     >>> bool((bounds == -bounds[::-1]).all())
     True
@@ -193,10 +191,9 @@ def sheet(
 
     Examples
     --------
-    >>> from warmstart.plot.figures import section
-    >>> from warmstart.ocean.basin import basin
-    >>> state, grid = basin(nx=6, ny=8, nz=4)
-    >>> len(sheet([("a", state.thetao), ("b", state.thetao)], grid, section, "thermal").axes)
+    >>> import warmstart as ws
+    >>> state, grid = ws.basin(nx=6, ny=8, nz=4)
+    >>> len(sheet([("a", state.thetao), ("b", state.thetao)], grid, ws.plot.section, "thermal").axes)
     3
     """
     rows, height, head = -(-len(shown) // columns), 1.1, 0.24

@@ -25,8 +25,8 @@ class Layout:
 
     Examples
     --------
-    >>> from warmstart.ocean.basin import basin
-    >>> state, grid = basin(nx=6, ny=8, nz=4)
+    >>> import warmstart as ws
+    >>> state, grid = ws.basin(nx=6, ny=8, nz=4)
     >>> Layout(grid).channels[3:5]
     (('thetao', 3), ('so', 0))
     """
@@ -91,8 +91,8 @@ class Layout:
 
         Examples
         --------
-        >>> from warmstart.ocean.basin import basin
-        >>> state, grid = basin(nx=6, ny=8, nz=4)
+        >>> import warmstart as ws
+        >>> state, grid = ws.basin(nx=6, ny=8, nz=4)
         >>> Layout(grid).pack(state).shape
         (1, 17, 8, 6)
         """
@@ -133,8 +133,8 @@ class Layout:
 
         Examples
         --------
-        >>> from warmstart.ocean.basin import basin
-        >>> state, grid = basin(nx=6, ny=8, nz=4)
+        >>> import warmstart as ws
+        >>> state, grid = ws.basin(nx=6, ny=8, nz=4)
         >>> layout = Layout(grid)
         >>> bool(layout.unpack(layout.pack(state)).isel(sample=0).equals(state))
         True

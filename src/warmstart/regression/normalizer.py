@@ -61,8 +61,8 @@ def fit(fields: np.ndarray, layout: Layout) -> Normalizer:
 
     Examples
     --------
-    >>> from warmstart.ocean.basin import basin
-    >>> state, grid = basin(nx=6, ny=8, nz=4)
+    >>> import warmstart as ws
+    >>> state, grid = ws.basin(nx=6, ny=8, nz=4)
     >>> layout = Layout(grid)
     >>> fields = layout.pack(state)
     >>> z = fit(fields, layout).standardise(fields)

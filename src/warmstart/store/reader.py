@@ -118,8 +118,8 @@ def diffusivity_profiles(values: Mapping[str, np.ndarray], layout: Layout) -> di
 
     Examples
     --------
-    >>> from warmstart.ocean.basin import basin
-    >>> layout = Layout(basin(nx=6, ny=8, nz=4)[1])
+    >>> import warmstart as ws
+    >>> layout = Layout(ws.basin(nx=6, ny=8, nz=4)[1])
     >>> diffusivity_profiles({"vertical_diffusivity": np.array([1.0])}, layout)["vertical_diffusivity"].shape
     (1, 8)
     """

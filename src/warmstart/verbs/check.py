@@ -105,8 +105,8 @@ def check(
 
     Examples
     --------
-    >>> from warmstart.ocean.basin import basin
-    >>> state, grid = basin(nx=6, ny=8, nz=4)
+    >>> import warmstart as ws
+    >>> state, grid = ws.basin(nx=6, ny=8, nz=4)
     >>> table = check(state, grid, only=["mask_violations", "inversions"])
     >>> list(table.verdict)
     ['PASS', 'PASS']
@@ -259,8 +259,8 @@ def measure_reference(store: Source, output: str | Path, overwrite: bool = False
     --------
     >>> import tempfile
     >>> from warmstart.io.files import write_dataset
-    >>> from warmstart.ocean.basin import basin
-    >>> state, grid = basin(nx=6, ny=8, nz=4)
+    >>> import warmstart as ws
+    >>> state, grid = ws.basin(nx=6, ny=8, nz=4)
     >>> folder = Path(tempfile.mkdtemp())
     >>> _ = write_dataset(folder / "states.nc", state.expand_dims("sample"), grid)
     >>> measure_reference(folder / "states.nc", folder / "reference.csv").shape[0] > 40
@@ -488,8 +488,8 @@ def read(source: Source, grid: Mesh | None = None) -> Subject:
 
     Examples
     --------
-    >>> from warmstart.ocean.basin import basin
-    >>> read(*basin(nx=6, ny=8, nz=4)).states.thetao.dims
+    >>> import warmstart as ws
+    >>> read(*ws.basin(nx=6, ny=8, nz=4)).states.thetao.dims
     ('sample', 'z', 'y', 'x')
     """
     ds, mesh, files = _opened(source, grid)

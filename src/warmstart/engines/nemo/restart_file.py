@@ -92,8 +92,8 @@ def depth_mean(velocity: np.ndarray, grid: Grid, point: str) -> np.ndarray:
 
     Examples
     --------
-    >>> from warmstart.ocean.basin import basin
-    >>> grid = basin()[1]
+    >>> import warmstart as ws
+    >>> grid = ws.basin()[1]
     >>> float(depth_mean(grid.umask.values * 0.1, grid, "u").max())
     0.1
     """
@@ -268,8 +268,8 @@ def write_restart(
     Examples
     --------
     >>> import pathlib, tempfile
-    >>> from warmstart.ocean.basin import basin
-    >>> state, grid = basin(nx=6, ny=8, nz=4)
+    >>> import warmstart as ws
+    >>> state, grid = ws.basin(nx=6, ny=8, nz=4)
     >>> written = write_restart(state, pathlib.Path(tempfile.mkdtemp()) / "restart_in.nc", grid=grid)
     >>> written.replaced
     ('tn', 'sn', 'un', 'vn', 'sshn')
@@ -414,8 +414,8 @@ def open_states(path: str | Path, grid: Grid) -> xr.Dataset:
 
     Examples
     --------
-    >>> from warmstart.ocean.basin import basin
-    >>> open_states("restart.nc", basin(nx=6, ny=8, nz=4)[1])
+    >>> import warmstart as ws
+    >>> open_states("restart.nc", ws.basin(nx=6, ny=8, nz=4)[1])
     Traceback (most recent call last):
     ...
     warmstart.errors.UserError: restart.nc does not exist; give an existing NetCDF file of NEMO
@@ -451,8 +451,8 @@ def prognostic(state: xr.Dataset, grid: Grid) -> dict[str, np.ndarray]:
 
     Examples
     --------
-    >>> from warmstart.ocean.basin import basin
-    >>> sorted(prognostic(*basin(nx=6, ny=8, nz=4)))
+    >>> import warmstart as ws
+    >>> sorted(prognostic(*ws.basin(nx=6, ny=8, nz=4)))
     ['so', 'thetao', 'uo', 'vo', 'zos']
     """
     missing = [name for name in ("thetao", "so") if name not in state]
