@@ -1,16 +1,21 @@
 """Constraints are exact, conserve what they must, and leave alone what already satisfies them."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 import xarray as xr
 
 from warmstart.errors import UserError
 from warmstart.generator.constraints import barotropic, bounds, chain, contents, stability
+from warmstart.generator.constraints.constraint import FACTS
 from warmstart.generator.constraints.contents import conserve, means
+from warmstart.generator.quantities import QUANTITIES
 from warmstart.generator.quantities.ageostrophy import ageostrophic, balancing
 from warmstart.generator.quantities.mixed_layer import mixed
 from warmstart.generator.quantities.transports import carried, carrying
 from warmstart.ocean.basin import basin
+from warmstart.ocean.variables import VARIABLES
 from warmstart.physics import convection
 
 
@@ -219,6 +224,122 @@ def test_each_constraint_keeps_what_those_before_it_have_made(case):
     errors = [np.linalg.norm(carried(s, grid) - wanted, axis=1) for s in (plain, whole)]
     assert (errors[1] < 0.85 * errors[0]).all()
     assert not whole.uo.equals(plain.uo)
+
+
+def outside(state):
+    """By how much temperature and salinity leave their bounds, summed."""
+    ranges = {n: VARIABLES[n].bounds for n in ("thetao", "so")}
+    return float(sum(abs(state[n] - state[n].clip(*limits)).sum() for n, limits in ranges.items()))
+
+
+#: Numbers of a state that stay while a fact is kept.
+SAME = {
+    "land": lambda s, g: np.concatenate([s[n].isnull().values.ravel() for n in s.data_vars]),
+    "heat content": lambda s, g: means(s, g)["thetao"],
+    "salt content": lambda s, g: means(s, g)["so"],
+    "mean sea level": lambda s, g: means(s, g)["zos"],
+    "columns": lambda s, g: np.stack([(s[n] * g.e3t_0).sum("z").values for n in ("thetao", "so")]),
+    "barotropic flow": lambda s, g: np.stack(transports(s, g)[:2]),
+    "overturning": lambda s, g: np.nansum(s.vo.values * (g.e3v_0 * g.e1v).values * (g.vmask.values > 0), axis=2),
+}  # fmt: skip
+#: Numbers of a state that are 0 where a fact holds, and do not grow while it is kept.
+NONE = {
+    "bounds": lambda s, g: outside(s),
+    "stability": count,
+    "barotropic flow": lambda s, g: np.abs(transports(s, g)[2]).max() / np.abs(transports(s, g)[0]).max(),
+}
+#: Round-off beside the largest number.
+ROUND_OFF = 1e-10
+
+
+def lost(facts, before, after, grid):
+    """Which facts a state had and another has not any more."""
+    found = set()
+    for fact in facts:
+        if fact in SAME:
+            old, new = (np.asarray(SAME[fact](s, grid), float) for s in (before, after))
+            if np.abs(new - old).max() > ROUND_OFF * max(np.abs(old).max(), 1.0):
+                found.add(fact)
+        if fact in NONE and NONE[fact](after, grid) > NONE[fact](before, grid) + ROUND_OFF:
+            found.add(fact)
+    return found
+
+
+def whole_chain(state, grid):
+    """All constraints with all quantities, each with something to do."""
+    wanted = {
+        "mixed_layer": np.full(grid.shape[1:], 500.0),
+        "transports": 2 * carried(barotropic.close_barotropic(state, grid)[0], grid),
+        "currents": np.stack(list(ageostrophic(state, grid).values())) * 0.3,
+    }
+    shares = {"currents": 0.5}
+    imposed = [q.impose(wanted[n], shares.get(n, 1.0)) for n, q in QUANTITIES.items()]
+    return chain.standard({"thetao": 5.0, "so": 35.0, "zos": 0.1}, None, imposed)
+
+
+def rough_ocean(channel):
+    state, grid = basin(nx=9, ny=16, nz=8, channel=channel)
+    rng = np.random.default_rng(2)
+    push = {n: state[n] + 0.01 * rng.standard_normal(grid.shape) for n in ("uo", "vo")}
+    rough = noisy(state, size=0.7).assign(push).assign(zos=state.zos + 0.3)
+    rough.so[0, 8, 4] = 80.0
+    return rough, grid
+
+
+@pytest.mark.parametrize("channel", [True, False])
+def test_every_pair_of_constraints_what_one_makes_those_after_it_keep_as_they_declare(channel):
+    """In the order they run: nothing else is changed, nothing is lost that is declared to be kept, by each and by all between."""
+    state, grid = rough_ocean(channel)
+    constraints = whole_chain(state, grid)
+    assert {f for c in constraints for f in (*c.makes, *c.keeps)} <= {*SAME, *NONE} == set(FACTS)
+    states = [state]
+    for constraint in constraints:
+        states.append(constraint(states[-1], grid)[0])
+    moved = [any(not a[n].equals(b[n]) for n in a) for a, b in pairwise(states)]
+    assert all(moved), "each has something to do"
+    for i, first in enumerate(constraints):
+        for fact in first.makes:
+            assert NONE.get(fact, lambda s, g: 0.0)(states[i + 1], grid) < ROUND_OFF, (i, fact)
+            for j in range(i + 1, len(constraints)):
+                if fact not in constraints[j].keeps:
+                    break
+                assert not lost([fact], states[i + 1], states[j + 1], grid), (i, j, fact)
+    for i, constraint in enumerate(constraints):
+        assert not lost(constraint.keeps, states[i], states[i + 1], grid), i
+        for name in set(state.data_vars) - set(constraint.changes):
+            assert states[i + 1][name].identical(states[i][name]), (i, name)
+    # a content that is set on what was clipped may leave the bounds a little, and so may water that is moved
+    for fact in set(FACTS) - {"bounds"}:
+        makers = [i for i, c in enumerate(constraints) if fact in c.makes]
+        assert all(fact in c.keeps for i in makers[-1:] for c in constraints[i + 1 :]), fact
+
+
+@pytest.mark.parametrize(
+    ("fact", "spoil"),
+    [
+        ("heat content", lambda s: s.assign(thetao=s.thetao + 1e-6)),
+        ("salt content", lambda s: s.assign(so=s.so * (1 + 1e-7))),
+        ("columns", lambda s: s.assign(so=s.so + 1e-6 * np.cos(s.thetao))),
+        ("mean sea level", lambda s: s.assign(zos=s.zos + 1e-6)),
+        ("stability", lambda s: s.assign(thetao=s.thetao.isel(z=slice(None, None, -1)))),
+        ("bounds", lambda s: s.assign(so=s.so - 40)),
+        ("land", lambda s: s.assign(so=s.so.fillna(0.0))),
+        ("land", lambda s: s.assign(uo=s.uo.where(s.uo != s.uo.max()))),
+        ("barotropic flow", lambda s: s.assign(uo=s.uo * (1 + 1e-6))),
+        ("overturning", lambda s: s.assign(vo=s.vo + 1e-8)),
+    ],
+)
+def test_a_constraint_that_declares_too_much_is_found_out(fact, spoil):
+    state, grid = rough_ocean(True)
+    good = chain.apply(state, grid, whole_chain(state, grid))[0]
+    assert not lost(FACTS, good, good, grid)
+    assert fact in lost([fact], good, spoil(good), grid)
+
+
+def test_a_state_that_lacks_what_a_constraint_needs_is_refused(case):
+    state, grid = case
+    with pytest.raises(UserError, match="lacks so, which a constraint needs: share of the volume"):
+        chain.apply(state.drop_vars("so"), grid, [stability.stabilise])
 
 
 @pytest.mark.parametrize(
