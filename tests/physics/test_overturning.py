@@ -7,7 +7,7 @@ import xarray as xr
 from warmstart.errors import UserError
 from warmstart.ocean import eos
 from warmstart.ocean.basin import finish
-from warmstart.physics import column, overturning, transport
+from warmstart.physics import cgrid, column, overturning, transport
 
 
 def cell(grid, sverdrup=10.0):
@@ -139,3 +139,25 @@ def test_fields_of_the_families_do_not_depend_on_chunks(ocean, ocean_grid):
         np.testing.assert_allclose(
             found.compute(scheduler="synchronous"), function(both, ocean_grid), rtol=1e-12, atol=1e-9
         )
+
+
+@pytest.mark.parametrize("point", ["U", "V"])
+def test_a_face_stretches_by_the_mean_level_of_its_two_cells_over_their_areas(ocean, ocean_grid, point):
+    level = ocean.zos.copy(data=np.random.default_rng(2).normal(size=ocean.zos.shape)).where(
+        ocean.zos.notnull()
+    )
+    found = cgrid.stretching(ocean.assign(zos=level), ocean_grid, point).transpose("y", "x").values
+    area = (ocean_grid.e1t * ocean_grid.e2t).transpose("y", "x").values
+    thick = (
+        ocean_grid.ds[f"e3{point.lower()}_0"]
+        .where(ocean_grid.mask(point), 0.0)
+        .sum("z")
+        .transpose("y", "x")
+        .values
+    )
+    open_faces = np.argwhere(thick > 0)[::3]
+    values = level.transpose("y", "x").values
+    for j, i in open_faces:
+        jn, in_ = (j, (i + 1) % area.shape[1]) if point == "U" else (j + 1, i)
+        mean = (values[j, i] * area[j, i] + values[jn, in_] * area[jn, in_]) / (area[j, i] + area[jn, in_])
+        assert found[j, i] == pytest.approx(1 + mean / thick[j, i], rel=1e-12)

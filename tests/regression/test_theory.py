@@ -49,3 +49,12 @@ def test_the_constants_of_the_theory_are_those_of_the_earth():
     assert pytest.approx(1026.0, abs=2.0) == theory.REFERENCE_DENSITY
     assert pytest.approx(6.371e6, rel=1e-3) == theory.EARTH_RADIUS
     assert pytest.approx(2 * np.pi / 86164.0, rel=1e-3) == theory.ROTATION
+
+
+def test_the_ekman_transport_is_that_of_the_wind_over_a_sector_of_fifty_degrees():
+    found = pycnocline(defaults())
+    width = np.radians(50.0) * 6.371e6 * np.cos(np.radians(45.0))
+    rotation = 2 * 7.292e-5 * np.sin(np.radians(45.0))
+    wind, eddies = (defaults()[n] for n in ("wind_stress_south", "eddy_diffusivity"))
+    assert float(found["ekman"]) == pytest.approx(wind * width / (1026.0 * rotation), rel=1e-6)
+    assert float(found["eddies"]) == pytest.approx(eddies * width / 7.5e5 * float(found["depth"]), rel=1e-6)

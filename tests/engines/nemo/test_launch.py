@@ -118,3 +118,13 @@ def test_among_files_of_the_same_variables_those_of_more_states_are_taken(run):
     assert [path.name for path in folders.states_of(run)[0]] == ["X_1m_grid_T.nc"]
     with pytest.raises(UserError, match="no so"):
         folders.read_run(run)
+
+
+def test_output_that_ends_more_than_an_interval_before_the_run_should_is_cut_off(tmp_path):
+    (tmp_path / "namelist_cfg").write_text("&namdom\n rn_Dt = 10800.\n/\n&namrun\n nn_leapy = 30\n/\n")
+    groups = {"namdom": {"rn_dt": 10800.0}, "namrun": {"nn_leapy": 30}}
+    days = [15.0 + 30.0 * m for m in range(12)]
+    assert launch._too_short(tmp_path, groups, days, 2880) is None
+    said = launch._too_short(tmp_path, groups, days[:9], 2880)
+    assert said == "still going or cut off: output until day 270 of 360"
+    assert launch._too_short(tmp_path, groups, days[:1], 2880) is None
