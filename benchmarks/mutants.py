@@ -94,6 +94,8 @@ TESTS: dict[str, str] = {
 
 # ---------------------------------------------------------------- changes
 
+#: Functions whose arguments may change places. A file that is not closed shows nowhere either, nor the wording of a label.
+SYMMETRIC = ("minimum", "maximum", "isclose", "allclose", "array_equal")
 SWAPS = {  # names of masks, lengths, positions, variables
     "tmask": "umask", "umask": "vmask", "vmask": "umask", "fmask": "tmask",
     "e1t": "e2t", "e2t": "e1t", "e1u": "e2u", "e2u": "e1u", "e1v": "e2v", "e2v": "e1v",
@@ -168,15 +170,22 @@ def changes(node: ast.AST) -> Iterator[tuple[str, Callable[[ast.AST], ast.AST | 
         yield "axis", lambda n: _with(n, arg=AXES[n.arg])
     if isinstance(node, ast.Call):
         plain = [a for a in node.args if not isinstance(a, ast.Starred)]
-        if len(plain) >= 2 and len(plain) == len(node.args) and not _class(node.func):
+        if (
+            len(plain) >= 2
+            and len(plain) == len(node.args)
+            and not _class(node.func)
+            and _called(node) not in SYMMETRIC
+        ):
             yield "swapped arguments", lambda n: _with(n, args=[n.args[1], n.args[0], *n.args[2:]])
         if len(plain) == len(node.args) == 1 and not node.keywords and not _class(node.func):
             yield "removed call", lambda n: n.args[0]
         if isinstance(node.func, ast.Attribute) and node.func.attr in DISPENSABLE:
             yield "removed call", lambda n: n.func.value
-    if isinstance(node, ast.Expr) and isinstance(node.value, ast.Call):
+    if isinstance(node, ast.Expr) and isinstance(node.value, ast.Call) and _called(node.value) != "close":
         yield "removed statement", lambda n: ast.Pass()
-    if isinstance(node, ast.AugAssign) and not isinstance(node.value, ast.JoinedStr):
+    if isinstance(node, ast.AugAssign) and not any(
+        isinstance(n, ast.JoinedStr) for n in ast.walk(node.value)
+    ):
         yield "removed statement", lambda n: ast.Pass()
         if type(node.op) in OPERATORS:
             yield "operator", lambda n: _with(n, op=OPERATORS[type(n.op)]())
