@@ -13,11 +13,15 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
 
+sys.path.insert(0, str(Path(__file__).parents[1] / "experiments"))
+
+from verdicts import years_until
+
 from warmstart.ocean import parameters
 from warmstart.store.members import BLOW_UPS, find_members
 from warmstart.ocean.constants import DAY
 from warmstart.engines.base import time_steps
-from warmstart.equilibrium.verdict import judge, years_until
+from warmstart.equilibrium.verdict import judge
 from warmstart.errors import UserError
 from warmstart.io.files import open_dataset, open_grid
 from warmstart.io.outputs import replacing

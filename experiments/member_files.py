@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
+from verdicts import years_until
 
 from warmstart.engines import dino
 from warmstart.engines.veros.arrays import (
@@ -23,7 +24,7 @@ from warmstart.engines.veros.arrays import (
     write_restart,
 )
 from warmstart.engines.veros.member_file import restart_fields
-from warmstart.equilibrium.verdict import judge, years_until
+from warmstart.equilibrium.verdict import judge
 from warmstart.errors import UserError
 from warmstart.io import files, outputs
 from warmstart.io.config import read_yaml

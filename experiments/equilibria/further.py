@@ -24,9 +24,10 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from forecasts import write_table
 from member_files import join_series
 from records import made_with
+from verdicts import years_until
 
 from warmstart.engines.base import Configuration, Job, Phase, save_job, spinup_phases
-from warmstart.equilibrium.verdict import judge, years_until
+from warmstart.equilibrium.verdict import judge
 from warmstart.io.files import open_dataset, open_grid
 from warmstart.ocean.constants import YEAR
 from warmstart.ocean.parameters import extract

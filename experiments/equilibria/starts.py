@@ -17,8 +17,9 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from forecasts import write_table
 from records import made_with
+from verdicts import years_until
 
-from warmstart.equilibrium.verdict import judge, years_until
+from warmstart.equilibrium.verdict import judge
 from warmstart.io.files import open_dataset
 
 HERE = Path(__file__).parent

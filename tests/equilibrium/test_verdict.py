@@ -2,9 +2,10 @@ import numpy as np
 import pytest
 import xarray as xr
 import yaml
+from verdicts import years_until
 
 from warmstart.equilibrium.trend import trend, trend_interval
-from warmstart.equilibrium.verdict import has_arrived, is_stationary, judge, years_until
+from warmstart.equilibrium.verdict import has_arrived, is_stationary, judge
 from warmstart.errors import UserError
 
 YEARS = np.arange(0.0, 601.0)

@@ -9,8 +9,6 @@ import numpy as np
 
 from warmstart.generator.residual import Coordinates
 
-#: What the mean may be given: the parameters, an initial state, or both.
-GIVEN = ("parameters", "state", "both")
 #: What the network may be told, each dropped by itself in training.
 TOLD = ("parameters", "forcing", "state", "age")
 
