@@ -93,7 +93,6 @@ def verbs(at: Path) -> dict[str, Verb]:
     from warmstart.ocean import parameters
     from warmstart.ocean.basin import basin
     from warmstart.scores import metric_table
-    from warmstart.verbs.verify import verify_nemo
 
     s, plan, train, store = at / "states.nc", at / "plan.yaml", at / "train.yaml", at / "store.zarr"
     made, runs, mesh, generator = at / "restarts", at / "runs", at / "mesh_mask.nc", at / "generator"
@@ -151,7 +150,7 @@ def verbs(at: Path) -> dict[str, Verb]:
             [s, at / "restart.nc", mesh, at / "namelist_cfg"], (".namelist", ".namelist_cfg"),
         ),
         "verify": Verb(lambda o, w: ws.verify(made, o, overwrite=w), False, [made], (*csv, "_runs/")),
-        "verify_nemo": Verb(lambda o, w: verify_nemo(runs, o, overwrite=w), False, [runs], csv),
+        "verify_nemo": Verb(lambda o, w: ws.verify(runs, o, engine="nemo", overwrite=w), False, [runs], csv),
         "report": Verb(lambda o, w: ws.report([s, runs], o, overwrite=w), False, [s, runs]),
         "demo": Verb(lambda o, w: ws.demo(o, str(generator), overwrite=w), True, [generator], works=True),
         "write_dataset": Verb(lambda o, w: files.write_dataset(o, state, grid, w), False, []),

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal, NoReturn
 
 import typer
 
+from warmstart import engines
 from warmstart.errors import UserError, reason
 
 app = typer.Typer(
@@ -159,7 +160,7 @@ def dataset(
     from warmstart.store.writer import describe
     from warmstart.verbs.dataset import dataset as gather
 
-    engine = str(runs[0]) if str(runs[0]) in ("nemo", "veros") and len(runs) > 1 else None
+    engine = str(runs[0]) if len(runs) > 1 and str(runs[0]) in engines.names() else None
     table = gather(
         runs[1:] if engine else runs, output, overwrite=overwrite, engine=engine, parameter=parameter or (),
         equilibrium=equilibrium, equilibrium_from=equilibrium_from,
@@ -367,7 +368,7 @@ def restart(
     output: Annotated[
         str, typer.Option("-o", "--output", help="Folder for the restart files, one a sample.")
     ],
-    engine: Annotated[str, typer.Option(help="Ocean model to restart.")] = "veros",
+    engine: Annotated[str, typer.Option(help="Ocean model to restart.")] = engines.DEFAULT,
     template: Annotated[
         Path | None, typer.Option(help="Restart of the same model whose other fields are kept.")
     ] = None,
@@ -429,7 +430,7 @@ def verify(
     years: Annotated[int, typer.Option(min=1, help="Model years to run.")] = 20,
     rest: Annotated[bool, typer.Option(help="Also start from rest.")] = True,
     workers: Annotated[int, typer.Option(min=1, help="Runs at once.")] = 2,
-    engine: Annotated[str, typer.Option(help="Ocean model: veros or nemo.")] = "veros",
+    engine: Annotated[str, typer.Option(help="Ocean model to run.")] = engines.DEFAULT,
     command: Annotated[
         str | None, typer.Option("--run", help='NEMO: the command, for example "mpirun -np 36 ./nemo".')
     ] = None,
@@ -529,7 +530,7 @@ def main() -> None:
     except UserError as error:
         _stop(str(error), 2)
     except ModuleNotFoundError as error:
-        extra = _EXTRAS.get((error.name or "").split(".")[0])
+        extra = _extra_of((error.name or "").split(".")[0])
         if extra is None:
             _unexpected(error)
         _stop(f"this needs {error.name}, which is not installed; pip install 'warmstart[{extra}]'", 2)
@@ -545,10 +546,9 @@ def main() -> None:
         _unexpected(error)
 
 
-#: Which extra brings a package that is not there.
+#: Which extra brings a package that is not there; those of an engine it says itself.
 _EXTRAS = {
     "torch": "generator", "azula": "generator", "safetensors": "generator", "sklearn": "generator",
-    "veros": "veros", "jax": "veros", "jaxlib": "veros", "dask": "veros", "distributed": "veros", "h5netcdf": "veros",
     "gsw": "teos10", "matplotlib": "report", "cmocean": "report", "jinja2": "report", "markupsafe": "report",
     "markdown_it": "report",
 }  # fmt: skip
@@ -558,6 +558,12 @@ _OF_THE_SYSTEM = (
 )  # fmt: skip
 UNEXPECTED = 70  #: exit code of a fault of the program
 DEBUG = "WARMSTART_DEBUG"  #: variable of the environment that asks for tracebacks
+
+
+def _extra_of(module: str) -> str | None:
+    """The extra that brings a package, if any does."""
+    models = (engines.find(name) for name in engines.names())
+    return _EXTRAS.get(module) or next((m.extra for m in models if module in m.modules), None)
 
 
 def _unexpected(error: Exception) -> NoReturn:

@@ -179,10 +179,10 @@ def require_installed(module: str, extra: str, what: str) -> None:
 
     Examples
     --------
-    >>> require_installed("no_such_package", "veros", "verify")
+    >>> require_installed("no_such_package", "report", "report")
     Traceback (most recent call last):
     ...
-    warmstart.errors.UserError: verify needs no_such_package, which is not installed; pip install 'warmstart[veros]'
+    warmstart.errors.UserError: report needs no_such_package, which is not installed; pip install 'warmstart[report]'
     """
     try:
         found = importlib.util.find_spec(module) is not None

@@ -1,12 +1,15 @@
 """Jobs: what is refused, and where a run stops to look at itself."""
 
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import yaml
 from pydantic import ValidationError
 
+from warmstart import engines
 from warmstart.engines.base import (
     AT_4_DEGREES,
     Job,
@@ -66,14 +69,40 @@ def test_a_day_between_two_steps_is_refused():
         Job.model_validate(content(phases=[adjust, run.model_copy(update={"snapshot_days": (31.0,)})]))
 
 
-def test_the_veros_package_is_an_engine_and_loads_none():
+def test_engines_are_found_by_entry_points_and_finding_them_loads_none():
     """What base asks of an engine is there without importing JAX or Veros."""
     code = (
-        "import sys; from pathlib import Path; from warmstart.engines import base, dino, veros; "
-        "engine: base.Engine = veros; assert engine.command(Path('job.yaml'))[-1] == 'job.yaml'; "
+        "import sys; from warmstart import engines; from warmstart.engines.base import Engine; "
+        "assert {'nemo', 'veros'} <= set(engines.names()); "
+        "asked = {n for n in (*Engine.__annotations__, *vars(Engine)) if n[0] != '_'}; assert len(asked) > 20; "
+        "lacking = [(n, a) for n in engines.names() for a in asked if not hasattr(engines.find(n), a)]; "
+        "assert not lacking, lacking; assert engines.find('veros').command('cpu')[-1] == 'warmstart.engines.veros'; "
         "assert not {'jax', 'torch'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_an_engine_that_is_not_there_is_refused_with_those_that_are():
+    with pytest.raises(UserError, match=r"unknown engine 'mom6'; expected one of .*'nemo', 'veros'"):
+        engines.find("mom6")
+
+
+def test_what_an_engine_cannot_do_is_said_in_one_sentence():
+    with pytest.raises(UserError, match="NEMO is run by you"):
+        engines.find("nemo").require("simulate")
+    with pytest.raises(UserError, match="NEMO is run by you"):
+        engines.find("nemo").phases(None)
+
+
+def test_no_room_but_that_of_the_engines_names_one():
+    house = Path(engines.__file__).parent.parent
+    found = [
+        str(path.relative_to(house))
+        for path in house.rglob("*.py")
+        if "engines" not in path.relative_to(house).parts
+        and re.search(r"""["'](nemo|veros)["']""", path.read_text(encoding="utf-8"))
+    ]
+    assert found == []
 
 
 def test_phases_must_follow_each_other_in_time():

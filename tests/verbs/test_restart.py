@@ -73,7 +73,7 @@ def test_the_manifest_round_trips(states, tmp_path):
     restart(states, tmp_path / "restarts")
     manifest = read_manifest(tmp_path / "restarts")
     assert manifest.engine == "veros"
-    assert (manifest.configuration.resolution, manifest.configuration.levels) == (10.0, 6)
+    assert manifest.configuration == {"resolution": 10.0, "levels": 6}
     assert manifest.grid == GRID.fingerprint
     assert manifest.states.sha256 == content_hash(states)
     assert [sample.seed for sample in manifest.samples] == [4, 5]

@@ -3,29 +3,42 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    Field,
+    SerializeAsAny,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
+from warmstart import engines
 from warmstart.equilibrium.acceleration import Acceleration
 from warmstart.errors import UserError
-from warmstart.io.config import read_yaml
+from warmstart.io.config import Config, read_yaml
 from warmstart.ocean.constants import DAY, YEAR
-from warmstart.ocean.parameters import PARAMETERS
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import xarray as xr
+
+    from warmstart.engines.manifest import Fields
+    from warmstart.ocean.grid import Grid
+    from warmstart.ocean.parameters import Parameter
+    from warmstart.ocean.variables import Variable
+    from warmstart.scores.verification import Target
+    from warmstart.store.members import BlowUp, Member
 
 SYNCHRONOUS_DAYS = 30  #: days with equal time steps after a start from temperature and salinity alone
 SYNCHRONOUS_STEP = 1800.0  #: [s]
 UNTOUCHED_YEARS = 50  #: of a spin-up, before the deep ocean is extrapolated: the upper ocean comes first
 FINEST_COARSE = 3.0  #: a mesh of this spacing or more takes the time steps of 4 degrees [degrees]
-
-
-class Frozen(BaseModel):
-    """A configuration that does not change and accepts no unknown key."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class TimeSteps(NamedTuple):
@@ -73,14 +86,14 @@ def time_steps(resolution: float) -> TimeSteps:
     return TimeSteps(*((momentum * share, tracer * share) for momentum, tracer in AT_2_DEGREES))
 
 
-class Configuration(Frozen):
+class Configuration(Config):
     """Grid of the DINO configuration: zonal resolution [degrees] and number of levels."""
 
     resolution: float = Field(gt=0.0, le=12.5)
     levels: int = Field(ge=4, le=100)
 
 
-class Phase(Frozen):
+class Phase(Config):
     """A stretch of a run with fixed time steps.
 
     Attributes
@@ -144,23 +157,23 @@ class Phase(Frozen):
         return self.model_copy(update={"dt_momentum": momentum, "dt_tracer": min(tracer, self.dt_tracer)})
 
 
-class Job(Frozen):
+class Job(Config):
     """One run of an engine.
 
     Attributes
     ----------
     engine : which engine.
-    configuration : the grid.
-    parameters : a value for each parameter of the table, in its units.
+    configuration : the grid, in the engine's own terms.
+    parameters : a value for each parameter of the engine, in its units.
     name, split : of a member that its plan lists, if they were given; the files of the run carry them.
-    start : ``rest`` or the path of a ``restart.h5``.
+    start : ``rest`` or the path of a restart.
     folder : where everything is written.
     phases : what to run, in order.
     checkpoint_seconds : wall time between checkpoints [s].
     """
 
-    engine: Literal["veros"]
-    configuration: Configuration
+    engine: str
+    configuration: SerializeAsAny[BaseModel]
     parameters: dict[str, float]
     name: str | None = None
     split: Literal["train", "validation", "test"] | None = None
@@ -169,9 +182,21 @@ class Job(Frozen):
     phases: tuple[Phase, ...] = Field(min_length=1)
     checkpoint_seconds: float = Field(default=60.0, ge=0.0)
 
+    @model_validator(mode="before")
+    @classmethod
+    def _configured(cls, given: Any) -> Any:
+        return with_configuration(given)
+
+    @field_validator("engine")
+    @classmethod
+    def _known(cls, name: str) -> str:
+        engines.find(name)
+        return name
+
     @model_validator(mode="after")
     def _check(self) -> Job:
-        missing, unknown = set(PARAMETERS) - set(self.parameters), set(self.parameters) - set(PARAMETERS)
+        table = engines.find(self.engine).parameters
+        missing, unknown = set(table) - set(self.parameters), set(self.parameters) - set(table)
         if missing or unknown:
             raise ValueError(
                 f"parameters must be exactly those of the table; missing: {', '.join(sorted(missing)) or 'none'}, "
@@ -198,7 +223,7 @@ class Job(Frozen):
     @property
     def cautious_phases(self) -> tuple[Phase, ...]:
         """The phases of the retry after a blow-up."""
-        return tuple(phase.cautious(time_steps(self.configuration.resolution)) for phase in self.phases)
+        return engines.find(self.engine).retried(self.phases, self.configuration)
 
     @property
     def years(self) -> float:
@@ -206,11 +231,235 @@ class Job(Frozen):
         return self.phases[-1].until_day / YEAR
 
 
-class Engine(Protocol):
-    """What the rest of the package asks of an ocean engine."""
+def with_configuration(given: Any) -> Any:
+    """The content of a job or a plan with its configuration as the model of its engine.
 
-    def command(self, job_file: Path) -> list[str]:
-        """Command line of a subprocess that runs the job; it prints one JSON object a line."""
+    Parameters
+    ----------
+    given : what is to be validated: a mapping, or anything else, which stays as it is.
+
+    Returns
+    -------
+    The same with ``configuration`` as the engine's model.
+
+    Raises
+    ------
+    ValueError
+        Naming the keys of the configuration that are wrong.
+
+    Examples
+    --------
+    >>> with_configuration({"engine": "veros", "configuration": {"resolution": 4, "levels": 18}})["configuration"].levels
+    18
+    """
+    if not isinstance(given, dict) or "configuration" not in given:
+        return given
+    name, configuration = given.get("engine", engines.DEFAULT), given["configuration"]
+    if isinstance(configuration, BaseModel) or name not in engines.names():
+        return given
+    try:
+        return {**given, "configuration": engines.find(name).configuration.model_validate(configuration)}
+    except ValidationError as error:
+        lines = (f"{'.'.join(('configuration', *map(str, e['loc'])))}: {e['msg']}" for e in error.errors())
+        raise ValueError("; ".join(lines)) from error
+
+
+class SpinUp(Protocol):
+    """What a plan says of the length of its runs."""
+
+    configuration: Any
+    years: int
+    settle_years: int
+    until: str
+    acceleration: Acceleration | None
+
+
+@dataclass(frozen=True)
+class Written:
+    """What an engine wrote for one state.
+
+    Attributes
+    ----------
+    paths : the files, the first to be given to the engine.
+    fields : where their fields come from.
+    told : of the restart in the manifest, ``date`` and ``remarks``.
+    """
+
+    paths: tuple[Path, ...]
+    fields: Fields
+    told: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Gathered:
+    """Finished runs for a store.
+
+    Attributes
+    ----------
+    members : what each run contributes.
+    blown_up : runs that left no states.
+    about : further attributes of the store.
+    table : makes the table of the verb out of the store's; None leaves it. One that is made is written beside the store.
+    """
+
+    members: list[Member]
+    blown_up: Sequence[BlowUp] = ()
+    about: Mapping[str, Any] | None = None
+    table: Callable[[pd.DataFrame], pd.DataFrame] | None = None
+
+
+@dataclass(frozen=True)
+class Trial:
+    """Runs of several starts, finished or blown up, and what they are compared with.
+
+    Attributes
+    ----------
+    names : of the starts; ``control`` and ``rest`` are what the others are compared with.
+    folders : of each, with ``series.nc`` and ``states.nc``.
+    statuses : of each: ``state``, and of one that did not finish ``blow_ups`` or a ``reason``.
+    target : the equilibrium; None without a control.
+    grid : the mesh.
+    values : the parameters of all starts, where they are known.
+    attrs : attributes of the results.
+    """
+
+    names: Sequence[str]
+    folders: Sequence[Path]
+    statuses: Sequence[Mapping[str, Any]]
+    target: Target | None
+    grid: Grid
+    values: Mapping[str, float] = field(default_factory=dict)
+    attrs: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class TrialRequest:
+    """What a verification asks for.
+
+    Attributes
+    ----------
+    restarts : folder of restarts, or what else the engine takes.
+    output : file of the results.
+    folder : of the runs.
+    years : length of each run [model years].
+    control : the true equilibrium, or None.
+    spread : gives what distances are measured in, and a name for it; None takes the control's variation along each level.
+    rest : whether to run the start from rest.
+    workers : runs at once.
+    overwrite : whether runs of another request may be replaced.
+    progress : whether to show a progress bar.
+    options : those of the engine's own.
+    """
+
+    restarts: Path
+    output: Path
+    folder: Path
+    years: int
+    control: str | Path | None
+    spread: Callable[[Grid], tuple[xr.Dataset, str]] | None
+    rest: bool
+    workers: int
+    overwrite: bool
+    progress: bool
+    options: Mapping[str, Any]
+
+
+#: Runs the starts of a request with an engine that takes jobs.
+JobRunner = Callable[["Engine", TrialRequest], Trial]
+
+
+class Engine(Protocol):
+    """What the rest of the package asks of an ocean engine.
+
+    Attributes
+    ----------
+    name : its name, that of its entry point.
+    title : what it is called in sentences.
+    extra : the pip extra that brings it; empty for none.
+    modules : packages that the extra brings.
+    variables : what its states hold, in the order of the generator's channels.
+    required : those of them that a restart cannot do without.
+    parameters : its parameters, with default, range, scale and units.
+    configuration : model of what a plan says of the grid.
+    starts : names of the starts that it offers beside the path of a restart.
+    options : what it takes beyond the common options, by verb.
+    work_marks : files by which the work folder of its verifications is known.
+    """
+
+    name: str
+    title: str
+    extra: str
+    modules: tuple[str, ...]
+    variables: Mapping[str, Variable]
+    required: tuple[str, ...]
+    parameters: Mapping[str, Parameter]
+    configuration: type[BaseModel]
+    starts: tuple[str, ...]
+    options: Mapping[str, tuple[str, ...]]
+    work_marks: tuple[str, ...]
+
+    def require(self, verb: str) -> None:
+        """Refuse a verb for which something has to be installed, or that this engine cannot do."""
+        ...
+
+    def grid(self, configuration: BaseModel) -> Grid:
+        """The mesh of a configuration."""
+        ...
+
+    def configuration_of(self, grid: Grid, where: str) -> BaseModel:
+        """The configuration whose mesh this is; `where` names its file in messages."""
+        ...
+
+    def forcing(self, grid: Grid, parameters: Mapping[str, float]) -> xr.Dataset:
+        """Profiles or maps that may condition a generator; an empty Dataset for none."""
+        ...
+
+    def phases(self, plan: SpinUp) -> tuple[Phase, ...]:
+        """What a member of a plan runs."""
+        ...
+
+    def trial_phases(self, years: int, configuration: BaseModel) -> tuple[Phase, ...]:
+        """What a start runs in a verification: a state a year, a row of the series a year or more often."""
+        ...
+
+    def retried(self, phases: Sequence[Phase], configuration: BaseModel) -> tuple[Phase, ...]:
+        """The phases of the retry after a blow-up."""
+        ...
+
+    def command(self, device: str) -> list[str]:
+        """Command line of a subprocess that runs the job files appended to it; it prints one JSON object a line."""
+        ...
+
+    def recognise(self, path: Path) -> str | None:
+        """What a file or folder is, if it is this engine's own; else None."""
+        ...
+
+    def holds_runs(self, places: Sequence[Path]) -> bool:
+        """Whether folders hold runs that this engine made."""
+        ...
+
+    def refuse_unusable(self, state: xr.Dataset, grid: Grid, where: str) -> None:
+        """Refuse a state that it could not start from, before anything is written."""
+        ...
+
+    def restart_name(self, index: int) -> str:
+        """Name of the restart file of a state."""
+        ...
+
+    def write_restart(self, state: xr.Dataset, grid: Grid, path: Path, options: Mapping[str, Any]) -> Written:
+        """Write one state as a restart."""
+        ...
+
+    def read_restart(self, path: Path, grid: Grid) -> xr.Dataset:
+        """Open a restart as a state."""
+        ...
+
+    def members(self, places: Sequence[Path], options: Mapping[str, Any], transient: bool) -> Gathered:
+        """Finished runs in folders."""
+        ...
+
+    def trial(self, request: TrialRequest, jobs: JobRunner) -> Trial:
+        """Run the starts of a verification, or read finished ones; `jobs` runs those of an engine that takes jobs."""
         ...
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
+from typing import Any
 
 from warmstart.errors import UserError, require_path
 from warmstart.io.config import Config, load_yaml
@@ -17,13 +18,6 @@ class StatesFile(Config):
 
     file: str
     sha256: str
-
-
-class MeshSize(Config):
-    """What the engine has to be set up with."""
-
-    resolution: float
-    levels: int
 
 
 class Fields(Config):
@@ -49,10 +43,13 @@ class Sample(Config):
 
 
 class Manifest(Config):
-    """What a folder of restarts holds: the content of its ``restarts.yaml``."""
+    """What a folder of restarts holds: the content of its ``restarts.yaml``.
+
+    ``configuration`` is what the engine has to be set up with, in its own terms.
+    """
 
     engine: str
-    configuration: MeshSize
+    configuration: dict[str, Any]
     grid: str
     states: StatesFile
     fields: Fields

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    Field,
+    SerializeAsAny,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
-from warmstart.engines import dino
-from warmstart.engines.base import Configuration, Job, spinup_phases
+from warmstart import engines
+from warmstart.engines.base import Job, with_configuration
 from warmstart.ensemble import member_table, starts
 from warmstart.ensemble.member_table import Listed
 from warmstart.equilibrium.acceleration import Acceleration
@@ -18,6 +26,7 @@ from warmstart.errors import UserError
 from warmstart.io import outputs
 from warmstart.io.config import Config, build, dump_yaml, load_yaml, read_yaml
 from warmstart.ocean import parameters as table
+from warmstart.ocean.parameters import Parameter
 
 #: Keys of a plan that may differ between two calls in the same folder: they change no member's result.
 FREE = ("first", "members", "checkpoint_seconds")
@@ -29,7 +38,7 @@ class Plan(Config):
     Attributes
     ----------
     engine : which ocean engine runs the members.
-    configuration : resolution and levels.
+    configuration : the grid, in the terms of the engine: resolution and levels.
     parameters : the members one by one, each its parameters and, if wanted, its `name` and `split`; in a plan file also
         the path of a CSV table of them, relative to the plan (:func:`~warmstart.ensemble.member_table.read_table`). Without it
         they are drawn from `ranges`.
@@ -57,8 +66,8 @@ class Plan(Config):
     extrapolate : whether values may lie outside the ranges in which the engine was shown to be stable.
     """
 
-    engine: Literal["veros"] = "veros"
-    configuration: Configuration
+    engine: str = engines.DEFAULT
+    configuration: SerializeAsAny[BaseModel]
     parameters: tuple[Listed, ...] | None = Field(default=None, max_length=member_table.MOST)
     members: int = Field(ge=1, le=100_000)
     first: int = Field(default=0, ge=0)
@@ -77,10 +86,20 @@ class Plan(Config):
     @model_validator(mode="before")
     @classmethod
     def _count_listed(cls, given: Any) -> Any:
-        """Members that are listed have a number, and are not drawn."""
+        """The configuration is the engine's; members that are listed have a number, and are not drawn."""
+        given = with_configuration(given)
         if not isinstance(given, dict) or not isinstance(given.get("parameters"), (list, tuple)):
             return given
-        return {"members": max(len(given["parameters"]), 1), "seed": 0, **given}
+        engine, listed = given.get("engine", engines.DEFAULT), given["parameters"]
+        if engine in engines.names():
+            listed = [{**m, "engine": engine} if isinstance(m, dict) else m for m in listed]
+        return {"members": max(len(listed), 1), "seed": 0, **given, "parameters": listed}
+
+    @field_validator("engine")
+    @classmethod
+    def _known(cls, name: str) -> str:
+        engines.find(name)
+        return name
 
     @field_validator("parameters", mode="before")
     @classmethod
@@ -95,14 +114,14 @@ class Plan(Config):
 
     @field_validator("ranges", mode="before")
     @classmethod
-    def _parse_ranges(cls, value: Any) -> Any:
+    def _parse_ranges(cls, value: Any, info: ValidationInfo) -> Any:
         if not isinstance(value, dict):
             raise ValueError("expected parameter names with [lowest, highest]")
         ranges = {}
         for name, pair in value.items():
             if not isinstance(pair, (list, tuple)) or len(pair) != 2:
                 raise ValueError(f"{name}: expected [lowest, highest], for example [0.05 Pa, 0.4 Pa]")
-            low, high = (table.parse(bound, name) for bound in pair)
+            low, high = (table.parse(bound, name, _known_to(info)) for bound in pair)
             if not low < high:
                 raise ValueError(f"{name}: the lowest value {low:g} is not below the highest {high:g}")
             ranges[name] = (low, high)
@@ -110,16 +129,21 @@ class Plan(Config):
 
     @field_validator("fixed", mode="before")
     @classmethod
-    def _parse_fixed(cls, value: Any) -> Any:
+    def _parse_fixed(cls, value: Any, info: ValidationInfo) -> Any:
         if not isinstance(value, dict):
             raise ValueError("expected parameter names with one value each")
-        return {name: table.parse(number, name) for name, number in value.items()}
+        return {name: table.parse(number, name, _known_to(info)) for name, number in value.items()}
 
     @model_validator(mode="after")
     def _consistent(self) -> Plan:
         both = sorted(set(self.ranges) & set(self.fixed))
         if both:
             raise ValueError(f"{', '.join(both)}: in ranges and in fixed; keep one of them")
+        offered = engines.find(self.engine).starts
+        if self.start in starts.NAMES and self.start not in offered:
+            raise ValueError(
+                f"start: the engine '{self.engine}' offers no start '{self.start}'; expected {', '.join(offered)}, or the path of a restart"
+            )
         if self.start in starts.FROM_FINISHED and self.finished is None:
             raise ValueError(f"start: {self.start} needs finished: the folder of finished members")
         if self.finished is not None and self.start not in starts.FROM_FINISHED and self.acceleration is None:
@@ -131,8 +155,9 @@ class Plan(Config):
                 f"until: {self.until} is judged over {UNTIL_YEARS[self.until]:g} years; years is {self.years}"
             )
         if not self.extrapolate:
-            _require_stable(self.ranges)
-            _require_stable({name: (value, value) for name, value in self.fixed.items()})
+            known = engines.find(self.engine).parameters
+            _require_stable(self.ranges, known)
+            _require_stable({name: (value, value) for name, value in self.fixed.items()}, known)
         if self.parameters is not None:
             self._require_listed(self.parameters)
         return self
@@ -148,14 +173,23 @@ class Plan(Config):
         for i, member in enumerate(members):
             if not self.extrapolate:
                 where = f"parameters: member {member_table.called(i, members)}: "
-                _require_stable({name: (value, value) for name, value in member.values.items()}, where)
+                known = engines.find(self.engine).parameters
+                _require_stable({name: (value, value) for name, value in member.values.items()}, known, where)
         member_table.require_distinct(members, member_parameters(self))
 
 
-def _require_stable(given: dict[str, tuple[float, float]], where: str = "") -> None:
+def _known_to(info: ValidationInfo) -> Mapping[str, Parameter] | None:
+    """The parameters of the engine of a plan; None takes the table, where the plan names no engine that there is."""
+    name = info.data.get("engine")
+    return engines.find(name).parameters if name else None
+
+
+def _require_stable(
+    given: dict[str, tuple[float, float]], known: Mapping[str, Parameter], where: str = ""
+) -> None:
     """Refuse values with which the engine was never shown to be stable."""
     for name, (low, high) in given.items():
-        p = table.get(name)
+        p = table.get(name, known)
         if low < p.low or high > p.high:
             span = f"{low:g} to {high:g}" if low < high else f"{low:g}"
             raise ValueError(
@@ -232,7 +266,9 @@ def _with_table(given: dict[str, Any], beside: Path) -> dict[str, Any]:
     """The content of a plan with its members in place of the path of their table."""
     if "parameters" not in given:
         return given
-    return {**given, "parameters": member_table.resolved(given["parameters"], beside)}
+    name = given.get("engine", engines.DEFAULT)
+    known = engines.find(name).parameters if name in engines.names() else None
+    return {**given, "parameters": member_table.resolved(given["parameters"], beside, known)}
 
 
 def member_parameters(plan: Plan) -> list[dict[str, float]]:
@@ -245,11 +281,12 @@ def member_parameters(plan: Plan) -> list[dict[str, float]]:
     >>> len(member_parameters(plan))
     2
     """
+    known = engines.find(plan.engine).parameters
     if plan.parameters is not None:
         own = [member.values for member in plan.parameters]
     else:
-        own = table.sobol(plan.ranges, plan.members, plan.seed)
-    return [table.resolve({**plan.fixed, **values}) for values in own]
+        own = table.sobol(plan.ranges, plan.members, plan.seed, known)
+    return [table.resolve({**plan.fixed, **values}, known) for values in own]
 
 
 def finished_members(plan: Plan) -> list[starts.Finished]:
@@ -267,8 +304,8 @@ def finished_members(plan: Plan) -> list[starts.Finished]:
     """
     if plan.finished is None:
         return []
-    grid = dino.grid(plan.configuration.resolution, plan.configuration.levels)
-    return starts.read_finished(plan.finished, grid, before=plan.first)
+    engine = engines.find(plan.engine)
+    return starts.read_finished(plan.finished, engine.grid(plan.configuration), engine, before=plan.first)
 
 
 def member_job(
@@ -305,7 +342,9 @@ def member_job(
     """
     how = plan.acceleration
     if how is not None and finished:
-        expected = _begun_with(folder) or starts.expected_profile(values, plan.configuration, finished)
+        expected = _begun_with(folder) or starts.expected_profile(
+            values, plan.configuration, finished, plan.engine
+        )
         how = how.model_copy(update={"expected": expected})
     try:
         job = Job(
@@ -316,13 +355,7 @@ def member_job(
             split=member.split if member else None,
             start=starts.path_of(plan.start, folder),
             folder=folder,
-            phases=spinup_phases(
-                plan.years,
-                plan.settle_years,
-                None if plan.until == "years" else plan.until,
-                how,
-                resolution=plan.configuration.resolution,
-            ),
+            phases=engines.find(plan.engine).phases(plan.model_copy(update={"acceleration": how})),
             checkpoint_seconds=plan.checkpoint_seconds,
         )
     except ValidationError as error:

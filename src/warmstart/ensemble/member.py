@@ -21,6 +21,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from warmstart import engines
 from warmstart.ensemble import guard
 from warmstart.errors import UserError
 from warmstart.io import outputs
@@ -68,7 +69,7 @@ def run_member(
 
     Examples
     --------
-    >>> run_member({"engine": "veros", "folder": "runs/member_000", ...})  # doctest: +SKIP
+    >>> run_member(job)  # doctest: +SKIP
     """
     return run_members([job], command, wanted)[0]
 
@@ -98,15 +99,14 @@ def run_members(
 
     Examples
     --------
-    >>> run_members([{"engine": "veros", "folder": "runs/member_000", ...}])  # doctest: +SKIP
+    >>> run_members([job])  # doctest: +SKIP
     """
     folders = [Path(job["folder"]) for job in jobs]
     for folder, job in zip(folders, jobs, strict=True):
         same_job(folder, job)
         if not is_done(read_status(folder)):
             _claim(folder, job)
-    on = [] if device == "cpu" else ["--device", device]
-    command = command or [sys.executable, "-m", f"warmstart.engines.{jobs[0]['engine']}", *on]
+    command = command or engines.find(jobs[0]["engine"]).command(device)
     crashes, year = 0, 0.0
     while left := [folder for folder in folders if not is_done(read_status(folder))]:
         for folder in left:
@@ -203,7 +203,7 @@ def same_job(folder: Path, job: dict[str, Any]) -> None:
 
     Examples
     --------
-    >>> same_job(Path("no-such-folder"), {"engine": "veros"})
+    >>> same_job(Path("no-such-folder"), {})
     """
     path = folder / "job.yaml"
     if not path.exists():

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_serializer, model_validator
 
+from warmstart import engines
 from warmstart.errors import UserError, reason, require_path
 from warmstart.io.config import Config
 from warmstart.ocean import parameters as table
+from warmstart.ocean.parameters import Parameter
 
 LABELS = ("name", "split")  #: what a member may have beside parameters
 MOST = 5000  #: members of a list; the resolved plan holds them all
@@ -31,6 +33,7 @@ class Listed(Config):
     name : what it is called in files and tables; its folder is ``member_NNN`` all the same.
     split : ``train``, ``validation`` or ``test``; None leaves it to the member's number.
     values : its parameters, in the units of the table; others have the plan's fixed value or the default.
+    engine : whose parameters these are; the plan says it.
 
     Examples
     --------
@@ -41,6 +44,7 @@ class Listed(Config):
     name: str | None = None
     split: Literal["train", "validation", "test"] | None = None
     values: dict[str, float] = Field(default_factory=dict)
+    engine: str = Field(default=engines.DEFAULT, exclude=True)
 
     @model_validator(mode="before")
     @classmethod
@@ -51,8 +55,11 @@ class Listed(Config):
         if not isinstance(given, dict):
             raise ValueError("expected a member's parameters, for example {wind_stress_south: 0.3 Pa}")
         labels = {key: given[key] for key in LABELS if given.get(key) is not None}
-        values = {str(key): value for key, value in given.items() if key not in LABELS}
-        return {**labels, "values": {name: table.parse(value, name) for name, value in values.items()}}
+        engine = given.get("engine", engines.DEFAULT)
+        known = engines.find(engine).parameters
+        values = {str(key): value for key, value in given.items() if key not in (*LABELS, "engine")}
+        parsed = {name: table.parse(value, name, known) for name, value in values.items()}
+        return {**labels, "values": parsed, "engine": engine}
 
     @model_serializer
     def _together(self) -> dict[str, Any]:
@@ -76,12 +83,15 @@ class Listed(Config):
         return name
 
 
-def same(one: dict[str, float], other: dict[str, float]) -> bool:
+def same(
+    one: dict[str, float], other: dict[str, float], known: Mapping[str, Parameter] | None = None
+) -> bool:
     """Tell whether two complete sets of parameters are one, up to a millionth of each range.
 
     Parameters
     ----------
     one, other : a value for each parameter of the table, in its units.
+    known : the table of their engine.
 
     Returns
     -------
@@ -93,7 +103,7 @@ def same(one: dict[str, float], other: dict[str, float]) -> bool:
     (True, False)
     """
     return all(
-        abs(float(table.get(n).coordinate(v)) - float(table.get(n).coordinate(other[n]))) < SAME
+        abs(float(table.get(n, known).coordinate(v)) - float(table.get(n, known).coordinate(other[n]))) < SAME
         for n, v in one.items()
     )
 
@@ -134,7 +144,7 @@ def require_distinct(members: Sequence[Listed], values: Sequence[dict[str, float
             )
     seen: dict[tuple[float, ...], int] = {}
     for j, own in enumerate(values):
-        i = seen.setdefault(_rounded(own), j)
+        i = seen.setdefault(_rounded(own, engines.find(members[j].engine).parameters), j)
         if i != j:
             raise UserError(
                 f"parameters: members {called(i, members)} and {called(j, members)} have the same values of all "
@@ -142,9 +152,9 @@ def require_distinct(members: Sequence[Listed], values: Sequence[dict[str, float
             )
 
 
-def _rounded(values: dict[str, float]) -> tuple[float, ...]:
+def _rounded(values: dict[str, float], known: Mapping[str, Parameter]) -> tuple[float, ...]:
     """Where a set lies in the ranges of the table, to a millionth: equal for values that differ by round-off only."""
-    return tuple(round(float(table.get(n).coordinate(v)), 6) + 0.0 for n, v in values.items())
+    return tuple(round(float(table.get(n, known).coordinate(v)), 6) + 0.0 for n, v in values.items())
 
 
 def called(number: int, members: Sequence[Listed]) -> str:
@@ -189,7 +199,7 @@ def changes(former: Sequence[Listed], new: Sequence[Listed]) -> list[str]:
     return found
 
 
-def read_table(path: str | Path) -> list[dict[str, Any]]:
+def read_table(path: str | Path, known: Mapping[str, Parameter] | None = None) -> list[dict[str, Any]]:
     r"""Read the members of a plan from a CSV table.
 
     A column a parameter, its unit in the heading, ``wind_stress_south [Pa]``, or in a row of units below it, or with each
@@ -198,6 +208,7 @@ def read_table(path: str | Path) -> list[dict[str, Any]]:
     Parameters
     ----------
     path : the table: columns separated by commas, semicolons or tabs, UTF-8.
+    known : the parameters of the engine; None takes the parameters table.
 
     Returns
     -------
@@ -219,9 +230,9 @@ def read_table(path: str | Path) -> list[dict[str, Any]]:
     rows = _rows(Path(path))
     if not rows:
         raise UserError(f"{path} is empty; expected a heading of parameter names, and a row a member")
-    columns = _columns(rows[0][1], path)
+    columns = _columns(rows[0][1], path, known)
     rows = rows[1:]
-    if rows and _gives_units(rows[0][1], columns):
+    if rows and _gives_units(rows[0][1], columns, known):
         units = rows[0][1]
         columns = [(name, unit or units[i].strip(" []()")) for i, (name, unit) in enumerate(columns)]
         rows = rows[1:]
@@ -229,7 +240,7 @@ def read_table(path: str | Path) -> list[dict[str, Any]]:
         raise UserError(f"{path} lists no member; expected a row a member below the heading")
     if len(rows) > MOST:
         raise UserError(f"{path} lists {len(rows)} members; expected at most {MOST}")
-    return [_member(cells, columns, f"{path}, line {line}") for line, cells in rows]
+    return [_member(cells, columns, f"{path}, line {line}", known) for line, cells in rows]
 
 
 def _rows(path: Path) -> list[tuple[int, list[str]]]:
@@ -256,7 +267,9 @@ def _rows(path: Path) -> list[tuple[int, list[str]]]:
     return rows
 
 
-def _columns(heading: Sequence[str], path: str | Path) -> list[tuple[str, str]]:
+def _columns(
+    heading: Sequence[str], path: str | Path, known: Mapping[str, Parameter] | None
+) -> list[tuple[str, str]]:
     """Name and unit of each column."""
     columns: list[tuple[str, str]] = []
     for text in heading:
@@ -266,7 +279,7 @@ def _columns(heading: Sequence[str], path: str | Path) -> list[tuple[str, str]]:
         name = match[1].strip()
         if name not in LABELS:
             try:
-                table.get(name)
+                table.get(name, known)
             except UserError as error:
                 raise UserError(f"{path}: {error}; other columns: {' and '.join(LABELS)}") from None
         if name in [known for known, _ in columns]:
@@ -275,17 +288,24 @@ def _columns(heading: Sequence[str], path: str | Path) -> list[tuple[str, str]]:
     return columns
 
 
-def _gives_units(cells: Sequence[str], columns: Sequence[tuple[str, str]]) -> bool:
+def _gives_units(
+    cells: Sequence[str], columns: Sequence[tuple[str, str]], known: Mapping[str, Parameter] | None
+) -> bool:
     """Tell whether a row holds units: words, and no number but the unit 1 or 1e-3."""
     texts = [
         cell.strip(" []()") for cell, (name, _) in zip(cells, columns, strict=True) if name not in LABELS
     ]
     words = [text for text in texts if text and not re.match(r"[-+.\d]|nan|inf", text, re.IGNORECASE)]
-    units = {table.get(name).units for name, _ in columns if name not in LABELS}
+    units = {table.get(name, known).units for name, _ in columns if name not in LABELS}
     return bool(words) and all(text in words or text in units for text in texts if text)
 
 
-def _member(cells: Sequence[str], columns: Sequence[tuple[str, str]], where: str) -> dict[str, Any]:
+def _member(
+    cells: Sequence[str],
+    columns: Sequence[tuple[str, str]],
+    where: str,
+    known: Mapping[str, Parameter] | None,
+) -> dict[str, Any]:
     member: dict[str, Any] = {}
     for cell, (name, unit) in zip(cells, columns, strict=True):
         text = cell.strip()
@@ -296,19 +316,20 @@ def _member(cells: Sequence[str], columns: Sequence[tuple[str, str]], where: str
             continue
         plain = re.fullmatch(r"[-+.\deE]+", text) is not None
         try:
-            member[name] = table.parse(f"{text} {unit}" if plain and unit else text, name)
+            member[name] = table.parse(f"{text} {unit}" if plain and unit else text, name, known)
         except UserError as error:
             raise UserError(f"{where}: {error}") from None
     return member
 
 
-def resolved(given: Any, beside: Path) -> Any:
+def resolved(given: Any, beside: Path, known: Mapping[str, Parameter] | None = None) -> Any:
     """The list of members that a plan gives: itself, or what the table holds whose path it is.
 
     Parameters
     ----------
     given : the value of ``parameters`` in a plan.
     beside : folder that a relative path starts from.
+    known : the parameters of the engine; None takes the parameters table.
 
     Returns
     -------
@@ -326,4 +347,4 @@ def resolved(given: Any, beside: Path) -> Any:
     """
     if not isinstance(given, (str, Path)):
         return given
-    return read_table(beside / require_path(given))
+    return read_table(beside / require_path(given), known)

@@ -6,13 +6,14 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import xarray as xr
+from pydantic import BaseModel
 from threadpoolctl import threadpool_limits
 
-from warmstart.engines import dino
-from warmstart.engines.base import Configuration
+from warmstart import engines
 from warmstart.ensemble.member_table import same
 from warmstart.errors import UserError
 from warmstart.io import files
@@ -22,6 +23,9 @@ from warmstart.regression import normalizer as normalize
 from warmstart.regression.layout import Layout
 from warmstart.regression.mean import fit
 from warmstart.regression.theory import NEEDED, theory_of
+
+if TYPE_CHECKING:
+    from warmstart.engines.base import Engine
 
 log = logging.getLogger(__name__)
 
@@ -56,13 +60,16 @@ class Finished:
     mean: xr.Dataset
 
 
-def read_finished(folder: str | Path, grid: Grid, before: int = 0) -> list[Finished]:
+def read_finished(
+    folder: str | Path, grid: Grid, engine: Engine | None = None, before: int = 0
+) -> list[Finished]:
     """Read the members of a folder that ended at or near equilibrium, in the order of their names.
 
     Parameters
     ----------
     folder : runs, ``member_NNN/states.nc``, or member files, ``member_NNN.nc``.
     grid : the mesh that they must have.
+    engine : that ran them; None takes the default.
     before : only members with a smaller number; 0 takes all.
 
     Returns
@@ -76,12 +83,12 @@ def read_finished(folder: str | Path, grid: Grid, before: int = 0) -> list[Finis
 
     Examples
     --------
-    >>> read_finished("no-such-folder", dino.grid(10.0, 6))
+    >>> read_finished("no-such-folder", grid=None)
     Traceback (most recent call last):
     ...
     warmstart.errors.UserError: no-such-folder holds no member at or near equilibrium...
     """
-    found = []
+    found, known = [], (engine or engines.find(engines.DEFAULT)).parameters
     for path in sorted([*Path(folder).glob("member_*/states.nc"), *Path(folder).glob("member_*.nc")]):
         if before and _number(path) >= before:
             continue
@@ -91,7 +98,7 @@ def read_finished(folder: str | Path, grid: Grid, before: int = 0) -> list[Finis
             files.open_grid(path).require_same(grid, str(path))
             states = ds[list(CARRIED)].isel(time=(ds["phase"] == "equilibrium").values).load()
             values = {name: float(v) for name, v in parameters.extract(ds).items()}
-        if lacking := [name for name in parameters.PARAMETERS if name not in values]:
+        if lacking := [name for name in known if name not in values]:
             raise UserError(
                 f"{path} does not say its {', '.join(lacking)}; expected a finished member with all parameters"
             )
@@ -257,7 +264,8 @@ def cold(grid: Grid) -> xr.Dataset:
 
     Examples
     --------
-    >>> float(cold(dino.grid(10.0, 6)).thetao.max())
+    >>> from warmstart.ocean.basin import basin
+    >>> float(cold(basin(nx=6, ny=8, nz=4)[1]).thetao.max())
     2.0
     """
     wet = grid.tmask > 0
@@ -269,9 +277,10 @@ def cold(grid: Grid) -> xr.Dataset:
 def write_start(
     start: str,
     values: dict[str, float],
-    configuration: Configuration,
+    configuration: BaseModel,
     finished: Sequence[Finished],
     folder: Path,
+    engine: str = engines.DEFAULT,
 ) -> None:
     """Write the restart that a member starts from, unless its folder holds one.
 
@@ -282,6 +291,7 @@ def write_start(
     configuration : its grid.
     finished : from :func:`read_finished`; nobody reads it for a cold start.
     folder : of the member; ``start.h5`` is written there.
+    engine : that writes it.
 
     Raises
     ------
@@ -290,13 +300,12 @@ def write_start(
 
     Examples
     --------
-    >>> write_start("cold", values, Configuration(resolution=4, levels=18), [], folder)  # doctest: +SKIP
+    >>> write_start("cold", values, configuration, [], folder)  # doctest: +SKIP
     """
-    from warmstart.engines.veros.arrays import restart_from_state
-
     if (folder / FILE).exists():
         return
-    grid = dino.grid(configuration.resolution, configuration.levels)
+    model = engines.find(engine)
+    grid = model.grid(configuration)
     if start == "cold":
         state = cold(grid)
     elif start == "nearest":
@@ -304,7 +313,7 @@ def write_start(
     else:
         state = predicted(values, finished, varied(values, finished), grid)
     folder.mkdir(parents=True, exist_ok=True)
-    restart_from_state(state, grid, folder / FILE)
+    model.write_restart(state, grid, folder / FILE, {})
 
 
 def path_of(start: str, folder: Path) -> str:
@@ -341,14 +350,15 @@ def path_of(start: str, folder: Path) -> str:
 
 def expected_profile(
     values: dict[str, float],
-    configuration: Configuration,
+    configuration: BaseModel,
     finished: Sequence[Finished],
+    engine: str = engines.DEFAULT,
 ) -> tuple[float, ...]:
     """Horizontal means of temperature and salinity that the regression expects at equilibrium.
 
     Parameters
     ----------
-    values, configuration, finished : as :func:`write_start`.
+    values, configuration, finished, engine : as :func:`write_start`.
 
     Returns
     -------
@@ -356,10 +366,9 @@ def expected_profile(
 
     Examples
     --------
-    >>> finished = read_finished("runs", dino.grid(4, 18))  # doctest: +SKIP
-    >>> expected_profile(values, Configuration(resolution=4, levels=18), finished)  # doctest: +SKIP
+    >>> expected_profile(values, configuration, read_finished("runs", grid))  # doctest: +SKIP
     """
-    grid = dino.grid(configuration.resolution, configuration.levels)
+    grid = engines.find(engine).grid(configuration)
     state = predicted(values, finished, varied(values, finished), grid)
     weight = grid.volume
     means = [

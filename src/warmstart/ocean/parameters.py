@@ -101,8 +101,12 @@ PARAMETERS: Listing[Parameter] = Listing(
 )  # fmt: skip
 
 
-def defaults() -> dict[str, float]:
+def defaults(known: Mapping[str, Parameter] | None = None) -> dict[str, float]:
     """Return the parameters of the reference simulation; they are not all DINO's own, see :class:`Parameter`.
+
+    Parameters
+    ----------
+    known : the table; None takes that of this module, an engine may have its own.
 
     Returns
     -------
@@ -113,7 +117,7 @@ def defaults() -> dict[str, float]:
     >>> defaults()["wind_stress_south"]
     0.2
     """
-    return {name: p.default for name, p in PARAMETERS.items()}
+    return {name: p.default for name, p in (PARAMETERS if known is None else known).items()}
 
 
 def own(
@@ -153,8 +157,13 @@ def own(
     return Parameter(name, units, math.nan, math.nan, math.nan, "linear", description, namelist)
 
 
-def get(name: str) -> Parameter:
+def get(name: str, known: Mapping[str, Parameter] | None = None) -> Parameter:
     """Look a parameter up by name.
+
+    Parameters
+    ----------
+    name : of the parameter.
+    known : the table; None takes that of this module, an engine may have its own.
 
     Raises
     ------
@@ -166,11 +175,12 @@ def get(name: str) -> Parameter:
     >>> get("bottom_drag").units
     's-1'
     """
+    table = PARAMETERS if known is None else known
     try:
-        return PARAMETERS[name]
+        return table[name]
     except KeyError:
-        near = difflib.get_close_matches(name, PARAMETERS, n=3, cutoff=0.5)
-        hint = f"did you mean {' or '.join(near)}?" if near else f"known parameters: {', '.join(PARAMETERS)}"
+        near = difflib.get_close_matches(name, table, n=3, cutoff=0.5)
+        hint = f"did you mean {' or '.join(near)}?" if near else f"known parameters: {', '.join(table)}"
         raise UserError(f"unknown parameter '{name}': {hint}") from None
 
 
@@ -241,13 +251,16 @@ def _product(text: str, at: int, power: int) -> tuple[list[tuple[str, int]], int
         sign, at = (-1 if between["sign"] == "/" else 1), between.end()
 
 
-def parse(text: str | float | int, name: str | Parameter) -> float:
+def parse(
+    text: str | float | int, name: str | Parameter, known: Mapping[str, Parameter] | None = None
+) -> float:
     """Read a value, with or without a unit, into the units of a parameter.
 
     Parameters
     ----------
     text : a number, or text such as ``"0.3 Pa"``, ``"3 dyn/cm2"`` or ``"0.2 cm2 s-1"``.
     name : the parameter it is for: of the table, or described by :func:`own`.
+    known : the table; None takes that of this module, an engine may have its own.
 
     Returns
     -------
@@ -264,7 +277,7 @@ def parse(text: str | float | int, name: str | Parameter) -> float:
     >>> parse("300 mPa", "wind_stress_south")
     0.3
     """
-    parameter = name if isinstance(name, Parameter) else get(name)
+    parameter = name if isinstance(name, Parameter) else get(name, known)
     name = parameter.name
     if isinstance(text, (int, float)) and not isinstance(text, bool):
         value = float(text)
@@ -307,12 +320,13 @@ def _wrong_unit(parameter: Parameter, units: str) -> str:
     return f"{parameter.name}: cannot convert '{units}' to {parameter.units}; give the value in {parameter.units}"
 
 
-def resolve(given: Mapping[str, Any]) -> dict[str, float]:
+def resolve(given: Mapping[str, Any], known: Mapping[str, Parameter] | None = None) -> dict[str, float]:
     """Complete a partial set of parameters with the defaults.
 
     Parameters
     ----------
     given : values by parameter name, numbers or text with units.
+    known : the table; None takes that of this module, an engine may have its own.
 
     Returns
     -------
@@ -328,10 +342,15 @@ def resolve(given: Mapping[str, Any]) -> dict[str, float]:
     >>> resolve({"bottom_drag": "2e-6 s-1"})["bottom_drag"]
     2e-06
     """
-    return defaults() | {name: parse(value, name) for name, value in given.items()}
+    return defaults(known) | {name: parse(value, name, known) for name, value in given.items()}
 
 
-def sobol(ranges: Mapping[str, tuple[float, float]], members: int, seed: int) -> list[dict[str, float]]:
+def sobol(
+    ranges: Mapping[str, tuple[float, float]],
+    members: int,
+    seed: int,
+    known: Mapping[str, Parameter] | None = None,
+) -> list[dict[str, float]]:
     """Sample parameters with a scrambled Sobol sequence; member *i* does not depend on `members`.
 
     Parameters
@@ -339,6 +358,7 @@ def sobol(ranges: Mapping[str, tuple[float, float]], members: int, seed: int) ->
     ranges : lowest and highest value of each sampled parameter, in the units of the table.
     members : how many members to return.
     seed : seed of the scrambling (Owen 1998).
+    known : the table; None takes that of this module, an engine may have its own.
 
     Returns
     -------
@@ -356,7 +376,7 @@ def sobol(ranges: Mapping[str, tuple[float, float]], members: int, seed: int) ->
     """
     from scipy.stats import qmc
 
-    table = [ranged(name, *ranges[name]) for name in sorted(ranges)]
+    table = [ranged(name, *ranges[name], get(name, known)) for name in sorted(ranges)]
     if not table or members < 1:
         return [{} for _ in range(max(members, 0))]
     points = qmc.Sobol(len(table), scramble=True, rng=np.random.default_rng(seed)).random_base2(

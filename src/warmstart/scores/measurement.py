@@ -32,6 +32,8 @@ KNOWN = VARIABLES | DIAGNOSTICS
 #: does [units of the variables table].
 LIKELY = {"thetao": (-3.0, 34.0, 26.0, "K or degF"), "so": (2.0, 60.0, 60.0, "kg/kg")}
 
+#: Models with a rigid lid whose meshes do not say ``rigid_lid``.
+LIDDED = ("veros DINO",)
 #: Memory that one batch of samples may take [bytes].
 BATCH = 128 * 2**20
 
@@ -69,10 +71,11 @@ class Subject(NamedTuple):
 
     @property
     def free_surface(self) -> bool:
-        """Whether the depth-integrated flow may have divergence: not that of DINO in Veros, nor of a generated state."""
+        """Whether the depth-integrated flow may have divergence: not under a rigid lid, as the mesh says it, nor of a generated state."""
         mesh = self.grid.ds.attrs
-        lid = mesh.get("engine") == "veros" and mesh.get("configuration") == "DINO"
-        return mesh.get("engine") in ("nemo", "veros") and not lid and "generator" not in self.states.attrs
+        model = str(mesh.get("engine", "none"))
+        lid = mesh.get("rigid_lid", f"{model} {mesh.get('configuration')}" in LIDDED)
+        return model not in ("none", "unknown") and not lid and "generator" not in self.states.attrs
 
     def close(self) -> None:
         """Close the files."""

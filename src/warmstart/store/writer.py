@@ -63,7 +63,7 @@ def dataset(
     """
     runs, output = Path(runs), Path(output)
     members, blown_up = find_members(runs, transient)
-    _say_incomplete(members)
+    say_incomplete(members)
     return store(members, runs, output, overwrite, blown_up)
 
 
@@ -136,8 +136,13 @@ def names_of(members: Iterable[Member]) -> list[str]:
     ]
 
 
-def _say_incomplete(members: list[Member]) -> None:
-    """Name the parameters that some members have and others lack: the store can hold none of them."""
+def say_incomplete(members: list[Member]) -> None:
+    """Name the parameters that some members have and others lack: the store can hold none of them.
+
+    Examples
+    --------
+    >>> say_incomplete([])
+    """
     for name in names_of(members):
         lacking = [str(m.index) for m in members if name not in m.values]
         if 0 < len(lacking) < len(members):

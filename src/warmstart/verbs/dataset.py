@@ -2,41 +2,15 @@
 
 from __future__ import annotations
 
-import logging
-import math
-import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import pandas as pd
-import xarray as xr
 
-from warmstart.engines.nemo.configuration import is_package_equation, named
-from warmstart.engines.nemo.folders import NemoRun, find, read_run
-from warmstart.equilibrium.verdict import Verdict, judge
+from warmstart import engines
 from warmstart.errors import UserError, require_path
 from warmstart.io import files, outputs
-from warmstart.ocean import parameters
-from warmstart.ocean.grid import Grid
-from warmstart.ocean.parameters import Parameter
-from warmstart.ocean.variables import STATE_VARIABLES, VARIABLES
-from warmstart.scores.metrics import METRICS
-from warmstart.store import members as members_
 from warmstart.store import writer as stores
-
-log = logging.getLogger(__name__)
-
-#: Metrics along a run: what its verdict is made of.
-SERIES = (
-    "thetao_mean",
-    "so_mean",
-    "thetao_deep",
-    "channel_transport",
-    "overturning_north",
-    "overturning_abyssal",
-)
 
 
 @outputs.writes(folder=True)
@@ -66,7 +40,7 @@ def dataset(
     output : the store to write, ``states.zarr``.
     overwrite : whether an existing store may be replaced.
     transient : whether to take the snapshots on the way to equilibrium too.
-    engine : ``"nemo"`` or ``"veros"``; None goes by the content.
+    engine : name of an engine, one of ``ws.engines.names()``; None goes by the content.
     parameter : entries of NEMO's namelists that are parameters too, ``wind=namusr_def/rn_ztau0:Pa``.
     equilibrium : ``"all"`` says that all records of the NEMO runs are equilibrium; None judges.
     equilibrium_from : model year from which on they are, for example ``50`` or ``"50y"``. What was said is written into the store.
@@ -95,260 +69,18 @@ def dataset(
         if not place.is_dir():
             what = "is no folder" if place.exists() else "does not exist"
             raise UserError(f"{place} {what}; give the folder that 'warmstart simulate' wrote, or NEMO runs")
-    if engine not in (None, "nemo", "veros"):
-        raise UserError(f"unknown engine '{engine}'; expected 'nemo' or 'veros'")
-    folders = [] if engine == "veros" else _nemo_folders(places, engine)
-    if folders:
-        outputs.require_free(output.with_suffix(".csv"), overwrite, [runs], folder=False)
-        where = Path(", ".join(map(str, places))) if len(places) < 4 else places[0].parent
-        told = _told(equilibrium, equilibrium_from)
-        return _gather_nemo(
-            folders, where, output, overwrite, transient, [named(text) for text in parameter], told
-        )
-    if engine == "nemo":
-        raise UserError(f"{', '.join(map(str, places))}: no runs of NEMO there; expected folders with namelist_cfg, "
-                        "mesh_mask.nc, restarts or output")  # fmt: skip
+    model = engines.of_runs(places) if engine is None else engines.find(engine)
     given = {"parameter": list(parameter), "equilibrium": equilibrium, "equilibrium_from": equilibrium_from}
-    if said := [name for name, value in given.items() if value not in (None, [])]:
-        raise UserError(
-            f"{', '.join(said)}: for runs of NEMO; members of 'warmstart simulate' say it themselves"
+    options = engines.chosen(model, "dataset", given)
+    where = Path(", ".join(map(str, places))) if len(places) < 4 else places[0].parent
+    found = model.members(places, options, transient)
+    if found.table is None:
+        return stores.store(found.members, where, output, overwrite, found.blown_up, found.about)
+    beside = output.with_suffix(".csv")
+    outputs.require_free(beside, overwrite, [runs], folder=False)
+    with outputs.claim(beside, overwrite, folder=False):
+        table = found.table(
+            stores.store(found.members, where, output, overwrite, found.blown_up, found.about)
         )
-    if len(places) != 1:
-        raise UserError(
-            "several folders are for runs of NEMO; of 'warmstart simulate' give the one that it wrote"
-        )
-    return stores.dataset(places[0], output, overwrite=overwrite, transient=transient)
-
-
-def _nemo_folders(places: list[Path], engine: str | None) -> list[Path]:
-    """Runs of NEMO in all places; none where 'warmstart simulate' wrote."""
-    found: dict[Path, None] = {}
-    for place in places:
-        own = (place / "plan.yaml").exists() or any(
-            (p / "status.yaml").exists() for p in place.glob("member_*")
-        )
-        if engine == "nemo" or not own:
-            found |= dict.fromkeys(find(place))
-    return list(found)
-
-
-def _told(equilibrium: str | None, begin: float | str | None) -> float | None:
-    """Model year from which on records are equilibrium, minus infinity for all; None where that is to be judged."""
-    if equilibrium is None and begin is None:
-        return None
-    if equilibrium is not None:
-        if equilibrium != "all" or begin is not None:
-            raise UserError(
-                f"equilibrium = {equilibrium!r}: expected 'all', or a model year as equilibrium_from, not both"
-            )
-        return -math.inf
-    match = re.fullmatch(r"\s*(\d+(?:\.\d*)?)\s*(?:y|yr|years?)?\s*", str(begin))
-    if match is None:
-        raise UserError(f"equilibrium_from = {begin!r}: expected a model year, for example 50y")
-    return float(match[1])
-
-
-def _say_told(told: float | None) -> str:
-    """What the store says of its phases."""
-    if told is None:
-        return "judged: years for which the verdict of the run is equilibrium or near"
-    return "told: all records" if told == -math.inf else f"told: records from model year {told:g} on"
-
-
-def _gather_nemo(
-    folders: list[Path],
-    runs: Path,
-    output: Path,
-    overwrite: bool,
-    transient: bool,
-    name: list[Parameter],
-    told: float | None,
-) -> pd.DataFrame:
-    """Take what can be taken of each run and say what cannot."""
-    rows: dict[Path, dict[str, Any]] = {
-        folder: {"run": name, "member": number, "source": "", "skipped": ""}
-        for folder, name, number in zip(folders, _names(folders), _numbers(folders), strict=True)
-    }
-    found: dict[Path, NemoRun] = {}
-    for folder in folders:
-        try:
-            found[folder] = read_run(folder, name)
-        except UserError as error:
-            rows[folder]["skipped"] = str(error)
-    members: list[members_.Member] = []
-    mesh = _commonest([run.grid for run in found.values()])
-    for folder, run in found.items():
-        try:
-            if mesh is not None and run.grid.fingerprint != mesh.fingerprint:
-                raise UserError(f"on another grid than most runs: {run.grid!r}; they are on {mesh!r}")
-            members.append(_member(run, rows[folder]["member"], transient, told))
-        except UserError as error:
-            rows[folder]["skipped"] = str(error)
-            continue
-        rows[folder] |= {"source": run.source, **run.settings.values}
-        for note in run.notes:
-            log.info("%s: %s", folder.name, note)
-    taken = {folder: run for folder, run in found.items() if not rows[folder]["skipped"]}
-    _say_notes(taken)
-    described = _described(taken)
-    skipped = {row["run"]: row["skipped"] for row in rows.values() if row["skipped"]}
-    for name, why in skipped.items():
-        log.warning("%s skipped: %s", name, why)
-    if not any(m.chosen.size for m in members):
-        raise UserError(f"{runs}: nothing to take: " + "; ".join(f"{n}: {why}" for n, why in skipped.items()))
-    names = [*parameters.PARAMETERS, *described]
-    _say_incomplete([row for row in rows.values() if not row["skipped"]], names)
-    codes = {run.settings.code for run in taken.values()}
-    about = {
-        "equilibrium_records": _say_told(told),
-        "equation_of_state": codes.pop() if len(codes) == 1 else "",
-        "equation_of_state_detail": _equation(taken),
-        "mean_years": max(run.mean_years for run in taken.values()),
-    }
-    with outputs.claim(output.with_suffix(".csv"), overwrite, folder=False):
-        table = _table(
-            stores.store(members, runs, output, overwrite, about=about), list(rows.values()), names
-        )
-        files.write_csv(output.with_suffix(".csv"), table, overwrite)
+        files.write_csv(beside, table, overwrite)
     return table
-
-
-def _names(folders: list[Path]) -> list[str]:
-    """What to call the runs: their folders, with the folder above where two have one name."""
-    names = [folder.name for folder in folders]
-    return names if len({*names}) == len(names) else [str(folder) for folder in folders]
-
-
-def _commonest(grids: list[Grid]) -> Grid | None:
-    """The mesh that most runs are on, of equals the first."""
-    prints = [grid.fingerprint for grid in grids]
-    return max(grids, key=lambda g: prints.count(g.fingerprint)) if grids else None
-
-
-def _numbers(folders: list[Path]) -> list[int]:
-    """Numbers of the members: those in their names (``member_007``) if all have one, else their places."""
-    digits = [folder.name.removeprefix("member_") for folder in folders]
-    named = all(d.isdigit() and d != f.name for d, f in zip(digits, folders, strict=True))
-    return [int(d) for d in digits] if named and len({*digits}) == len(digits) else list(range(len(folders)))
-
-
-def _say_notes(taken: dict[Path, NemoRun]) -> None:
-    """Say once what stands behind the values of parameters, and which runs it is said of."""
-    runs: dict[str, list[str]] = {}
-    for folder, run in taken.items():
-        for name, note in run.settings.notes.items():
-            runs.setdefault(f"{name}: {note}", []).append(folder.name)
-    for note, names in runs.items():
-        log.warning("%s (%s)", note, ", ".join(names[:5]) + (" …" if len(names) > 5 else ""))
-
-
-def _described(taken: dict[Path, NemoRun]) -> dict[str, Parameter]:
-    """Parameters that are not in the table; they have to mean the same in all runs."""
-    described: dict[str, Parameter] = {}
-    for folder, run in taken.items():
-        for name, p in run.settings.described.items():
-            first = described.setdefault(name, p)
-            if (first.units, first.namelist) != (p.units, p.namelist):
-                raise UserError(
-                    f"{folder.name}: {name} is in {p.units}, in other runs in {first.units}; give it the same everywhere"
-                )
-    return described
-
-
-def _equation(taken: dict[Path, NemoRun]) -> str:
-    """The equation of state of the runs; said where it is not the one that densities are computed by."""
-    found = {run.settings.equation: folder.name for folder, run in taken.items()}
-    equation = (
-        next(iter(found)) if len(found) == 1 else "; ".join(f"{name}: {e}" for e, name in found.items())
-    )
-    if len(found) > 1:
-        log.warning("the runs have several equations of state: %s", equation)
-    elif not is_package_equation(equation):
-        log.warning(
-            "equation of state: %s; stability and densities are computed here by S-EOS with DINO's numbers",
-            equation,
-        )
-    return equation
-
-
-def _member(run: NemoRun, index: int, transient: bool, told: float | None) -> members_.Member:
-    """What a run contributes to the store."""
-    series = _series(run)
-    verdict = judge(series)
-    phase = _phase(series["year"].values, verdict, told)
-    if told is not None and not (phase == "equilibrium").any():
-        log.warning(
-            "%s has no record from model year %g on: none of it is equilibrium", run.folder.name, told
-        )
-
-    def source() -> xr.Dataset:
-        ds = run.open()
-        return ds.drop_vars("time", errors="ignore").assign_coords(
-            phase=("time", phase.astype(object), {"long_name": "transient or equilibrium"})
-        )
-
-    chosen = np.flatnonzero((phase == "equilibrium") | transient)
-    return members_.Member(
-        index=index, path=run.folder, grid=run.grid, chosen=chosen, drift=verdict.drift, verdict=verdict.verdict,
-        values=run.settings.values, forcing=(), version=f"NEMO {run.version}", source=source,
-        variables=run.variables, described=run.settings.described,
-    )  # fmt: skip
-
-
-def _phase(years: np.ndarray, verdict: Verdict, told: float | None) -> np.ndarray:
-    """The years that are said or judged to be in equilibrium, or near it, and those before."""
-    if told is not None:
-        return np.where(years >= told, "equilibrium", "transient")
-    settled = verdict.verdict != "drifting"
-    return np.where(settled & (years >= years[-1] - verdict.years), "equilibrium", "transient")
-
-
-def _series(run: NemoRun) -> xr.Dataset:
-    """Deep temperature and transports of every state, one state in memory at a time."""
-    rows = []
-    with run.open() as ds:
-        for i in range(ds.sizes["time"]):
-            state = ds[list(run.variables)].isel(time=[i]).drop_vars(["time", "year"], errors="ignore").load()
-            _require_finite(state, run.grid, f"year {float(ds['year'][i]):g}")
-            rows.append({n: _metric(n, state, run.grid) for n in SERIES})
-        years = ds["year"].values
-    columns = {n: ("time", np.array([row[n] for row in rows])) for n in SERIES}
-    return xr.Dataset(columns, {"year": ("time", years)})
-
-
-def _metric(name: str, state: xr.Dataset, grid: Grid) -> float:
-    """A metric of a single state; NaN where the ocean has no such thing: no channel, no depth of 2000 m."""
-    try:
-        return float(METRICS[name].function(state, grid).values[0])
-    except UserError as error:
-        log.debug("%s: %s", name, error)
-        return math.nan
-
-
-def _require_finite(state: xr.Dataset, grid: Grid, when: str) -> None:
-    for name in (n for n in STATE_VARIABLES if n in state):
-        sea = grid.mask(VARIABLES[name].point, VARIABLES[name].three_d).values
-        holes = int((~np.isfinite(state[name].values) & sea).sum())
-        if holes:
-            raise UserError(f"{name} is not finite at {holes} of {int(sea.sum())} points at sea in {when}")
-
-
-def _say_incomplete(taken: list[dict[str, Any]], names: list[str]) -> None:
-    """Name the parameters that some runs have and others lack: the store can hold none of them."""
-    for name in names:
-        lacking = [row["run"] for row in taken if name not in row]
-        if 0 < len(lacking) < len(taken):
-            log.warning("%s is not in the store: unknown for %s", name, ", ".join(lacking[:5]))
-
-
-def _table(table: pd.DataFrame, rows: list[dict[str, Any]], names: list[str]) -> pd.DataFrame:
-    """The store's table, with the folders, where the states came from, every parameter, and the runs that were skipped."""
-    front = pd.DataFrame(rows)
-    known = [name for name in names if name in front]
-    merged = front.merge(table.drop(columns=known, errors="ignore"), on="member", how="left")
-    for name in ("snapshots", "equilibrium"):
-        merged[name] = merged[name].fillna(0).astype("int64")
-    merged["split"] = merged["split"].fillna("")
-    merged["verdict"] = merged["verdict"].fillna("skipped")
-    first = ["run", "member", "source"]
-    return merged[[*first, *(c for c in merged if c not in {*first, *known, "skipped"}), *known, "skipped"]]

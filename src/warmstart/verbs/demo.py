@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from warmstart import engines
 from warmstart.errors import UserError, require_installed
 from warmstart.io import files, outputs
 from warmstart.io.config import dump_yaml, read_yaml
@@ -67,8 +68,10 @@ def demo(
     """
     say = say or logger.info
     outputs.require_work(output, ())
-    for module, extra in (("torch", "generator"), ("veros", "veros"), ("matplotlib", "report")):
-        require_installed(module, extra, "the demo, which generates, runs the ocean model and reports,")
+    what = "the demo, which generates, runs the ocean model and reports,"
+    for module, extra in (("torch", "generator"), ("matplotlib", "report")):
+        require_installed(module, extra, what)
+    engines.find(engines.DEFAULT).require(what)
     output, source = Path(output), _locate(generator)
     values = _held_out_parameters(source / CONTROL)
     with outputs.held(outputs.require_work(output, (), [source])):

@@ -5,28 +5,24 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-import numpy as np
 import xarray as xr
 
-from warmstart.engines import dino
-from warmstart.engines.manifest import MANIFEST, Fields, Manifest, MeshSize, Sample, StatesFile, content_hash
+from warmstart import engines
+from warmstart.engines.manifest import MANIFEST, Manifest, Sample, StatesFile, content_hash
 from warmstart.engines.recognition import open_grid, open_state
-from warmstart.engines.veros.arrays import restart_from_state
 from warmstart.errors import UserError, require_path
 from warmstart.io import files, outputs
 from warmstart.io.config import dump_yaml
 from warmstart.ocean import parameters
 from warmstart.ocean.grid import Grid
-from warmstart.ocean.variables import VARIABLES
+
+if TYPE_CHECKING:
+    from warmstart.engines.base import Engine
 
 logger = logging.getLogger(__name__)
 
-#: What a restart needs from a state, and what it takes if it is there.
-REQUIRED, OPTIONAL = ("thetao", "so"), ("uo", "vo")
-#: What the Veros adapter computes from the state, and what it leaves to the first steps of the engine.
-DERIVED, ZEROED = ("psi", "rho", "Nsqr", "w"), ("tendencies", "tke")
 Method = Literal["bilinear", "conservative"]  #: of moving states in the horizontal
 #: Dimensions along which a states file holds its states.
 STATE_DIMS = ("sample", "time")
@@ -36,7 +32,7 @@ STATE_DIMS = ("sample", "time")
 def restart(
     states: str | Path,
     output: str | Path,
-    engine: str = "veros",
+    engine: str = engines.DEFAULT,
     template: str | Path | None = None,
     grid: str | Path | Sequence[str | Path] | None = None,
     namelist: str | Path | None = None,
@@ -57,7 +53,7 @@ def restart(
     states : states file or store with the mesh in its group ``grid``: ``thetao`` [degC] and ``so`` [1e-3], and
         ``uo``, ``vo`` [m s-1] unless the engine shall start without motion; dims ``([sample|time], z, y, x)``.
     output : folder to make; it holds ``000.h5``, ``001.h5`` … (Veros) or ``restart_000.nc`` … (NEMO) and ``restarts.yaml``.
-    engine : ``"veros"`` or ``"nemo"``.
+    engine : name of an engine, one of ``ws.engines.names()``.
     template : a restart of the user's NEMO, or one of its pieces, to put the state into; Veros needs none.
     grid : ``mesh_mask.nc`` of the NEMO run that shall start, or a file with the mesh of Veros; by default the mesh that the states
         carry.
@@ -89,78 +85,38 @@ def restart(
     """
     if regrid and grid is None:
         raise UserError("--regrid (regrid=True) moves states to the mesh of --grid (grid=...); give it too")
-    states, output = require_path(states), Path(output)
-    if engine == "nemo":
-        return _restart_nemo(states, output, template, grid, namelist, regrid, date, overwrite)
-    _refuse_engine(engine, template, namelist=namelist, date=date)
+    states, output, model = require_path(states), Path(output), engines.find(engine)
+    options = engines.chosen(model, "restart", {"template": template, "namelist": namelist, "date": date})
+    place = str(states if grid is None else grid)
     mesh = open_grid(states if grid is None else grid)
-    configuration = _configuration(mesh, str(states if grid is None else grid))
+    configuration = model.configuration_of(mesh, place)
     own = _mesh_of(states, mesh)
     with open_state(states, own) as ds:
+        dim = _state_dim(ds, str(states), model)
         ds = _on_mesh(ds, states, own, mesh, regrid)
-        dim = _state_dim(ds, str(states))
         # everything is looked at before anything is written
         count = ds.sizes[dim] if dim else 1
         for i in range(count):
-            _refuse_unusable(_one(ds, dim, i), mesh, f"{states}, {dim or 'state'} {i}")
-        with outputs.replacing(output, overwrite) as folder:
-            folder.mkdir()
-            samples = [_write(ds, dim, i, mesh, folder) for i in range(count)]
-            manifest = _manifest(engine, configuration, mesh, states, _fields(ds), samples)
-            dump_yaml(manifest, folder / MANIFEST)
-    return [output / sample.file for sample in samples]
-
-
-def _manifest(
-    engine: str, configuration: MeshSize, grid: Grid, states: Path, fields: Fields, samples: list[Sample]
-) -> Manifest:
-    return Manifest(
-        engine=engine,
-        configuration=configuration,
-        grid=grid.fingerprint,
-        states=StatesFile(file=str(states), sha256=content_hash(states)),
-        fields=fields,
-        samples=tuple(samples),
-        **{k: files.provenance()[k] for k in ("warmstart_version", "command", "created")},
-    )
-
-
-def _restart_nemo(
-    states: Path,
-    output: Path,
-    template: str | Path | None,
-    grid: str | Path | Sequence[str | Path] | None,
-    namelist: str | Path | None,
-    regrid: bool | Method,
-    date: int | None,
-    overwrite: bool,
-) -> list[Path]:
-    """A restart of NEMO for every state, through the same template."""
-    from warmstart.engines.nemo.restart_file import write_restart
-
-    mesh = open_grid(states if grid is None else grid)
-    own = _mesh_of(states, mesh)
-    with open_state(states, own) as ds:
-        dim = _state_dim(ds, str(states))
-        ds = _on_mesh(ds, states, own, mesh, regrid)
+            model.refuse_unusable(_one(ds, dim, i), mesh, f"{states}, {dim or 'state'} {i}")
         samples, paths = [], []
         with outputs.replacing(output, overwrite) as folder:
             folder.mkdir()
-            for i in range(ds.sizes[dim] if dim else 1):
-                state, name = _one(ds, dim, i), f"restart_{i:03d}.nc"
-                written = write_restart(state, folder / name, template, mesh, namelist, date)
-                told = {"date": written.date, "remarks": written.remarks}
-                samples.append(_sample(state, i, written.paths[0].name).model_copy(update=told))
+            for i in range(count):
+                state = _one(ds, dim, i)
+                written = model.write_restart(state, mesh, folder / model.restart_name(i), options)
+                logger.info("wrote %s", written.paths[0].name)
+                samples.append(_sample(state, i, written.paths[0].name).model_copy(update=dict(written.told)))
                 paths += [output / path.name for path in written.paths]
-            fields = Fields(
-                given=written.replaced, derived=written.recomputed, zeroed=written.zeroed, kept=written.kept,
-                dropped=written.dropped,
-            )  # fmt: skip
-            spacing = float(np.diff(mesh.glamt.values[mesh.shape[1] // 2]).mean())
-            configuration = MeshSize(
-                resolution=round(float(mesh.ds.attrs.get("resolution", spacing)), 6), levels=mesh.shape[0]
+            manifest = Manifest(
+                engine=engine,
+                configuration=configuration.model_dump(),
+                grid=mesh.fingerprint,
+                states=StatesFile(file=str(states), sha256=content_hash(states)),
+                fields=written.fields,
+                samples=tuple(samples),
+                **{k: files.provenance()[k] for k in ("warmstart_version", "command", "created")},
             )
-            dump_yaml(_manifest("nemo", configuration, mesh, states, fields, samples), folder / MANIFEST)
+            dump_yaml(manifest, folder / MANIFEST)
     return paths
 
 
@@ -189,43 +145,19 @@ def _on_mesh(ds: xr.Dataset, states: Path, source: Grid, mesh: Grid, allowed: bo
     return regrid(ds.load(), source, mesh, method="bilinear" if allowed is True else allowed)
 
 
-def _refuse_engine(engine: str, template: str | Path | None, **options: Any) -> None:
-    """Refuse what no adapter writes."""
-    if engine != "veros":
-        raise UserError(f"unknown engine '{engine}'; expected 'veros' or 'nemo'")
-    if template is not None:
-        raise UserError(
-            f"a template ({template}) is for engines that need one; Veros restarts need none, leave it out"
-        )
-    given = [name for name, value in options.items() if value is not None]
-    if given:
-        raise UserError(f"{', '.join(given)}: for the engine 'nemo' only; leave it out or give --engine nemo")
-
-
-def _configuration(grid: Grid, where: str) -> MeshSize:
-    """The engine's configuration whose own mesh this is."""
-    resolution = grid.ds.attrs.get("resolution")
-    if resolution is None or grid.ds.attrs.get("configuration") != "DINO":
-        name = grid.ds.attrs.get("configuration", "unnamed")
-        raise UserError(
-            f"{where} is on the mesh '{name}'; expected a DINO mesh that says its resolution in degrees"
-        )
-    configuration = MeshSize(resolution=float(resolution), levels=grid.shape[0])
-    dino.grid(configuration.resolution, configuration.levels).require_same(grid, where)
-    return configuration
-
-
-def _state_dim(ds: xr.Dataset, where: str) -> str | None:
+def _state_dim(ds: xr.Dataset, where: str, engine: Engine) -> str | None:
     """The dimension along which the states lie; None for a single state."""
-    missing = [name for name in REQUIRED if name not in ds]
+    required = engine.required
+    missing = [name for name in required if name not in ds]
     if missing:
         raise UserError(
-            f"{where} holds no {' and no '.join(missing)}; a restart needs at least {' and '.join(REQUIRED)}"
+            f"{where} holds no {' and no '.join(missing)}; a restart needs at least {' and '.join(required)}"
         )
-    lead = [d for d in ds[REQUIRED[0]].dims if d not in VARIABLES[REQUIRED[0]].dims]
+    first = engine.variables[required[0]]
+    lead = [d for d in ds[first.name].dims if d not in first.dims]
     if len(lead) > 1 or any(d not in STATE_DIMS for d in lead):
         raise UserError(
-            f"{where}: thetao has dims {ds.thetao.dims}; expected (z, y, x) with at most one of {STATE_DIMS}"
+            f"{where}: {first.name} has dims {ds[first.name].dims}; expected ({', '.join(first.dims)}) with at most one of {STATE_DIMS}"
         )
     return str(lead[0]) if lead else None
 
@@ -233,50 +165,6 @@ def _state_dim(ds: xr.Dataset, where: str) -> str | None:
 def _one(ds: xr.Dataset, dim: str | None, index: int) -> xr.Dataset:
     """One state, with its own parameters and coordinates."""
     return ds.isel({dim: index}) if dim else ds
-
-
-def _refuse_unusable(state: xr.Dataset, grid: Grid, where: str) -> None:
-    """Refuse a state that no engine could start from."""
-    for name in _given(state):
-        table = VARIABLES[name]
-        wet = grid.ds[table.mask].values > 0
-        values = state[name].transpose(*table.dims).values
-        if values.shape != wet.shape:
-            raise UserError(
-                f"{where}: {name} has shape {values.shape}, its mesh {wet.shape}; expected the same"
-            )
-        holes = int((~np.isfinite(values[wet])).sum())
-        if holes:
-            raise UserError(
-                f"{where}: {name} is not finite at {holes} of {wet.sum()} wet points; expected a number at each"
-            )
-        low, high = table.bounds
-        mean = float(values[wet].mean())
-        if not low <= mean <= high:
-            raise UserError(
-                f"{where}: {name} is {mean:.4g} on average; expected {low:g} to {high:g} {table.units}: convert its units"
-            )
-
-
-def _given(ds: xr.Dataset) -> tuple[str, ...]:
-    """The variables that go into the restart: the velocities both or not at all."""
-    return (*REQUIRED, *OPTIONAL) if all(name in ds for name in OPTIONAL) else REQUIRED
-
-
-def _fields(ds: xr.Dataset) -> Fields:
-    """Account for every prognostic field of the engine."""
-    if _given(ds) == REQUIRED:
-        return Fields(given=REQUIRED, derived=("rho", "Nsqr"), zeroed=(*OPTIONAL, "psi", "w", *ZEROED))
-    return Fields(given=_given(ds), derived=DERIVED, zeroed=ZEROED)
-
-
-def _write(ds: xr.Dataset, dim: str | None, index: int, grid: Grid, folder: Path) -> Sample:
-    """Write one restart file and describe it."""
-    state = _one(ds, dim, index)
-    sample = _sample(state, index, f"{index:03d}.h5")
-    restart_from_state(state[list(_given(ds))].load(), grid, folder / sample.file)
-    logger.info("wrote %s", sample.file)
-    return sample
 
 
 def _sample(state: xr.Dataset, index: int, file: str) -> Sample:

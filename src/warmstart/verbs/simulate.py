@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from warmstart import engines
 from warmstart.ensemble import starts
 from warmstart.ensemble.cluster import LOG, Attendance, connected
 from warmstart.ensemble.design import (
@@ -110,7 +111,9 @@ def simulate(
         raise UserError(f"device is {device!r}; expected one of {', '.join(DEVICES)}")
     if dashboard and scheduler is not None:
         raise UserError("the dashboard is that of the scheduler; leave --dashboard out, or --scheduler")
-    _require_distributed()
+    model = engines.find(resolved.engine)
+    model.require("simulate")
+    require_installed("distributed", model.extra or "simulate", "simulate")
     # a plan that cannot be run leaves nothing behind
     values, finished = member_parameters(resolved), finished_members(resolved)
     numbers = range(resolved.first, resolved.members)
@@ -130,7 +133,12 @@ def simulate(
             for job in jobs:
                 known = starts.others(finished, job["parameters"])
                 starts.write_start(
-                    resolved.start, job["parameters"], resolved.configuration, known, Path(job["folder"])
+                    resolved.start,
+                    job["parameters"],
+                    resolved.configuration,
+                    known,
+                    Path(job["folder"]),
+                    resolved.engine,
                 )
         waiting = [i for i, job in enumerate(jobs) if not is_done(read_status(Path(job["folder"])))]
         length = resolved.years + resolved.settle_years
@@ -168,7 +176,9 @@ def summary(runs: Path, plan: Plan) -> pd.DataFrame:
     'waiting'
     """
     rows, every = [], member_parameters(plan)
-    differing = [n for n in table.PARAMETERS if n in plan.ranges or len({v[n] for v in every}) > 1]
+    differing = [
+        n for n in engines.find(plan.engine).parameters if n in plan.ranges or len({v[n] for v in every}) > 1
+    ]
     listed = plan.parameters
     named = listed is not None and any(member.name for member in listed)
     for i, values in list(enumerate(every))[plan.first :]:
@@ -280,8 +290,3 @@ def _cores() -> int:
     from dask.system import CPU_COUNT
 
     return int(CPU_COUNT)
-
-
-def _require_distributed() -> None:
-    for module in ("distributed", "veros"):
-        require_installed(module, "veros", "simulate")

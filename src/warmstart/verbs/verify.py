@@ -2,35 +2,28 @@
 
 from __future__ import annotations
 
-import contextlib
-import logging
 import re
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xarray as xr
 
-from warmstart.engines import dino
-from warmstart.engines.base import Configuration, Job, verify_phases
+from warmstart import engines
+from warmstart.engines.base import Job, Trial, TrialRequest
+from warmstart.engines.jobs import REQUEST
 from warmstart.engines.manifest import MANIFEST, Manifest, content_hash, read_manifest
-from warmstart.engines.nemo import launch
-from warmstart.engines.nemo.clock import start_entries
-from warmstart.engines.nemo.mesh import open_grid
-from warmstart.engines.nemo.namelist import read_namelist
-from warmstart.engines.nemo.restart_file import open_states
 from warmstart.ensemble import member
 from warmstart.equilibrium import distance
-from warmstart.errors import UserError, require_installed, require_path
+from warmstart.errors import UserError, require_path
 from warmstart.io import files, outputs
-from warmstart.io.config import dump_yaml, read_yaml
+from warmstart.io.config import Config, build, dump_yaml, read_yaml
 from warmstart.ocean import parameters
 from warmstart.ocean.grid import Grid
 from warmstart.scores.verification import (
@@ -50,13 +43,7 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-
-logger = logging.getLogger(__name__)
-
-#: What the work folder remembers of the request its runs belong to.
-REQUEST = "verify.yaml"
-
-log = logging.getLogger(__name__)
+    from warmstart.engines.base import Engine
 
 
 @dataclass(frozen=True)
@@ -77,7 +64,7 @@ def _work(given: dict[str, Any]) -> tuple[Path, tuple[str, ...]]:
     """The folder of the runs; those of NEMO say for themselves whose they are."""
     output, folder = Path(given["output"]), given["folder"]
     folder = output.with_name(f"{output.stem}_runs") if folder is None else Path(folder)
-    return folder, (REQUEST,) if given["engine"] == "veros" else ()
+    return folder, engines.find(given["engine"]).work_marks
 
 
 @outputs.writes(folder=False, beside=_beside, work=_work)
@@ -92,7 +79,7 @@ def verify(
     folder: str | Path | None = None,
     overwrite: bool = False,
     progress: bool | None = None,
-    engine: str = "veros",
+    engine: str = engines.DEFAULT,
     run: str | None = None,
     template: str | Path | None = None,
     mesh: str | Path | None = None,
@@ -122,9 +109,9 @@ def verify(
     folder : where the runs go, kept for continuing; by default beside `output`, ending in ``_runs``.
     overwrite : whether existing outputs may be replaced.
     progress : whether to show a progress bar.
-    engine : ``"veros"``, or ``"nemo"``, for which see :func:`warmstart.verbs.verify.verify_nemo`: `restarts` may then be a
-        folder of finished runs.
-    run, template, mesh : for NEMO, the command, the run folder to take everything else from, and ``mesh_mask.nc``.
+    engine : name of an engine, one of ``ws.engines.names()``. For NEMO `restarts` may be a folder of finished runs, whose names are
+        the names of the starts, and `control` a restart or one of them.
+    run, template, mesh : for NEMO, the command, the run folder to take everything else from (only read), and ``mesh_mask.nc``.
 
     Returns
     -------
@@ -146,77 +133,66 @@ def verify(
         raise UserError(
             "reference gives the unit of the distance to a control; give a control too, or leave it out"
         )
-    if engine == "nemo":
-        return verify_nemo(
-            restarts, output, years=years, control=control, rest=rest, run=run, template=template, grid=mesh, folder=folder,
-            overwrite=overwrite,
-            spread=None if reference is None else lambda grid: _reference_spread(Path(reference), grid),
-        )  # fmt: skip
-    _refuse_engine(engine, run=run, template=template, mesh=mesh)
-    require_installed("veros", "veros", "verify, which runs the ocean model,")
+    model = engines.find(engine)
+    options = engines.chosen(model, "verify", {"run": run, "template": template, "mesh": mesh})
+    model.require("verify")
     output = Path(output)
     if output.suffix != ".nc":
         raise UserError(
             f"{output}: expected a name that ends in .nc; the table goes beside it, ending in .csv"
         )
-    manifest = read_manifest(restarts)
-    if manifest.engine != "veros":
-        raise UserError(f"{restarts} holds restarts of {manifest.engine}; add --engine {manifest.engine}")
-    _require_veros()
-    values = _common_parameters(manifest, str(restarts))
-    grid = dino.grid(manifest.configuration.resolution, manifest.configuration.levels)
-    states = _control_states(control, values, grid) if control is not None else None
-    spread = _reference_spread(Path(reference), grid) if reference is not None else None
-    folder = Path(folder) if folder is not None else output.with_name(f"{output.stem}_runs")
-    _claim(folder, _request(manifest, values, years, control), overwrite)
-    starts = _starts(Path(restarts), manifest, folder, control, rest)
-    statuses = _run_all(
-        [_job(start, manifest, values, years) for start in starts], starts, workers, bool(progress)
-    )
-    target = None
-    if states is not None:
-        place = [start.name for start in starts].index(CONTROL)
-        target = _target(starts[place].folder, states, spread, statuses[place], grid)
-    results = compare(
-        [start.name for start in starts], [start.folder for start in starts], statuses, target, grid
-    )
-    results = parameters.attach(results, values).assign_attrs(files.provenance(config=values), years=years)
+    request = TrialRequest(
+        restarts=require_path(restarts), output=output, years=years, control=control, rest=rest, workers=workers,
+        folder=Path(folder) if folder is not None else output.with_name(f"{output.stem}_runs"),
+        spread=None if reference is None else lambda grid: _reference_spread(Path(reference), grid),
+        overwrite=overwrite, progress=bool(progress), options=options,
+    )  # fmt: skip
+    trial = model.trial(request, _run_jobs)
+    results = compare(trial.names, trial.folders, trial.statuses, trial.target, trial.grid)
+    values = dict(trial.values)
+    results = parameters.attach(results, values, described=model.parameters)
+    results = results.assign_attrs(files.provenance(config=values or None), **trial.attrs, years=years)
     table = summarise(results)
     files.write_dataset(output, results, overwrite=overwrite)
     files.write_csv(output.with_suffix(".csv"), table, overwrite)
     return results, table
 
 
-def _refuse_engine(engine: str, **options: Any) -> None:
-    """Refuse an unknown engine, and what only NEMO takes."""
-    if engine != "veros":
-        raise UserError(f"unknown engine '{engine}'; expected 'veros' or 'nemo'")
-    given = [name for name, value in options.items() if value is not None]
-    if given:
-        raise UserError(f"{', '.join(given)}: for the engine 'nemo' only; leave it out or give --engine nemo")
-
-
-def _require_veros() -> None:
-    """Refuse to begin without the ocean model: before anything is made, and by what to install."""
-    missing = [name for name in ("veros", "jax") if find_spec(name) is None]
-    if missing:
+def _run_jobs(model: Engine, request: TrialRequest) -> Trial:
+    """Run every start as a job of an engine that takes jobs."""
+    manifest = read_manifest(request.restarts)
+    if manifest.engine != model.name:
         raise UserError(
-            f"verify runs the ocean model, and {' and '.join(missing)} is not installed: pip install 'warmstart[veros]'; "
-            "or give --engine nemo"
+            f"{request.restarts} holds restarts of {manifest.engine}; add --engine {manifest.engine}"
         )
+    values = _common_parameters(manifest, str(request.restarts), model)
+    configuration = build(model.configuration, manifest.configuration, str(request.restarts / MANIFEST))
+    grid, control = model.grid(configuration), request.control
+    states = _control_states(control, values, grid) if control is not None else None
+    spread = None if request.spread is None else request.spread(grid)
+    _claim(request.folder, _request(manifest, values, request.years, control), request.overwrite)
+    starts = _starts(request.restarts, manifest, request.folder, control, request.rest, model.name)
+    jobs = [_job(start, model, configuration, values, request.years) for start in starts]
+    statuses = _run_all(jobs, starts, request.workers, request.progress)
+    target = None
+    if states is not None:
+        place = [start.name for start in starts].index(CONTROL)
+        target = _target(starts[place].folder, states, spread, statuses[place], grid)
+    names, folders = [start.name for start in starts], [start.folder for start in starts]
+    return Trial(names, folders, statuses, target, grid, values)
 
 
-def _common_parameters(manifest: Manifest, where: str) -> dict[str, float]:
+def _common_parameters(manifest: Manifest, where: str, model: Engine) -> dict[str, float]:
     """The one set of parameters that all restarts share."""
     first, *others = [sample.parameters for sample in manifest.samples]
-    missing = [name for name in parameters.PARAMETERS if name not in first]
+    missing = [name for name in model.parameters if name not in first]
     if missing:
         raise UserError(
             f"{where} says no {', '.join(missing)}; expected restarts of states that carry every parameter"
         )
     for other in others:
         _refuse_other_parameters(other, first, f"{where}: not all restarts have the same parameters")
-    return {name: first[name] for name in parameters.PARAMETERS}
+    return {name: first[name] for name in model.parameters}
 
 
 def _refuse_other_parameters(values: dict[str, Any], expected: dict[str, float], what: str) -> None:
@@ -310,7 +286,7 @@ def _request(
     """What makes two verifications the same, so that one may continue the other."""
     return {
         "years": years,
-        "configuration": manifest.configuration.model_dump(),
+        "configuration": manifest.configuration,
         "states": manifest.states.sha256,
         "samples": [sample.sample for sample in manifest.samples],
         "control": content_hash(Path(control)) if control is not None else None,
@@ -352,7 +328,12 @@ def clear_runs(folder: Path) -> None:
 
 
 def _starts(
-    restarts: Path, manifest: Manifest, folder: Path, control: str | Path | None, rest: bool
+    restarts: Path,
+    manifest: Manifest,
+    folder: Path,
+    control: str | Path | None,
+    rest: bool,
+    engine: str = engines.DEFAULT,
 ) -> list[Start]:
     """Everything to run, the samples first."""
     starts = []
@@ -360,13 +341,14 @@ def _starts(
         name = f"state {sample.sample}" if sample.seed is None else f"generated {sample.sample}"
         starts.append(Start(name, folder / name.replace(" ", "_"), str((restarts / sample.file).resolve())))
     if control is not None:
-        starts.append(Start(CONTROL, folder / CONTROL, str(_control_restart(control, folder).resolve())))
+        path = _control_restart(control, folder, engines.find(engine))
+        starts.append(Start(CONTROL, folder / CONTROL, str(path.resolve())))
     if rest:
         starts.append(Start(REST, folder / REST, REST))
     return starts
 
 
-def _control_restart(control: str | Path, folder: Path) -> Path:
+def _control_restart(control: str | Path, folder: Path, model: Engine) -> Path:
     """Send the last snapshot of the control through the same door as the states."""
     target = folder / "control_restart"
     if not target.exists():
@@ -376,21 +358,19 @@ def _control_restart(control: str | Path, folder: Path) -> Path:
         files.write_dataset(
             folder / "control_state.nc", last.load(), files.open_grid(control), overwrite=True
         )
-        restart(folder / "control_state.nc", target)
-    return target / "000.h5"
+        restart(folder / "control_state.nc", target, engine=model.name)
+    return target / model.restart_name(0)
 
 
-def _job(start: Start, manifest: Manifest, values: dict[str, float], years: int) -> Job:
+def _job(start: Start, model: Engine, configuration: Config, values: dict[str, float], years: int) -> Job:
+    longest = max(years, CONTROL_YEARS) if start.name == CONTROL else years
     return Job(
-        engine="veros",
-        configuration=Configuration(**manifest.configuration.model_dump()),
+        engine=model.name,
+        configuration=configuration,
         parameters=values,
         start=start.restart,
         folder=start.folder.resolve(),
-        phases=verify_phases(
-            max(years, CONTROL_YEARS) if start.name == CONTROL else years,
-            resolution=manifest.configuration.resolution,
-        ),
+        phases=model.trial_phases(longest, configuration),
     )
 
 
@@ -451,257 +431,3 @@ def _bar(jobs: list[Job], starts: list[Start], shown: bool) -> Iterator[Callable
                 bar.update(task, completed=int(member.read_status(start.folder).get("years", 0)))
 
         yield look
-
-
-@outputs.writes(
-    folder=False,
-    beside=lambda given: [Path(given["output"]).with_suffix(".csv")],
-    work=lambda given: (_folder(given["output"], given["folder"]), ()),
-)
-def verify_nemo(
-    restarts: str | Path,
-    output: str | Path,
-    years: int = 20,
-    control: str | Path | None = None,
-    spread: Callable[[Grid], tuple[xr.Dataset, str]] | None = None,
-    rest: bool = False,
-    run: str | None = None,
-    template: str | Path | None = None,
-    grid: str | Path | None = None,
-    folder: str | Path | None = None,
-    overwrite: bool = False,
-) -> tuple[xr.Dataset, pd.DataFrame]:
-    """Compare starts of NEMO: drift, shock, years to equilibrium and years saved, as for every engine.
-
-    Parameters
-    ----------
-    restarts : folder made by ``restart --engine nemo`` (needs `run` and `template`), or a folder of finished run folders,
-        whose names are the names of the starts: ``control`` and ``rest`` are what the others are compared with.
-    output : NetCDF file to write; a table ending in ``.csv`` is written beside it.
-    years : length of each run [model years].
-    control : the true equilibrium with the same parameters: a restart of NEMO (it is run too), states, or a finished run
-        folder. Where it was run, or a finished run is called ``control``, years 1 to 20 of that run are the equilibrium.
-    spread : gives what distances are measured in, and a name for it; None takes the control's variation along each level.
-    rest : whether to run the start from rest too (``ln_rstart = .false.``).
-    run : the user's command, for example ``mpirun -np 36 ./nemo``.
-    template : run folder of the user with the executable, the namelists and all input; nothing in it is changed.
-    grid : ``mesh_mask.nc``; by default the one found in a run folder or the template.
-    folder : where the runs and what was read from them go; by default beside `output`, ending in ``_runs``.
-    overwrite : whether existing outputs may be replaced.
-
-    Returns
-    -------
-    results, table : as :func:`warmstart.verbs.verify.verify`.
-
-    Raises
-    ------
-    UserError
-        If an input is missing, cut off or of another grid, the command fails, or an output exists.
-
-    Examples
-    --------
-    >>> ds, table = verify_nemo("RUNS", "verify.nc", grid="mesh_mask.nc")  # doctest: +SKIP
-    """
-    output, restarts = Path(output), require_path(restarts)
-    folder = _folder(output, folder)
-    if output.suffix != ".nc":
-        raise UserError(f"{output}: expected a name that ends in .nc")
-    places = [restarts, *(Path(p) for p in (template, control) if p is not None)]
-    if (restarts / MANIFEST).is_file():
-        if run is None or template is None:
-            raise UserError(
-                f"{restarts} holds restarts to run: give --run, the command that starts NEMO, and --template, a run folder "
-                "with its namelists and input"
-            )
-        mesh = _mesh(grid, places)
-        starts, seconds = _run_nemo(restarts, folder, years, control, rest, run, template)
-    else:
-        if run is not None:
-            raise UserError(
-                f"{restarts} holds no {MANIFEST}, so nothing to run: give a folder made by 'restart', or leave --run out"
-            )
-        starts = _finished(restarts, control)
-        seconds = dict.fromkeys(starts, float("nan"))
-        mesh = _mesh(grid, [*places, *starts.values()])
-    work = {name: folder / "read" / name.replace(" ", "_") for name in starts}
-    with _nothing_left(folder):
-        statuses = [
-            launch.gather(path, mesh, work[name]) | {"wall_seconds": seconds[name]}
-            for name, path in starts.items()
-        ]
-        names = list(starts)
-        if CONTROL in names and (blown := statuses[names.index(CONTROL)]["blow_ups"]):
-            raise UserError(
-                f"{starts[CONTROL]}: NEMO stopped the control itself ({blown[-1]['reason']}); nothing can be compared with it"
-            )
-        target = _nemo_target(control, work.get(CONTROL), spread, mesh)
-    results = compare(names, [work[name] for name in names], statuses, target, mesh)
-    results = results.assign_attrs(files.provenance(), engine="nemo", years=years)
-    table = summarise(results)
-    files.write_dataset(output, results, overwrite=overwrite)
-    files.write_csv(output.with_suffix(".csv"), table, overwrite)
-    return results, table
-
-
-def _folder(output: str | Path, folder: str | Path | None) -> Path:
-    """Where the runs go."""
-    output = Path(output)
-    return output.with_name(f"{output.stem}_runs") if folder is None else Path(folder)
-
-
-@contextlib.contextmanager
-def _nothing_left(folder: Path) -> Iterator[None]:
-    """Remove a folder that the block made, if a mistake ends it."""
-    fresh = not folder.exists()
-    try:
-        yield
-    except UserError:
-        if fresh:
-            with contextlib.suppress(UserError):  # somebody has put something there
-                outputs.clear(folder, r"read/[^/]+/(states|series)\.nc")
-        raise
-
-
-def _mesh(grid: str | Path | None, places: Sequence[Path]) -> Grid:
-    """The mesh that was given, or the first found in a run folder."""
-    if grid is not None:
-        return open_grid(grid)
-    for place in places:
-        for name in (
-            "mesh_mask.nc",
-            "mesh_mask.nc.gz",
-            "mesh_mask_0000.nc",
-            "domain_cfg.nc",
-            "domain_cfg_out.nc",
-        ):
-            if (place / name).is_file():
-                return open_grid(place / name)
-    raise UserError(f"no mesh_mask.nc in {', '.join(map(str, places))}; give it with --grid")
-
-
-def _finished(folder: Path, control: str | Path | None) -> dict[str, Path]:
-    """Finished runs by name: the folders inside, or the folder itself."""
-    if not folder.is_dir():
-        raise UserError(f"{folder} is no folder; give restarts, or a folder of finished runs of NEMO")
-    starts = {path.name: path for path in sorted(folder.iterdir()) if launch.is_run(path)}
-    if not starts and launch.is_run(folder):
-        starts = {folder.name: folder}
-    if not starts:
-        raise UserError(
-            f"{folder} holds neither {MANIFEST} nor runs of NEMO; expected folders with *_restart.nc or *_grid_T.nc"
-        )
-    if control is not None and launch.is_run(Path(control)):
-        starts[CONTROL] = Path(control)
-    return starts
-
-
-def _run_nemo(
-    restarts: Path,
-    folder: Path,
-    years: int,
-    control: str | Path | None,
-    rest: bool,
-    run: str,
-    template: str | Path,
-) -> tuple[dict[str, Path], dict[str, float]]:
-    """Run every start that is not finished, one after the other: the command takes the cores it wants."""
-    template = Path(template)
-    if not (template / "namelist_cfg").is_file():
-        raise UserError(f"{template} holds no namelist_cfg; give a run folder of NEMO")
-    starts: dict[str, Path] = {}
-    seconds: dict[str, float] = {}
-    wanted = _wanted(restarts, control, rest)
-    places = {name: folder / name.replace(" ", "_") for name, _, _ in wanted}
-    for place in places.values():  # before the first run, not after it
-        if not (place / launch.DONE).is_file():
-            launch.require_ours(place)
-    for name, paths, entries in wanted:
-        place = places[name]
-        starts[name] = place
-        request = {"command": run, "years": years, "restart": [str(p.resolve()) for p in paths]}
-        if (place / launch.DONE).is_file():
-            former = read_yaml(place / launch.DONE)
-            if {key: former.get(key) for key in request} == request:
-                seconds[name] = float(former["wall_seconds"])
-                continue
-            raise UserError(f"{place} holds another run; remove it, or choose another output")
-        launch.clear(place)
-        launch.prepare(template, place, paths, entries, years)
-        log.info("running '%s' in %s", run, place)
-        seconds[name] = launch.execute(run, place)
-        dump_yaml(request | {"wall_seconds": seconds[name]}, place / launch.DONE)
-    return starts, seconds
-
-
-def _wanted(
-    restarts: Path, control: str | Path | None, rest: bool
-) -> list[tuple[str, list[Path], dict[str, Any]]]:
-    """Name, restart files and namelist entries of every start."""
-    manifest = read_manifest(restarts)
-    if manifest.engine != "nemo":
-        raise UserError(f"{restarts} holds restarts of {manifest.engine}; expected 'restart --engine nemo'")
-    wanted = []
-    for sample in manifest.samples:
-        name = f"state {sample.sample}" if sample.seed is None else f"generated {sample.sample}"
-        stem = f"restart_{sample.sample:03d}"
-        entries = dict(read_namelist(restarts / f"{stem}.namelist")["namrun"])
-        wanted.append((name, sorted(restarts.glob(f"{stem}*.nc")), entries))
-    if control is not None and Path(control).is_file() and _is_restart(Path(control)):
-        path = Path(control)
-        # the same first step and the same date as the others: only the state differs
-        entries = start_entries(path, True) | {k: wanted[0][2][k] for k in ("nn_it000", "nn_date0")}
-        wanted.append((CONTROL, [path], entries))
-    if rest:
-        entries = {"ln_rstart": False} | {k: wanted[0][2][k] for k in ("nn_it000", "nn_date0")}
-        wanted.append((REST, [], entries))
-    return wanted
-
-
-def _is_restart(path: Path) -> bool:
-    from warmstart.engines.nemo.subdomains import open_file
-
-    with open_file(path) as ds:
-        return "tn" in ds.variables and "un" in ds.variables
-
-
-def _nemo_target(
-    control: str | Path | None,
-    read: Path | None,
-    spread: Callable[[Grid], tuple[xr.Dataset, str]] | None,
-    grid: Grid,
-) -> Target | None:
-    """The equilibrium: the states of the run that is called control, else those of the file."""
-    if read is not None and (read / "states.nc").is_file():
-        states, source = files.open_dataset(read / "states.nc"), f"the run of the {CONTROL}"
-        chosen = settled(states)
-    elif control is not None and Path(control).is_file():
-        states, source = open_states(control, grid), str(control)
-        lead = [d for d in states.dims if d not in ("z", "y", "x")]
-        states = states.rename({lead[0]: "time"}) if lead else states.expand_dims("time")
-        phase = states["phase"].values if "phase" in states.coords else "equilibrium"
-        chosen = np.flatnonzero(np.broadcast_to(phase == "equilibrium", states.sizes["time"]))
-    else:
-        return None
-    missing = [name for name in distance.TRACERS if name not in states]
-    if missing:
-        raise UserError(f"{source}: no {' and no '.join(missing)}; expected temperature and salinity")
-    if not chosen.size:
-        raise UserError(f"{source} holds no state of the phase 'equilibrium'; run the control longer")
-    averaged = _averaged(states, int(chosen[-1]))
-    states = states[list(distance.TRACERS)].load()
-    spinup = (
-        states.isel(time=np.setdiff1d(np.arange(states.sizes["time"]), chosen))
-        if "phase" in states.coords
-        else None
-    )
-    return target_of(states.isel(time=chosen), spinup, spread(grid) if spread else None, grid, averaged)
-
-
-def _averaged(states: xr.Dataset, index: int) -> float:
-    """How long the mean is that a state is [days]; 0 for an instant, and where nothing says that it is a mean."""
-    if "averaged_days" in states.coords:
-        return float(states["averaged_days"][index])
-    if states["thetao"].attrs.get("cell_methods") != "time: mean":
-        return 0.0
-    years = np.ravel(states["year"].values) if "year" in states.coords else np.zeros(0)
-    return float(np.median(np.diff(years))) * 360.0 if years.size > 1 else 360.0

@@ -7,23 +7,142 @@ Importing this package loads neither JAX nor Veros; its modules ``setup``, ``ste
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from warmstart.engines.base import (
+    Configuration,
+    Phase,
+    SpinUp,
+    Written,
+    spinup_phases,
+    time_steps,
+    verify_phases,
+)
+from warmstart.engines.jobs import JobEngine
+from warmstart.errors import UserError
+from warmstart.io.config import build
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+    from warmstart.ocean.grid import Grid
+
+#: What the restart takes from a state if it is there.
+OPTIONAL = ("uo", "vo")
+#: What the restart computes from the state, and what it leaves to the first steps of the engine.
+DERIVED, ZEROED = ("psi", "rho", "Nsqr", "w"), ("tendencies", "tke")
 
 
-def command(job_file: Path) -> list[str]:
-    """Command line that runs a job: what :class:`warmstart.engines.base.Engine` asks of an engine.
+class Veros(JobEngine):
+    """DINO in Veros, which this package runs."""
 
-    Parameters
-    ----------
-    job_file : YAML file of a job.
+    name = "veros"
+    title = "Veros"
+    extra = "veros"
+    modules = ("veros", "jax", "jaxlib", "h5netcdf", "dask", "distributed")
+    required = ("thetao", "so")
+    configuration = Configuration
+    starts = ("rest", "cold", "nearest", "predicted")
+    options: ClassVar[Mapping[str, tuple[str, ...]]] = {}
 
-    Returns
-    -------
-    Program and arguments.
+    def grid(self, configuration: Any) -> Grid:
+        """DINO's mesh."""
+        from warmstart.engines import dino
 
-    Examples
-    --------
-    >>> command(Path("job.yaml"))[1:]
-    ['-m', 'warmstart.engines.veros', 'job.yaml']
-    """
-    return [sys.executable, "-m", __name__, str(job_file)]
+        return dino.grid(configuration.resolution, configuration.levels)
+
+    def configuration_of(self, grid: Grid, where: str) -> Configuration:
+        """The resolution and levels of which this is DINO's mesh.
+
+        Raises
+        ------
+        UserError
+            If it is another mesh.
+        """
+        resolution = grid.ds.attrs.get("resolution")
+        if resolution is None or grid.ds.attrs.get("configuration") != "DINO":
+            name = grid.ds.attrs.get("configuration", "unnamed")
+            raise UserError(
+                f"{where} is on the mesh '{name}'; expected a DINO mesh that says its resolution in degrees"
+            )
+        found = build(Configuration, {"resolution": float(resolution), "levels": grid.shape[0]}, where)
+        self.grid(found).require_same(grid, where)
+        return found
+
+    def forcing(self, grid: Grid, parameters: Mapping[str, float]) -> xr.Dataset:
+        """DINO's profiles of wind stress and restoring."""
+        from warmstart.engines import dino
+
+        return dino.forcing(grid, parameters)
+
+    def phases(self, plan: SpinUp) -> tuple[Phase, ...]:
+        """Adjust, accelerate, settle."""
+        until: Any = None if plan.until == "years" else plan.until
+        resolution = plan.configuration.resolution
+        return spinup_phases(plan.years, plan.settle_years, until, plan.acceleration, resolution=resolution)
+
+    def trial_phases(self, years: int, configuration: Any) -> tuple[Phase, ...]:
+        """A month synchronous, then accelerated."""
+        return verify_phases(years, resolution=configuration.resolution)
+
+    def retried(self, phases: Sequence[Phase], configuration: Any) -> tuple[Phase, ...]:
+        """The same with shorter time steps."""
+        return tuple(phase.cautious(time_steps(configuration.resolution)) for phase in phases)
+
+    def command(self, device: str) -> list[str]:
+        """Python with this package's ``__main__``.
+
+        Examples
+        --------
+        >>> ENGINE.command("cpu")[1:]
+        ['-m', 'warmstart.engines.veros']
+        """
+        on = [] if device == "cpu" else ["--device", device]
+        return [sys.executable, "-m", __name__, *on]
+
+    def recognise(self, path: Path) -> str | None:
+        """Veros's output or restart, or the folder of a run."""
+        from warmstart.engines.nemo import header
+
+        if not path.is_file():
+            return super().recognise(path)
+        try:
+            kind = header.recognise(path)
+        except UserError:
+            return None
+        return str(kind) if kind.name in (header.VEROS, header.VEROS_RESTART) else None
+
+    def given(self, state: xr.Dataset) -> tuple[str, ...]:
+        """Temperature and salinity, and the velocities both or not at all."""
+        return (*self.required, *OPTIONAL) if all(name in state for name in OPTIONAL) else self.required
+
+    def write_restart(self, state: xr.Dataset, grid: Grid, path: Path, options: Mapping[str, Any]) -> Written:
+        """Split the velocities, derive density and vertical velocity; tendencies and turbulence start from zero."""
+        from warmstart.engines.manifest import Fields
+        from warmstart.engines.veros.arrays import restart_from_state
+
+        given = self.given(state)
+        restart_from_state(state[list(given)].load(), grid, path)
+        if given == self.required:
+            fields = Fields(given=given, derived=("rho", "Nsqr"), zeroed=(*OPTIONAL, "psi", "w", *ZEROED))
+        else:
+            fields = Fields(given=given, derived=DERIVED, zeroed=ZEROED)
+        return Written((path,), fields)
+
+    def read_restart(self, path: Path, grid: Grid) -> xr.Dataset:
+        """The newest time level of a restart, with the sea level that fits its flow."""
+        import xarray as xr
+
+        from warmstart.engines.veros.arrays import NEWEST, from_veros, read_restart
+        from warmstart.engines.veros.diagnostics import state_arrays
+
+        fields, _ = read_restart(path)
+        newest = {n: from_veros(fields[n][..., NEWEST]) for n in ("temp", "salt", "u", "v", "w")}
+        arrays = state_arrays(newest, grid)
+        tables = [v for v in self.variables.values() if v.name in arrays]
+        return xr.Dataset({v.name: (v.dims, arrays[v.name], v.attrs) for v in tables})
+
+
+ENGINE: Any = Veros()
