@@ -12,7 +12,6 @@ from warmstart.generator.model import Generator
 from warmstart.generator.network.sampler import single_thread
 from warmstart.generator.noise import Stream
 from warmstart.generator.request import Request
-from warmstart.ocean.variables import VARIABLES
 from warmstart.physics.convection import inversions
 from warmstart.regression.layout import Layout
 from warmstart.scores.crps import fair_crps
@@ -215,7 +214,7 @@ def _origin(generator: Generator) -> str:
         f"mesh {' x '.join(map(str, generator.grid.shape))} (z, y, x), fingerprint `{saved.grid_fingerprint}`: no other mesh is served",
         f"- {len(saved.training_members)} training members ({', '.join(map(str, saved.training_members))})"
         + (f", equilibrium snapshots of model years {years[0]:g} to {years[1]:g}" if years else ""),
-        f"- variables: {', '.join(f'{n} [{VARIABLES[n].units}]' for n in saved.variables)}",
+        f"- variables: {', '.join(f'{n} [{generator.layout.tables[n].units}]' for n in saved.variables)}",
         f"- mean: {len(generator.mean.basis)} modes, {config.mean.model}{_mean_details(generator)}; residual: {config.residual.model}, "
         f"{len(generator.coordinates.basis) or 'no'} joint modes, amplitude "
         + ", ".join(f"{a:.3g} ({given})" for given, a in saved.amplitude.items())
@@ -319,7 +318,7 @@ def verdict(crps: dict[str, dict[str, float]]) -> str:
 def _table(scores: dict[str, dict[str, float]], generator: Generator) -> str:
     """Markdown table, a row a forecast."""
     names = generator.config.variables
-    head = "| forecast | " + " | ".join(f"{n} [{VARIABLES[n].units}]" for n in names) + " |"
+    head = "| forecast | " + " | ".join(f"{n} [{generator.layout.tables[n].units}]" for n in names) + " |"
     rows = [f"| {name} | " + " | ".join(f"{by[n]:.4g}" for n in names) + " |" for name, by in scores.items()]
     return "\n".join([head, "|---" * (len(names) + 1) + "|", *rows])
 

@@ -28,7 +28,6 @@ from warmstart.generator.young_state import CORRECTIONS, AgeModel, SpinupModel
 from warmstart.io import files
 from warmstart.io.config import dump_yaml, load_yaml
 from warmstart.ocean.grid import Grid
-from warmstart.ocean.variables import VARIABLES
 from warmstart.regression.layout import Layout
 from warmstart.regression.mean import MeanModel
 from warmstart.regression.normalizer import Normalizer
@@ -87,14 +86,14 @@ def _normalizer_dataset(generator: Generator) -> xr.Dataset:
     spread = np.sqrt(share * members / (members - 1)) * generator.normalizer.std
     ds = xr.Dataset(attrs=files.provenance(config=generator.config.config.model_dump(mode="json")))
     for name, channels in layout.slices.items():
-        dims = ("z",) if VARIABLES[name].three_d else ()
+        dims = ("z",) if layout.tables[name].three_d else ()
         for what, values, meaning in (
             ("mean", generator.normalizer.mean, "mean over wet cells and training snapshots"),
             ("std", generator.normalizer.std, "standard deviation over wet cells and training snapshots"),
             ("spread", spread, "standard deviation between training members about their mean state"),
         ):
             block = values[channels] if dims else values[channels.start]
-            ds[f"{name}_{what}"] = (dims, block, {"units": VARIABLES[name].units, "long_name": meaning})
+            ds[f"{name}_{what}"] = (dims, block, {"units": layout.tables[name].units, "long_name": meaning})
     return ds
 
 
@@ -181,7 +180,7 @@ def load(path: str | Path, grid: Grid | None = None) -> Generator:
     folder = locate(path)
     config = load_yaml(folder / CONFIG, SavedConfig)
     shared = whole(folder)
-    layout = Layout(files.open_grid(shared / NORMALIZER), config.variables)
+    layout = Layout(files.open_grid(shared / NORMALIZER), config.variables, config.tables)
     if layout.grid.fingerprint != config.grid_fingerprint:
         raise UserError(
             f"{folder}: the mesh in {NORMALIZER} is not the one in {CONFIG}; the folder was mixed up, train again"

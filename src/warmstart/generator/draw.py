@@ -153,7 +153,8 @@ def constrained(known: Expected, field: np.ndarray, quantities: list[Constraint]
     generator, asked = known.generator, known.asked
     state = _physical(generator, field)
     targets = contents.contents_of(state, generator.grid) | asked.conserve
-    return chain.apply(state, generator.grid, chain.standard(targets, known.responses, quantities))
+    constraints = chain.serving(chain.standard(targets, known.responses, quantities), state)
+    return chain.apply(state, generator.grid, constraints)
 
 
 def condition(generator: Generator, asked: Request, inputs: np.ndarray | None) -> Condition:

@@ -15,12 +15,18 @@ from warmstart.generator.examples import Examples
 from warmstart.generator.model import Generator
 from warmstart.generator.quantities import QUANTITIES, quantity
 from warmstart.generator.residual import Law
-from warmstart.generator.settings import ConditionConfig, GeneratorConfig, ParameterRange, SavedConfig
+from warmstart.generator.settings import (
+    ConditionConfig,
+    GeneratorConfig,
+    ParameterRange,
+    SavedConfig,
+    own_variables,
+)
 from warmstart.generator.young_state import fit_spinup
 from warmstart.io import files
 from warmstart.ocean import parameters
 from warmstart.ocean.season import season
-from warmstart.ocean.variables import VARIABLES
+from warmstart.ocean.variables import VARIABLES, carried
 from warmstart.regression import mean
 from warmstart.regression import normalizer as normalize
 from warmstart.regression.layout import Layout
@@ -79,7 +85,7 @@ def prepare(store: str | Path, config: GeneratorConfig) -> Prepared:
         names, or has a mesh of another shape.
     """
     ds = reader.open_store(store)
-    layout = Layout(files.open_grid(store), reader.variables_of(ds))
+    layout = Layout(files.open_grid(store), reader.variables_of(ds), carried(ds))
     if config.shape not in (None, layout.grid.shape):
         raise UserError(
             f"{store} has a mesh of {layout.grid.shape} levels, rows and columns; the configuration is for {config.shape}. "
@@ -244,8 +250,9 @@ def _ranges(training: Snapshots, declared: dict[str, tuple[float, float]]) -> di
         if varies and name in declared:
             low, high = min(low, declared[name][0]), max(high, declared[name][1])
         p = training.described[name]
-        mine = {} if name in parameters.PARAMETERS else {
-            "description": p.description, "namelist": "/".join(p.namelist or ())
+        mine: dict[str, Any] = {} if name in parameters.PARAMETERS else {
+            "description": p.description, "namelist": "/".join(p.namelist or ()),
+            "default": None if np.isnan(p.default) else p.default,
         }  # fmt: skip
         seen[name] = ParameterRange(
             low=low, high=high if varies else low, units=p.units, varies=varies, **mine
@@ -302,7 +309,7 @@ def _saved(
     provenance = files.provenance()
     return SavedConfig(
         warmstart_version=provenance["warmstart_version"], created=provenance["created"], store=origin,
-        grid_fingerprint=layout.grid.fingerprint, variables=layout.variables, parameters=seen, forcing=forcing,
+        grid_fingerprint=layout.grid.fingerprint, variables=layout.variables, own_variables=own_variables(layout.tables), parameters=seen, forcing=forcing,
         ages=tuple(float(a) for a in ages), training_members=tuple(int(m) for m in training.members),
         amplitude={given: float(law.amplitude) for given, law in laws.items()}, scores={}, config=config,
     )  # fmt: skip

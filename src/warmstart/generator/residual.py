@@ -15,7 +15,6 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from warmstart.generator.settings import ResidualConfig
-from warmstart.ocean.variables import VARIABLES
 from warmstart.regression.layout import Layout
 from warmstart.regression.mean import eofs, folds
 
@@ -151,7 +150,7 @@ def _groups(layout: Layout) -> np.ndarray:
     group = np.zeros(layout.shape[0], int)
     first: dict[tuple[str, bool], int] = {}
     for name, channels in layout.slices.items():
-        kind = (VARIABLES[name].point, VARIABLES[name].three_d)
+        kind = (layout.tables[name].point, layout.tables[name].three_d)
         group[channels] = first.setdefault(kind, channels.start)
     return group
 

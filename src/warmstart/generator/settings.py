@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -11,6 +12,7 @@ from pydantic import ConfigDict, Field, PositiveInt, field_validator, model_vali
 from warmstart.generator.quantities import QUANTITIES
 from warmstart.io.config import Config, build, load_yaml
 from warmstart.ocean import parameters
+from warmstart.ocean.variables import VARIABLES, Variable
 
 
 class _Finite(Config):
@@ -355,6 +357,7 @@ class ParameterRange(Config):
     varies : whether the generator depends on it.
     description : of a parameter that is not in the table.
     namelist : NEMO's group and entry that hold such a parameter, ``group/entry``.
+    default : of such a parameter, if its engine gives one.
     """
 
     low: float
@@ -363,13 +366,42 @@ class ParameterRange(Config):
     varies: bool
     description: str = ""
     namelist: str = ""
+    default: float | None = None
 
     def parameter(self, name: str) -> parameters.Parameter:
         """The parameter of that name: of the table, or one of the user's own."""
         if name in parameters.PARAMETERS:
             return parameters.PARAMETERS[name]
         group, _, entry = self.namelist.partition("/")
-        return parameters.own(name, self.units, self.description, (group, entry) if entry else None)
+        own = parameters.own(name, self.units, self.description, (group, entry) if entry else None)
+        return own if self.default is None else replace(own, default=self.default)
+
+
+class OwnVariable(Config):
+    """A variable of the states that is not in the variables table; as :class:`~warmstart.ocean.variables.Variable`."""
+
+    standard_name: str = ""
+    long_name: str
+    units: str
+    point: Literal["T", "U", "V", "W"]
+    three_d: bool
+    bounds: tuple[float, float]
+    cmap: str = "matter"
+
+
+def own_variables(tables: Mapping[str, Variable]) -> dict[str, OwnVariable]:
+    """Those of the variables of a state that are not in the table, to be saved with a generator.
+
+    Examples
+    --------
+    >>> own_variables(VARIABLES)
+    {}
+    """
+    return {
+        name: OwnVariable(**{key: getattr(table, key) for key in OwnVariable.model_fields})
+        for name, table in tables.items()
+        if name not in VARIABLES
+    }
 
 
 class SavedConfig(Config):
@@ -381,6 +413,7 @@ class SavedConfig(Config):
     warmstart_version, created, store : where it came from.
     grid_fingerprint : of the mesh; a generator serves this mesh only.
     variables : in channel order.
+    own_variables : those of them that are not in the variables table.
     parameters : what training saw.
     forcing : names of the forcing profiles that the network reads.
     ages : years of spin-up of the initial states it was trained on; empty where it takes none.
@@ -396,6 +429,7 @@ class SavedConfig(Config):
     store: dict[str, Any]
     grid_fingerprint: str
     variables: tuple[str, ...]
+    own_variables: dict[str, OwnVariable] = Field(default_factory=dict)
     parameters: dict[str, ParameterRange]
     forcing: tuple[str, ...]
     ages: tuple[float, ...] = ()
@@ -403,6 +437,12 @@ class SavedConfig(Config):
     amplitude: dict[str, float]
     scores: dict[str, Any]
     config: GeneratorConfig
+
+    @property
+    def tables(self) -> dict[str, Variable]:
+        """What the variables are."""
+        own = {n: Variable(name=n, **v.model_dump()) for n, v in self.own_variables.items()}
+        return VARIABLES | own
 
     @property
     def inputs(self) -> tuple[str, ...]:

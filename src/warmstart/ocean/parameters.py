@@ -6,7 +6,7 @@ import difflib
 import math
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -467,8 +467,9 @@ def attach(
     for name, value in values.items():
         p = described[name] if described and name in described else get(name)
         attrs = {"units": p.units, "long_name": p.description.rstrip("."), "role": "parameter"}
-        if name not in PARAMETERS and p.namelist:
-            attrs["namelist"] = "/".join(p.namelist)
+        if name not in PARAMETERS:
+            attrs |= {"namelist": "/".join(p.namelist)} if p.namelist else {}
+            attrs |= {} if math.isnan(p.default) else {"default": f"{p.default:.17g}"}
         new[name] = ((dim,) if dim else (), np.asarray(value, dtype="float64"), attrs)
     return ds.assign(new)
 
@@ -494,13 +495,22 @@ def carried(ds: xr.Dataset) -> dict[str, Parameter]:
     for name, da in ds.variables.items():
         if da.attrs.get("role") == "parameter" and name not in found:
             group, _, entry = str(da.attrs.get("namelist", "")).partition("/")
-            found[str(name)] = own(
+            p = own(
                 str(name),
                 str(da.attrs.get("units", "1")),
                 str(da.attrs.get("long_name", "")),
                 (group, entry) if entry else None,
             )
+            found[str(name)] = replace(p, default=_number(da.attrs.get("default")))
     return found
+
+
+def _number(text: Any) -> float:
+    """A number that a file says, NaN where it says none."""
+    try:
+        return float(text)
+    except (TypeError, ValueError):
+        return math.nan
 
 
 def extract(ds: xr.Dataset, names: Iterable[str] | None = None) -> dict[str, np.ndarray]:

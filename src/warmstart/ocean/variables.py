@@ -1,13 +1,26 @@
-"""The variables table: one line a variable, from which CF attributes, engine names, bounds and labels derive."""
+"""The variables table: one line a variable, from which CF attributes, engine names, bounds and labels derive.
+
+The table is open: an engine may have variables of its own (a tracer, the thickness of a layer). Files then say in attributes what the
+table says of the others, and which variables make up a state (:func:`held`), so that reading them needs no engine.
+"""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from warmstart.errors import UserError
 from warmstart.ocean.listing import Listing
 
+if TYPE_CHECKING:
+    import xarray as xr
+
+#: Attribute of a variable of a state that is not in the table, ``role``.
+ROLE = "state"
+#: Attribute of a file that names the variables of its states, in their order; without it they are :data:`STATE_VARIABLES`.
+HELD = "state_variables"
 #: Spellings of the units of the table, in lower case and without blanks, dots, underscores, ``^`` and ``*``.
 SPELLINGS = {
     "degC": {"degc", "c", "celsius", "degcelsius"},
@@ -68,8 +81,8 @@ class Variable:
 
     Attributes
     ----------
-    name : CMIP6 short name.
-    standard_name : CF standard name.
+    name : CMIP6 short name, or the engine's own.
+    standard_name : CF standard name; empty where there is none.
     long_name : label for figures and tables.
     units : UDUNITS string of the values.
     point : C-grid point, ``"T"``, ``"U"``, ``"V"`` or ``"W"``.
@@ -87,9 +100,9 @@ class Variable:
     point: str
     three_d: bool
     bounds: tuple[float, float]
-    nemo: tuple[str, ...]
-    veros: str | None
-    cmap: str
+    nemo: tuple[str, ...] = ()
+    veros: str | None = None
+    cmap: str = "matter"
 
     @property
     def dims(self) -> tuple[str, ...]:
@@ -103,13 +116,13 @@ class Variable:
 
     @property
     def attrs(self) -> dict[str, str]:
-        """CF attributes of the variable in a file."""
-        return {
-            "standard_name": self.standard_name,
-            "long_name": self.long_name,
-            "units": self.units,
-            "c_grid_point": self.point,
-        }
+        """CF attributes of the variable in a file; of one that is not in the table all that :func:`carried` needs."""
+        said = {"standard_name": self.standard_name} if self.standard_name else {}
+        said |= {"long_name": self.long_name, "units": self.units, "c_grid_point": self.point}
+        if self.name in VARIABLES or self.name in DIAGNOSTICS:
+            return said
+        low, high = (f"{bound:.17g}" for bound in self.bounds)
+        return said | {"role": ROLE, "physical_range": f"{low} {high}", "colour_map": self.cmap}
 
 
 #: Columns of the table that are shown.
@@ -178,3 +191,94 @@ DIAGNOSTICS: Listing[Variable] = Listing(
         ),
     ), SHOWN,
 )  # fmt: skip
+
+
+def carried(ds: xr.Dataset) -> dict[str, Variable]:
+    """Describe the variables of states that a Dataset holds: those of the table, and any other that it marks as one.
+
+    Parameters
+    ----------
+    ds : states whose variables have the attributes :attr:`Variable.attrs`.
+
+    Returns
+    -------
+    Name to variable, those of the table first.
+
+    Raises
+    ------
+    UserError
+        If the attributes of a variable do not say its point or its range.
+
+    Examples
+    --------
+    >>> import xarray as xr
+    >>> dye = Variable("dye", "", "dye", "1", "T", True, (0.0, 1.0))
+    >>> carried(xr.Dataset({"dye": (dye.dims, [[[0.5]]], dye.attrs)}))["dye"] == dye
+    True
+    """
+    found = {name: table for name, table in VARIABLES.items() if name in ds}
+    for name, da in ds.variables.items():
+        if da.attrs.get("role") == ROLE and name not in found:
+            found[str(name)] = _described(str(name), da)
+    return found
+
+
+def _described(name: str, da: xr.Variable) -> Variable:
+    """A variable by its attributes."""
+    attrs = da.attrs
+    try:
+        low, high = (float(bound) for bound in str(attrs["physical_range"]).split())
+        if (point := str(attrs["c_grid_point"])) not in ("T", "U", "V", "W") or not low < high:
+            raise ValueError(f"point {point}, range {low:g} to {high:g}")
+    except (KeyError, ValueError) as error:
+        raise UserError(
+            f"{name} does not say its point on the grid and its range ({error}); expected the attributes c_grid_point and physical_range"
+        ) from error
+    return Variable(
+        name, str(attrs.get("standard_name", "")), str(attrs.get("long_name", name)), str(attrs.get("units", "1")),
+        point, "z" in da.dims, (low, high), cmap=str(attrs.get("colour_map", "matter")),
+    )  # fmt: skip
+
+
+def held(ds: xr.Dataset) -> tuple[str, ...]:
+    """Names of the variables that make up the states of a file, in their order, whether it holds them or not.
+
+    Parameters
+    ----------
+    ds : states.
+
+    Examples
+    --------
+    >>> import xarray as xr
+    >>> held(xr.Dataset(attrs={HELD: "thetao dye"})), held(xr.Dataset())[:2]
+    (('thetao', 'dye'), ('thetao', 'so'))
+    """
+    named = tuple(str(ds.attrs.get(HELD, "")).split())
+    return named or STATE_VARIABLES
+
+
+def said(names: Iterable[str]) -> dict[str, str]:
+    """The attribute by which a file names the variables of its states; nothing for those that need not be named.
+
+    Examples
+    --------
+    >>> said(STATE_VARIABLES), said(("thetao", "dye"))
+    ({}, {'state_variables': 'thetao dye'})
+    """
+    names = tuple(names)
+    return (
+        {}
+        if set(names) <= set(STATE_VARIABLES) and set(STATE_VARIABLES) - set(OPTIONAL_VARIABLES) <= set(names)
+        else {HELD: " ".join(names)}
+    )
+
+
+def in_order(tables: Mapping[str, Variable]) -> tuple[str, ...]:
+    """Names of variables, those of the table first, in its order.
+
+    Examples
+    --------
+    >>> in_order({"dye": VARIABLES["so"], "so": VARIABLES["so"], "thetao": VARIABLES["thetao"]})
+    ('thetao', 'so', 'dye')
+    """
+    return (*(n for n in STATE_VARIABLES if n in tables), *(n for n in tables if n not in STATE_VARIABLES))

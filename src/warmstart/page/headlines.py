@@ -137,10 +137,11 @@ def asked(inputs: Inputs) -> Chapter:
     if not values:
         return Chapter("asked", "What was asked")
     source, ranges = training_ranges(inputs)
+    known = parameters.carried(states.ds if states else inputs.verify)
     rows, fixed = [], []
     order = sorted(values, key=lambda name: name not in ranges)
     for i, name in enumerate(order):
-        table, given = parameters.get(name), np.unique(values[name])
+        table, given = known[name], np.unique(values[name])
         low, high = ranges.get(name, (math.nan, math.nan))
         shown = (
             span(float(given[0]), float(given[-1])) if given.size > 1 else exactly(float(given[0]), trim=True)

@@ -77,6 +77,7 @@ class Simulation:
     facts : years, drift and verdict, as far as known.
     state : its last state and the year of it, dims ``(z, y, x)``; None while there is none.
     series : its time series; None where there is none.
+    own : its parameters that are not in the table.
     """
 
     index: int
@@ -85,6 +86,7 @@ class Simulation:
     facts: dict[str, Any]
     state: xr.Dataset | None
     series: xr.Dataset | None
+    own: Mapping[str, parameters.Parameter] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -95,6 +97,11 @@ class Ensemble:
     grid: Grid | None
     members: tuple[Simulation, ...]
     ranges: dict[str, tuple[float, float]]
+
+    @property
+    def known(self) -> dict[str, parameters.Parameter]:
+        """The parameters of its simulations: those of the table, and their own."""
+        return parameters.PARAMETERS | {n: p for m in self.members for n, p in m.own.items()}
 
 
 @dataclass(frozen=True)
@@ -290,6 +297,7 @@ def _store(path: Path) -> Ensemble:
     """The members of a store, each with its last state."""
     states = _states(path)
     ds, members = states.ds, []
+    own = _own(ds)
     for index in np.unique(ds["member"].values):
         rows = np.flatnonzero(ds["member"].values == index)
         last = int(rows[-1])
@@ -297,7 +305,7 @@ def _store(path: Path) -> Ensemble:
         facts = {n: one[n].values.item() for n in ("year", "drift", "verdict", "phase") if n in one.variables}
         values = {n: float(v) for n, v in parameters.extract(one).items()}
         members.append(
-            Simulation(int(index), str(one["split"].values), values, facts, states.one(last), None)
+            Simulation(int(index), str(one["split"].values), values, facts, states.one(last), None, own)
         )
     spans = json.loads(ds.attrs.get("parameter_ranges", "{}"))
     return Ensemble(
@@ -347,7 +355,14 @@ def _member_file(member: Found) -> Simulation:
     with netCDF4.Dataset(member.path) as file:
         kept = "series" in file.groups
     series = open_dataset(member.path, group="series").load() if kept else None
-    return Simulation(member.index, member.split, member.values, facts, states.one(-1), series)
+    return Simulation(
+        member.index, member.split, member.values, facts, states.one(-1), series, member.described
+    )
+
+
+def _own(ds: xr.Dataset) -> dict[str, parameters.Parameter]:
+    """Parameters that a Dataset carries and that are not in the table."""
+    return {n: p for n, p in parameters.carried(ds).items() if n not in parameters.PARAMETERS}
 
 
 def _run(folder: Path) -> Simulation:
@@ -371,15 +386,19 @@ def _told(folder: Path) -> Simulation:
     number = job.get("member")
     index = int(folder.name.rpartition("_")[2] if number is None else number)
     state = series = None
+    own: dict[str, parameters.Parameter] = {}
     if (folder / "states.nc").exists():
         states = _states(folder / "states.nc")
+        own = _own(states.ds)
         state = states.one(-1)
         facts |= {"year": float(states.ds["year"].values[-1])} if "year" in states.ds.variables else {}
     if (folder / "series.nc").exists():
         series = open_dataset(folder / "series.nc").load()
-    values = {n: float(v) for n, v in job.get("parameters", {}).items() if n in parameters.PARAMETERS}
+    values = {
+        n: float(v) for n, v in job.get("parameters", {}).items() if n in parameters.PARAMETERS or n in own
+    }
     split = labels_of(folder)[1] or parameters.split_of(index)
-    return Simulation(index, split, values, facts, state, series)
+    return Simulation(index, split, values, facts, state, series, own)
 
 
 def training_ranges(inputs: Inputs) -> tuple[str, dict[str, tuple[float, float]]]:

@@ -9,7 +9,6 @@ import numpy as np
 from markupsafe import Markup
 from matplotlib.lines import Line2D
 
-from warmstart.ocean import parameters
 from warmstart.page.html import ABSENT, Chapter, Plot, Table, Text, exactly, number
 from warmstart.page.inputs import Ensemble, Inputs, Simulation
 from warmstart.physics import transport
@@ -58,7 +57,7 @@ def _members(ensemble: Ensemble) -> Table:
     """One row a member: split, years, drift, verdict, and the parameters that vary."""
     varied = list(ensemble.ranges) or [
         n
-        for n in parameters.PARAMETERS
+        for n in ensemble.known
         if len({round(m.values[n], 12) for m in ensemble.members if n in m.values}) > 1
     ]
     columns = [
@@ -69,7 +68,7 @@ def _members(ensemble: Ensemble) -> Table:
         ("Verdict", "tight"),
     ]
     columns += [
-        (Markup("{}<br>[{}]").format(n.replace("_", " "), pretty_units(parameters.get(n).units) or "1"), "n")
+        (Markup("{}<br>[{}]").format(n.replace("_", " "), pretty_units(ensemble.known[n].units) or "1"), "n")
         for n in varied
     ]
     rows = [

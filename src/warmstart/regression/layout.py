@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -11,7 +12,7 @@ import xarray as xr
 
 from warmstart.errors import UserError
 from warmstart.ocean.grid import Grid
-from warmstart.ocean.variables import STATE_VARIABLES, VARIABLES
+from warmstart.ocean.variables import STATE_VARIABLES, VARIABLES, Variable
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,6 +23,7 @@ class Layout:
     ----------
     grid : the mesh.
     variables : names in channel order; each three-dimensional one takes a channel a level, surface first.
+    tables : what the variables are.
 
     Examples
     --------
@@ -33,11 +35,12 @@ class Layout:
 
     grid: Grid
     variables: tuple[str, ...] = STATE_VARIABLES
+    tables: Mapping[str, Variable] = field(default_factory=lambda: VARIABLES)
 
     @cached_property
     def channels(self) -> tuple[tuple[str, int], ...]:
         """Variable and level of each channel."""
-        levels = {name: self.grid.shape[0] if VARIABLES[name].three_d else 1 for name in self.variables}
+        levels = {name: self.grid.shape[0] if self.tables[name].three_d else 1 for name in self.variables}
         return tuple((name, level) for name in self.variables for level in range(levels[name]))
 
     @cached_property
@@ -49,7 +52,7 @@ class Layout:
     @cached_property
     def mask(self) -> np.ndarray:
         """True where a channel is defined, at its own C-grid point, shape ``(channel, y, x)``."""
-        tables = [VARIABLES[name] for name in self.variables]
+        tables = [self.tables[name] for name in self.variables]
         masks = [self.grid.mask(t.point, t.three_d).values.reshape(-1, *self.grid.shape[1:]) for t in tables]
         return np.concatenate(masks)
 
@@ -61,9 +64,9 @@ class Layout:
         """
         ds, weights = self.grid.ds, np.zeros(self.shape)
         for name, channels in self.slices.items():
-            point = VARIABLES[name].point.lower()
+            point = self.tables[name].point.lower()
             area = (ds[f"e1{point}"] * ds[f"e2{point}"]).values
-            thickness = ds[f"e3{point}_0"].values if VARIABLES[name].three_d else 1.0
+            thickness = ds[f"e3{point}_0"].values if self.tables[name].three_d else 1.0
             volume = np.where(self.mask[channels], area * thickness, 0.0)
             weights[channels] = volume / max(volume.sum(), np.finfo(float).tiny) / len(self.variables)
         return weights
@@ -100,7 +103,7 @@ class Layout:
 
     def _block(self, ds: xr.Dataset, name: str) -> np.ndarray:
         """Channels of one variable."""
-        table = VARIABLES[name]
+        table = self.tables[name]
         if name not in ds:
             raise UserError(f"the state has no variable {name}; expected {', '.join(self.variables)}")
         da = ds[name]
@@ -142,7 +145,7 @@ class Layout:
         fields = np.where(self.mask, fields, np.nan)
         variables = {}
         for name, channels in self.slices.items():
-            table = VARIABLES[name]
+            table = self.tables[name]
             block = fields[:, channels] if table.three_d else fields[:, channels.start]
             variables[name] = (("sample", *table.dims), block, table.attrs)
         return xr.Dataset(variables, coords=coords)

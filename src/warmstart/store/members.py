@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from warmstart.io import files
 from warmstart.io.config import read_yaml
 from warmstart.ocean import parameters
 from warmstart.ocean.grid import Grid
-from warmstart.ocean.variables import STATE_VARIABLES, VARIABLES, require_units
+from warmstart.ocean.variables import STATE_VARIABLES, VARIABLES, Variable, carried, held, require_units
 
 log = logging.getLogger(__name__)
 
@@ -46,6 +46,7 @@ class Member:
     source : opens its states where they are no ``states.nc``: the user's own files. They are stored in single precision.
     older : whether it is a member file of the older format.
     variables : those of a state that it holds.
+    tables : what these variables are.
     described : its parameters that are not in the table.
     name : what the plan calls it, if it lists its members; else empty.
     given_split : the split that the plan gives it, if it does; else empty.
@@ -63,6 +64,7 @@ class Member:
     source: Callable[[], xr.Dataset] | None = None
     older: bool = False
     variables: tuple[str, ...] = STATE_VARIABLES
+    tables: Mapping[str, Variable] = field(default_factory=lambda: VARIABLES)
     described: dict[str, parameters.Parameter] = field(default_factory=dict)
     name: str = ""
     given_split: str = ""
@@ -299,13 +301,16 @@ def _member(
     """Read mesh, parameters and labels of a states file."""
     grid = files.open_grid(path)
     with files.open_dataset(path) as opened:
-        missing = [name for name in (*STATE_VARIABLES, "year", "phase") if name not in opened.variables]
+        names, tables = held(opened), carried(opened)
+        missing = [name for name in (*names, "year", "phase") if name not in opened.variables]
         if missing:
             raise UserError(f"{path} holds no {', no '.join(missing)}; expected a states file of an engine")
-        for name in STATE_VARIABLES:
-            _require_units(opened[name], path)
-            expected = ("time", *VARIABLES[name].dims)
-            shape = grid.shape if VARIABLES[name].three_d else grid.shape[1:]
+        if unknown := [name for name in names if name not in tables]:
+            raise UserError(f"{path} does not say what {', '.join(unknown)} is; run this member anew")
+        for name in names:
+            _require_units(opened[name], tables[name], path)
+            expected = ("time", *tables[name].dims)
+            shape = grid.shape if tables[name].three_d else grid.shape[1:]
             if opened[name].dims != expected or opened[name].shape[1:] != shape:
                 raise UserError(
                     f"{path}: {name} has dims {dict(opened[name].sizes)}; expected {expected} and the mesh's {shape}"
@@ -328,14 +333,16 @@ def _member(
         forcing=forcing,
         version=version,
         older=older,
+        variables=names,
+        tables=tables,
         described=described,
         name=name,
         given_split=split,
     )
 
 
-def _require_units(da: xr.DataArray, path: Path) -> None:
-    expected = VARIABLES[str(da.name)].units
+def _require_units(da: xr.DataArray, table: Variable, path: Path) -> None:
+    expected = table.units
     try:
         require_units(str(da.name), str(da.attrs.get("units", expected)), expected)
     except UserError as error:
@@ -458,7 +465,8 @@ def load_states(
 
 
 def _require_finite(ds: xr.Dataset, member: Member) -> None:
-    for name in (n for n in STATE_VARIABLES if n in ds):
-        wet = ds[name].where(member.grid.mask(VARIABLES[name].point, VARIABLES[name].three_d), 0.0)
+    for name in (n for n in member.variables if n in ds):
+        table = member.tables[name]
+        wet = ds[name].where(member.grid.mask(table.point, table.three_d), 0.0)
         if not bool(np.isfinite(wet).all()):
             raise UserError(f"{member.path}: {name} is not finite at sea; run this member anew")

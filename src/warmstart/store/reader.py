@@ -15,7 +15,7 @@ import xarray as xr
 from warmstart.errors import UserError
 from warmstart.io import files
 from warmstart.ocean import parameters
-from warmstart.ocean.variables import OPTIONAL_VARIABLES, STATE_VARIABLES
+from warmstart.ocean.variables import OPTIONAL_VARIABLES, held
 from warmstart.regression.layout import Layout
 
 #: Prefix of the forcing profiles in a store.
@@ -163,14 +163,14 @@ def open_store(store: str | Path) -> xr.Dataset:
 
 
 def variables_of(ds: xr.Dataset) -> tuple[str, ...]:
-    """Variables of the states in a store, in the order of the variables table: the sea level may be missing.
+    """Variables of the states in a store, in their order: the sea level may be missing.
 
     Examples
     --------
     >>> variables_of(xr.Dataset({"so": 35.0, "thetao": 4.0}))
     ('thetao', 'so', 'uo', 'vo')
     """
-    return tuple(n for n in STATE_VARIABLES if n in ds or n not in OPTIONAL_VARIABLES)
+    return tuple(n for n in held(ds) if n in ds or n not in OPTIONAL_VARIABLES)
 
 
 def declared_ranges(ds: xr.Dataset) -> dict[str, tuple[float, float]]:

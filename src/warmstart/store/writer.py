@@ -17,7 +17,7 @@ from warmstart.errors import UserError
 from warmstart.io import files, outputs
 from warmstart.io.config import read_yaml
 from warmstart.ocean import parameters
-from warmstart.ocean.variables import STATE_VARIABLES
+from warmstart.ocean.variables import carried, in_order, said
 from warmstart.store.members import BLEW_UP, FORCING, BlowUp, Member, find_members, load_states
 
 log = logging.getLogger(__name__)
@@ -214,7 +214,8 @@ def _attrs(members: list[Member], ranges: dict[str, list[float]]) -> dict[str, A
 
 def _ranges(runs: Path, members: list[Member]) -> dict[str, list[float]]:
     """Ranges of the varied parameters: those of a plan that draws them, or what the training members span."""
-    planned = _planned(runs / "plan.yaml") if (runs / "plan.yaml").exists() else {}
+    known = parameters.PARAMETERS | {n: p for m in members for n, p in m.described.items()}
+    planned = _planned(runs / "plan.yaml", known) if (runs / "plan.yaml").exists() else {}
     if planned:
         return planned
     spans = {}
@@ -225,7 +226,7 @@ def _ranges(runs: Path, members: list[Member]) -> dict[str, list[float]]:
     return spans
 
 
-def _planned(path: Path) -> dict[str, list[float]]:
+def _planned(path: Path, table: Mapping[str, parameters.Parameter]) -> dict[str, list[float]]:
     """Ranges that a plan gives its parameters, in the units of the table."""
     given = read_yaml(path).get("ranges") or {}
     if not isinstance(given, dict):
@@ -237,8 +238,8 @@ def _planned(path: Path) -> dict[str, list[float]]:
                 f"{path}: ranges of {name}: expected [lowest, highest], for example [0.05 Pa, 0.4 Pa]"
             )
         try:
-            low, high = (parameters.parse(bound, name) for bound in pair)
-            known = parameters.ranged(name, low, high)
+            low, high = (parameters.parse(bound, name, table) for bound in pair)
+            known = parameters.ranged(name, low, high, parameters.get(name, table))
         except UserError as error:
             raise UserError(f"{path}: {error}") from error
         ranges[name] = [known.low, known.high]
@@ -250,7 +251,9 @@ def _write(path: Path, members: list[Member], forcing: tuple[str, ...], attrs: d
     import zarr
 
     names = tuple(name for name in names_of(members) if all(name in m.values for m in members))
-    variables = tuple(n for n in STATE_VARIABLES if all(n in m.variables for m in members))
+    tables = {n: table for m in members for n, table in m.tables.items() if n in m.variables}
+    variables = tuple(n for n in in_order(tables) if all(n in m.variables for m in members))
+    attrs = attrs | said(variables)
     if lost := sorted({n for m in members for n in m.variables} - {*variables}):
         log.warning("%s not in the store: not all members have it", ", ".join(lost))
     unused = [] if any(m.name for m in members) else ["member_name"]
@@ -282,7 +285,7 @@ def _append(path: Path, ds: xr.Dataset, snapshots: int) -> None:
         return
     codec = BloscCodec(cname="zstd", clevel=COMPRESSION_LEVEL, shuffle=BloscShuffle.bitshuffle)
     encoding: dict[str, dict[str, Any]] = {str(name): {"chunks": (snapshots,)} for name in ds.variables}
-    for name in (*STATE_VARIABLES, *FORCING):
+    for name in (*in_order(carried(ds)), *FORCING):
         if name in ds:
             encoding[name] = {"chunks": (1, *ds[name].shape[1:]), "compressors": (codec,)}
     ds.to_zarr(path, mode="w", zarr_format=3, consolidated=False, encoding=encoding)

@@ -7,7 +7,7 @@ never generated.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -53,7 +53,9 @@ def apply(state: xr.Dataset, grid: Grid, constraints: Sequence[Constraint] | Non
     """
     record: dict[str, float] = {}
     _require_finite(state, grid)
-    chosen = standard(contents_of(state, grid)) if constraints is None else constraints
+    if constraints is None:
+        constraints = serving(standard(contents_of(state, grid)), state)
+    chosen = constraints
     for constraint in chosen:
         if missing := [n for n in constraint.needs if n not in state]:
             raise UserError(
@@ -100,6 +102,22 @@ def standard(
     currents = [q for q in chosen if q not in water]
     setter, leveller = setting(targets, responses), levelling(targets.get("zos", 0.0))
     return bound, setter, close_barotropic, *water, stabilise, *currents, leveller
+
+
+def serving(constraints: Iterable[Constraint], names: Container[str]) -> tuple[Constraint, ...]:
+    """Those of some constraints whose variables a state has: a state without a sea level has none to level.
+
+    Parameters
+    ----------
+    constraints : in their order.
+    names : variables of the state, or the state.
+
+    Examples
+    --------
+    >>> len(serving(standard({}), ("uo", "vo")))
+    2
+    """
+    return tuple(c for c in constraints if all(name in names for name in c.needs))
 
 
 class Records(Protocol):

@@ -267,7 +267,7 @@ def _uniform(grid: Grid, name: str) -> xr.Dataset:
 
 def contents_of(state: xr.Dataset, grid: Grid) -> dict[str, float]:
     """Means of temperature and salinity that a state has, and no mean sea level: what its corrections have to keep."""
-    return means(state, grid) | {"zos": 0.0}
+    return means(state, grid) | ({"zos": 0.0} if "zos" in state else {})
 
 
 def setting(targets: Mapping[str, float], responses: Mapping[str, xr.Dataset] | None = None) -> Constraint:
