@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+import functools
+import operator
+from collections.abc import Iterable
+from typing import Any
+
 import numpy as np
 import xarray as xr
 
 from warmstart.errors import UserError
 from warmstart.ocean.grid import Grid
+from warmstart.ocean.variables import carried, held
 
 #: The variables that the distance compares; the ocean's memory is in them.
 TRACERS = ("thetao", "so")
+#: What they are called in labels.
+WORDS = {"thetao": "temperature", "so": "salinity"}
+#: Name and unit of the difference of each in physical units; of others ``distance_NAME`` in the unit of the variable.
+IN_UNITS = {"thetao": ("distance_thetao_K", "K"), "so": ("distance_so", "1e-3")}
 #: Ranges of depth [m].
 DEPTHS: dict[str, tuple[float, float]] = {
     "all": (0.0, np.inf), "0-500 m": (0.0, 500.0), "500-2000 m": (500.0, 2000.0), "below 2000 m": (2000.0, np.inf),
@@ -19,6 +29,54 @@ DEPTHS: dict[str, tuple[float, float]] = {
 LEAST_SPREAD = 0.1
 #: Share of an equilibrium's own distances that its threshold lets through.
 PERCENTILE = 95.0
+
+
+def compared(states: xr.Dataset) -> tuple[str, ...]:
+    """Variables of states that a distance compares: temperature and salinity, as far as they are there, else the tracers of the engine.
+
+    Parameters
+    ----------
+    states : states, a spread or a target.
+
+    Returns
+    -------
+    Names; empty where a state has no tracer.
+
+    Examples
+    --------
+    >>> compared(xr.Dataset({"so": 35.0, "thetao": 4.0, "uo": 0.1})), compared(xr.Dataset({"thetao": 4.0}))
+    (('thetao', 'so'), ('thetao',))
+    """
+    usual = tuple(name for name in TRACERS if name in states)
+    return usual or tuple(n for n, t in carried(states).items() if t.three_d and t.point == "T")
+
+
+def expected(states: xr.Dataset, what: str) -> tuple[str, ...]:
+    """Variables that a distance compares in a file of states, all of those that the file says its states hold.
+
+    Parameters
+    ----------
+    states : the file.
+    what : what to call it in the message.
+
+    Raises
+    ------
+    UserError
+        If one is missing, or the states have no tracer.
+
+    Examples
+    --------
+    >>> expected(xr.Dataset({"thetao": 4.0}), "control.nc")
+    Traceback (most recent call last):
+    ...
+    warmstart.errors.UserError: control.nc holds no so; expected a states file
+    """
+    usual = tuple(name for name in TRACERS if name in held(states))
+    if missing := [name for name in usual if name not in states]:
+        raise UserError(f"{what} holds no {' and no '.join(missing)}; expected a states file")
+    if not (names := usual or compared(states)):
+        raise UserError(f"{what} holds no tracer that a distance could compare; expected a states file")
+    return names
 
 
 def ensemble_spread(states: xr.Dataset, grid: Grid) -> xr.Dataset:
@@ -49,7 +107,7 @@ def ensemble_spread(states: xr.Dataset, grid: Grid) -> xr.Dataset:
     if states.sizes.get("sample", 1) < 2:
         raise UserError("one state has no spread; give at least two samples, or a reference of its own")
     out = {}
-    for name in TRACERS:
+    for name in compared(states):
         variance = states[name].astype("float64").var("sample", skipna=False)
         out[name] = _level_rms(variance, grid).assign_attrs(units=states[name].attrs.get("units", ""))
     return floored(xr.Dataset(out), grid)
@@ -82,7 +140,7 @@ def horizontal_spread(state: xr.Dataset, grid: Grid) -> xr.Dataset:
     """
     area = grid.volume / grid.e3t_0
     out = {}
-    for name in TRACERS:
+    for name in compared(state):
         values = state[name].where(grid.tmask > 0).astype("float64")
         mean = (values.fillna(0.0) * area).sum(("y", "x")) / area.sum(("y", "x"))
         out[name] = _level_rms((values - mean) ** 2, grid).assign_attrs(
@@ -125,7 +183,7 @@ def floored(spread: xr.Dataset, grid: Grid) -> xr.Dataset:
     """
     volume = grid.volume.sum(("y", "x"))
     out = {}
-    for name in TRACERS:
+    for name in spread.data_vars:
         level = spread[name].where(volume > 0)
         whole = float(((level.fillna(0.0) ** 2 * volume).sum() / volume.sum()) ** 0.5)
         if not (np.isfinite(whole) and whole > 0):
@@ -149,8 +207,8 @@ def say_spread(spread: xr.Dataset) -> str:
     """
     units = {"thetao": "K", "so": "1e-3"}
     said = [
-        f"{name} at {spread[name].attrs['raised_levels']} levels by {spread[name].attrs['raised_to']:.2g} {units[name]}"
-        for name in TRACERS
+        f"{name} at {spread[name].attrs['raised_levels']} levels by {spread[name].attrs['raised_to']:.2g} {units.get(name, spread[name].attrs.get('units', '1'))}"
+        for name in spread.data_vars
         if spread[name].attrs.get("raised_levels")
     ]
     share = f"a tenth of the whole ocean's, where it varies by less: {' and '.join(said)}"
@@ -161,7 +219,7 @@ def distance(states: xr.Dataset, target: xr.Dataset, spread: xr.Dataset, grid: G
     """Measure how far states are from a target, each level in units of the ensemble's standard deviation.
 
     D is the root of the volume mean of ((x - target) / spread)**2, for temperature, for salinity, and for both
-    together (root of the mean of the two squares).
+    together (root of the mean of the two squares). It is of what the spread holds (:func:`compared`).
 
     Parameters
     ----------
@@ -185,13 +243,14 @@ def distance(states: xr.Dataset, target: xr.Dataset, spread: xr.Dataset, grid: G
     wet = grid.tmask > 0
     squares = {
         name: grid.mean((((states[name] - target[name]) / spread[name]) ** 2).where(wet, 0.0))
-        for name in TRACERS
+        for name in spread.data_vars
     }
-    holes = _holes(states, grid)
-    out = {
-        "distance": (((squares["thetao"] + squares["so"]) / 2) ** 0.5, "temperature and salinity"),
-        "distance_thetao_sd": (squares["thetao"] ** 0.5, "temperature"),
-        "distance_so_sd": (squares["so"] ** 0.5, "salinity"),
+    words = [WORDS.get(str(name), str(name)) for name in squares]
+    total = functools.reduce(operator.add, squares.values())
+    holes = _holes(states, grid, squares)
+    out = {"distance": ((total / len(squares)) ** 0.5, " and ".join(words))} | {
+        f"distance_{name}_sd": (square**0.5, word)
+        for (name, square), word in zip(squares.items(), words, strict=True)
     }
     return xr.Dataset(
         {
@@ -206,11 +265,11 @@ def distance(states: xr.Dataset, target: xr.Dataset, spread: xr.Dataset, grid: G
     )
 
 
-def _holes(states: xr.Dataset, grid: Grid) -> xr.DataArray:
+def _holes(states: xr.Dataset, grid: Grid, names: Iterable[Any]) -> xr.DataArray:
     """Whether a wet cell of each state is no number: it has no distance then, which a mask must not hide."""
     wet = grid.tmask > 0
-    found = [states[name].isnull().where(wet, False).any(("z", "y", "x")) for name in TRACERS]
-    return found[0] | found[1]
+    found = [states[name].isnull().where(wet, False).any(("z", "y", "x")) for name in names]
+    return functools.reduce(operator.or_, found)
 
 
 def differences(states: xr.Dataset, target: xr.Dataset, grid: Grid) -> xr.Dataset:
@@ -234,14 +293,16 @@ def differences(states: xr.Dataset, target: xr.Dataset, grid: Grid) -> xr.Datase
     >>> differences(state + 2.0, state, grid).distance_thetao_K.values[:2]
     array([2., 2.])
     """
-    wet, holes = grid.tmask > 0, _holes(states, grid)
+    chosen = compared(target)
+    wet, holes = grid.tmask > 0, _holes(states, grid, chosen)
     depth = grid.gdept_0
     parts = [grid.volume.where((depth >= low) & (depth < high), 0.0) for low, high in DEPTHS.values()]
     names = xr.DataArray(np.array(list(DEPTHS), dtype=object), dims="depth", name="depth")
     volume = xr.concat(parts, "depth").assign_coords(depth=names)
     total = volume.sum(("z", "y", "x"))
     out = {}
-    for name, label, units in (("thetao", "distance_thetao_K", "K"), ("so", "distance_so", "1e-3")):
+    for name in chosen:
+        label, units = IN_UNITS.get(name, (f"distance_{name}", str(target[name].attrs.get("units", "1"))))
         square = ((states[name].astype("float64") - target[name]) ** 2).where(wet, 0.0)
         mean = xr.dot(square, volume, dim=("z", "y", "x")) / total.where(total > 0)
         attrs = {"units": units, "long_name": f"root-mean-square difference of {name} to the equilibrium"}

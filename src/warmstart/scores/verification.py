@@ -119,8 +119,8 @@ def target_of(
     >>> target_of(xr.concat([state + i for i in range(5)], "time"), None, None, grid).own.size
     10
     """
-    snapshots = snapshots[list(distance.TRACERS)].astype("float64")
-    mean = snapshots.mean("time", skipna=False)
+    snapshots = snapshots[list(distance.compared(snapshots))].astype("float64")
+    mean = snapshots.mean("time", skipna=False, keep_attrs=True)
     measure, unit = spread or (
         distance.horizontal_spread(mean, grid),
         "control's own variation along each level",
@@ -574,15 +574,29 @@ def _distance_rows(one: xr.Dataset, ds: xr.Dataset, why: str) -> list[dict[str, 
         at = f"{_when(known, index, ds)}; in units of the {ds.attrs['distance_unit']}"
         rows.append(_row(metric, float(known["distance"][index]), "1", at))
     at = f"{_when(known, -1, ds)}; root-mean-square difference to the equilibrium"
-    for variable, label in (
-        ("distance_thetao_K", "distance_thetao_final"),
-        ("distance_so", "distance_so_final"),
-    ):
+    for variable, label, unit in _in_units(one):
+        if variable not in known:
+            name = label.split("_")[1]
+            gone = f"not judged: the state has no {name}"
+            rows += [_row(f"{label}, {depth}", float("nan"), unit, gone) for depth in distance.DEPTHS]
+            continue
         for depth in known["depth"].values:
             value = known[variable].sel(depth=depth)[-1]
             note = at if np.isfinite(value) else "not judged: the mesh has no water there"
             rows.append(_row(f"{label}, {depth}", float(value), value.attrs["units"], note))
     return rows
+
+
+def _in_units(one: xr.Dataset) -> list[tuple[str, str, str]]:
+    """Variable, label and unit of each difference in physical units: of temperature, salinity, and what else is compared."""
+    usual = [(name, f"distance_{n}_final", unit) for n, (name, unit) in distance.IN_UNITS.items()]
+    ours = {"distance"} | {name for name, _, _ in usual}
+    others = [
+        (str(n), f"{n}_final", str(da.attrs["units"]))
+        for n, da in one.data_vars.items()
+        if "depth" in da.dims and str(n).startswith("distance_") and n not in ours
+    ]
+    return usual + others
 
 
 def _when(known: xr.Dataset, index: int, ds: xr.Dataset) -> str:

@@ -26,6 +26,7 @@ from warmstart.io import files, outputs
 from warmstart.io.config import Config, build, dump_yaml, read_yaml
 from warmstart.ocean import parameters
 from warmstart.ocean.grid import Grid
+from warmstart.ocean.variables import held
 from warmstart.scores.verification import (
     CONTROL,
     CONTROL_YEARS,
@@ -216,7 +217,7 @@ def _target(
             "--control out"
         )
     with files.open_dataset(run / "states.nc") as ds:
-        snapshots = ds[list(distance.TRACERS)].isel(time=settled(ds)).load()
+        snapshots = ds[list(distance.compared(ds))].isel(time=settled(ds)).load()
     return target_of(snapshots, states.isel(time=np.flatnonzero(~states["settled"].values)), spread, grid)
 
 
@@ -224,21 +225,19 @@ def _control_states(control: str | Path, values: dict[str, float], grid: Grid) -
     """Temperature and salinity of the control, dim ``time``, with ``year`` and whether each is ``settled``."""
     grid.require_same(files.open_grid(control), str(control))
     with files.open_dataset(control) as ds:
-        missing = [name for name in distance.TRACERS if name not in ds]
-        if missing:
-            raise UserError(f"{control} holds no {' and no '.join(missing)}; expected a states file")
+        names = distance.expected(ds, str(control))
         given = {name: np.ravel(v) for name, v in parameters.extract(ds).items()}
         first = {name: v[0] for name, v in given.items() if np.allclose(v, v[0], rtol=1e-5)}
         _refuse_other_parameters(first, values, f"{control} is no control for these restarts")
         wet = grid.mask("T")
-        for name in distance.TRACERS:
+        for name in names:
             bad = int((ds[name].isnull() & wet).sum())
             if bad:
                 raise UserError(
                     f"{control}: {name} is not finite at {bad} wet points; expected NaN on land only"
                 )
-        lead = [d for d in ds["thetao"].dims if d not in ("z", "y", "x")]
-        states = ds[list(distance.TRACERS)].load()
+        lead = [d for d in ds[names[0]].dims if d not in ("z", "y", "x")]
+        states = ds[list(names)].load()
     states = states.rename({lead[0]: "time"}) if lead else states.expand_dims("time")
     count = states.sizes["time"]
     phase = np.broadcast_to(states["phase"].values if "phase" in states.coords else "equilibrium", count)
@@ -257,12 +256,14 @@ def _reference_spread(path: Path, grid: Grid) -> tuple[xr.Dataset, str]:
     if normalizer.is_file():
         grid.require_same(files.open_grid(normalizer), str(path))
         with files.open_dataset(normalizer) as ds:
-            missing = [f"{name}_spread" for name in distance.TRACERS if f"{name}_spread" not in ds]
+            own = [str(n).removesuffix("_spread") for n in ds.data_vars if str(n).endswith("_spread")]
+            names = [n for n in distance.TRACERS if n in own or n in held(ds)] or own
+            missing = [f"{name}_spread" for name in names if f"{name}_spread" not in ds]
             if missing:
                 raise UserError(
                     f"{normalizer} holds no {' and no '.join(missing)}; train the generator again"
                 )
-            spread = xr.Dataset({name: ds[f"{name}_spread"] for name in distance.TRACERS}).load()
+            spread = xr.Dataset({name: ds[f"{name}_spread"] for name in names}).load()
         return distance.floored(spread, grid), f"spread of the training members of {path.name}"
     grid.require_same(files.open_grid(path), str(path))
     with files.open_dataset(path) as ds:
@@ -274,7 +275,8 @@ def _reference_spread(path: Path, grid: Grid) -> tuple[xr.Dataset, str]:
             raise UserError(
                 f"{path} holds fewer than two training states; expected a store that 'dataset' made"
             )
-        states = ds[list(distance.TRACERS)].isel(sample=np.flatnonzero(taken)).load()
+        names = distance.expected(ds, str(path))
+        states = ds[list(names)].isel(sample=np.flatnonzero(taken)).load()
     return distance.ensemble_spread(
         states, grid
     ), f"spread of the {taken.sum()} training states of {path.name}"
@@ -353,7 +355,7 @@ def _control_restart(control: str | Path, folder: Path, model: Engine) -> Path:
     target = folder / "control_restart"
     if not target.exists():
         ds = files.open_dataset(control)
-        lead = [d for d in ds["thetao"].dims if d not in ("z", "y", "x")]
+        lead = [d for d in ds[model.required[0]].dims if d not in ("z", "y", "x")]
         last = ds.isel({lead[0]: -1}) if lead else ds
         files.write_dataset(
             folder / "control_state.nc", last.load(), files.open_grid(control), overwrite=True
