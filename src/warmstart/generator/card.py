@@ -89,17 +89,19 @@ def _validation(generator: Generator, prepared: Prepared) -> dict[str, Any]:
             rmse.setdefault(name, []).append(_rmse(ensemble.mean(0) - truth, generator))
             score = np.mean([fair_crps(ensemble, t) for t in truth], 0)
             crps.setdefault(name, []).append(_means(score, generator))
+        if not {"thetao", "so"} <= set(generator.layout.variables):
+            continue  # no density, no inversion
         drawn = forecasts[own]
         adjusted = _adjusted(expect(generator, Request(values), "none"), drawn)
         counts.append((_unstable(generator, truth), _unstable(generator, drawn), adjusted))
+    names = ("true", "generated", "after_adjustment")
+    unstable = {"inversions": dict(zip(names, np.mean(counts, 0).tolist(), strict=True))} if counts else {}
     return {
         "members": snapshots.members.tolist(),
         "samples": SAMPLES,
         "rmse": {name: _average(values) for name, values in rmse.items()},
         "crps": {name: _average(values) for name, values in crps.items()},
-        "inversions": dict(
-            zip(("true", "generated", "after_adjustment"), np.mean(counts, 0).tolist(), strict=True)
-        ),
+        **unstable,
     }
 
 
@@ -284,10 +286,12 @@ def _scores(generator: Generator) -> str:
             f"Continuous ranked probability score, {held['samples']} samples (absolute error where the forecast is one state):"
         )
         text.append(_table(held["crps"], generator))
-        counts = held["inversions"]
+        counts = held.get("inversions")
         text.append(
             f"Static inversions a state: {counts['true']:.0f} in true snapshots of these members, {counts['generated']:.0f} generated, "
             f"{counts['after_adjustment']:.0f} after convective adjustment."
+            if counts
+            else "Static inversions: not judged, the states have no temperature and salinity."
         )
         text.append(verdict(held["crps"]))
     fitted = scores.get("network", {})

@@ -1,4 +1,4 @@
-"""A toy ocean model: columns in which temperature and a dye diffuse downwards, and a wind-driven flow does.
+"""A toy ocean model: columns in which temperature and a dye diffuse downwards; it has no salt, no flow and no sea level.
 
 It is a package of its own that the tests put on the path: warmstart knows it by its entry point alone.
 """
@@ -23,7 +23,7 @@ from warmstart.ocean.variables import VARIABLES, Variable
 
 DAY, YEAR = 86400.0, 360
 STEP = 10 * DAY  #: [s]
-PROGNOSTIC = ("thetao", "so", "uo", "vo", "dye")
+PROGNOSTIC = ("thetao", "dye")
 
 
 class Columns(Config):
@@ -43,8 +43,8 @@ class Column(JobEngine):
 
     name = "column"
     title = "the diffusing column"
-    variables: ClassVar = {name: VARIABLES[name] for name in PROGNOSTIC[:4]} | {"dye": DYE}
-    required = ("thetao", "so", "dye")
+    variables: ClassVar = {"thetao": VARIABLES["thetao"], "dye": DYE}
+    required = PROGNOSTIC
     parameters: ClassVar = {
         p.name: p
         for p in (
@@ -100,14 +100,9 @@ class Column(JobEngine):
             raise UserError("the diffusing column runs on a CPU only")
         return [sys.executable, "-m", "diffusing_column"]
 
-    def given(self, state):
-        return tuple(name for name in PROGNOSTIC if name in state)
-
     def write_restart(self, state, grid, path, options):
-        given = self.given(state)
-        save(path, {n: np.nan_to_num(state[n].values.astype("float64")) for n in given})
-        zeroed = tuple(name for name in PROGNOSTIC if name not in given)
-        return Written((Path(path),), Fields(given=given, derived=(), zeroed=zeroed))
+        save(path, {n: np.nan_to_num(state[n].values.astype("float64")) for n in PROGNOSTIC})
+        return Written((Path(path),), Fields(given=PROGNOSTIC, derived=(), zeroed=()))
 
     def read_restart(self, path, grid):
         return as_state(read(path), grid)
@@ -121,10 +116,9 @@ def save(path, fields):
 
 
 def read(path):
-    """The fields of a restart; a flow that it lacks is at rest."""
+    """The fields of a restart."""
     with h5py.File(path, "r") as file:
-        fields = {name: file[name][()] for name in PROGNOSTIC if name in file}
-    return {name: fields.get(name, np.zeros_like(fields["thetao"])) for name in PROGNOSTIC}
+        return {name: file[name][()] for name in PROGNOSTIC}
 
 
 def as_state(fields, grid):

@@ -17,7 +17,6 @@ from warmstart.ocean import parameters
 from warmstart.ocean.variables import said
 
 RESTORING = 1.0 / (30 * DAY)  #: of the surface [s-1]
-DRAG, STRESS = 1e-6, 2e-7  #: [s-1], [m s-2]
 
 
 class Ocean:
@@ -33,9 +32,6 @@ class Ocean:
         #: source, damping at the surface and everywhere of each variable
         self.terms = {
             "thetao": (RESTORING * p["column_temperature"] * shape, RESTORING, 0.0),
-            "so": (RESTORING * (34.0 + 2.0 * shape), RESTORING, 0.0),
-            "uo": (STRESS * np.sin(3 * latitude), 0.0, DRAG),
-            "vo": (0.0 * shape, 0.0, DRAG),
             "dye": (RESTORING * (0.5 + 0.5 * shape), RESTORING, p["dye_decay"]),
         }
         self.inverse = {n: np.linalg.inv(self._matrix(p, surface, *t[1:])) for n, t in self.terms.items()}
@@ -50,7 +46,7 @@ class Ocean:
         )
 
     def rest(self):
-        return {n: np.where(wet, 35.0 if n == "so" else 0.0, 0.0) for n, wet in self.wet.items()}
+        return {n: np.zeros(wet.shape) for n, wet in self.wet.items()}
 
     def step(self, fields):
         new = {}
@@ -62,18 +58,12 @@ class Ocean:
 
     def row(self, fields):
         state, grid = as_state(fields, self.grid), self.grid
-        row = {f"{n}_mean": float(grid.mean(state[n])) for n in ("thetao", "so", "dye")}
+        row = {f"{n}_mean": float(grid.mean(state[n])) for n in ENGINE.variables}
         row["thetao_deep"] = float(grid.mean(state.thetao, grid.box(depth=(500.0, np.inf))))
-        return row | {"kinetic_energy": float((fields["uo"] ** 2).sum())}
+        return row
 
 
-UNITS = {
-    "thetao_mean": "degC",
-    "thetao_deep": "degC",
-    "so_mean": "1e-3",
-    "dye_mean": "1",
-    "kinetic_energy": "1",
-}
+UNITS = {"thetao_mean": "degC", "thetao_deep": "degC", "dye_mean": "1"}
 
 
 def run(path):
