@@ -7,7 +7,7 @@ import xarray as xr
 
 from warmstart.errors import UserError
 from warmstart.ocean.grid import Grid
-from warmstart.ocean.variables import VARIABLES
+from warmstart.ocean.variables import VARIABLES, carried
 from warmstart.physics.cgrid import (
     at_south,
     at_west,
@@ -226,7 +226,7 @@ def missing_values(state: xr.Dataset, grid: Grid) -> xr.DataArray:
 
     Parameters
     ----------
-    state : any variables of the variables table, each at its own C-grid point.
+    state : any variables of the variables table or of an engine, each at its own C-grid point.
     grid : its mesh.
 
     Returns
@@ -317,7 +317,7 @@ def out_of_bounds(state: xr.Dataset, grid: Grid) -> xr.DataArray:
 
     Parameters
     ----------
-    state : any variables of the variables table, each at its own C-grid point, in its units.
+    state : any variables of the variables table or of an engine, each at its own C-grid point, in its units.
     grid : its mesh.
 
     Returns
@@ -331,21 +331,21 @@ def out_of_bounds(state: xr.Dataset, grid: Grid) -> xr.DataArray:
     >>> bool(out_of_bounds(state.assign(thetao=state.thetao + 273.15), grid) > 0)
     True
     """
+    tables = carried(state)
     count = _zero()
     for da, wet, dims in _at_points(state, grid):
-        low, high = VARIABLES[str(da.name)].bounds
+        low, high = tables[str(da.name)].bounds
         count = count + (_finite(da) & ((da < low) | (da > high)) & wet).sum(dims)
     return labelled(count, "out_of_bounds", "1", "wet points outside the bounds of their variable")
 
 
 def _at_points(state: xr.Dataset, grid: Grid) -> list[tuple[xr.DataArray, xr.DataArray, tuple[str, ...]]]:
     """Each variable of the state with the mask of its C-grid point and its spatial dims."""
-    names = [name for name in VARIABLES if name in state]
-    if not names:
+    tables = carried(state)
+    if not tables:
         raise UserError(f"the state holds none of {', '.join(VARIABLES)}; expected at least one of them")
     points = []
-    for name in names:
-        table = VARIABLES[name]
+    for name, table in tables.items():
         points.append((take(state, grid, name), grid.mask(table.point, table.three_d), table.dims))
     return points
 

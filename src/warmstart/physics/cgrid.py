@@ -13,7 +13,7 @@ import xarray as xr
 
 from warmstart.errors import UserError
 from warmstart.ocean.grid import Grid
-from warmstart.ocean.variables import DIAGNOSTICS, VARIABLES, require_units, same_units
+from warmstart.ocean.variables import DIAGNOSTICS, VARIABLES, carried, require_units, same_units
 
 SVERDRUP = 1e6  #: [m3 s-1]
 #: Thickness of the cells that a state may hold, at each C-grid point.
@@ -106,7 +106,7 @@ def require_fit(state: xr.Dataset, grid: Grid, name: str, strict: bool = True) -
     warmstart.errors.UserError: the state holds no vo (meridional velocity), only uo
     """
     known = VARIABLES | DIAGNOSTICS
-    table = known[name]
+    table = known.get(name) or carried(state)[name]
     if name not in state:
         held = ", ".join(str(n) for n in state.data_vars) or "nothing"
         raise UserError(f"the state holds no {name} ({table.long_name}), only {held}")

@@ -18,7 +18,7 @@ from warmstart.equilibrium.verdict import SHORTEST_YEARS, WINDOW_YEARS
 from warmstart.errors import UserError
 from warmstart.ocean.grid import Grid
 from warmstart.ocean.parameters import PARAMETERS
-from warmstart.ocean.variables import DIAGNOSTICS, VARIABLES
+from warmstart.ocean.variables import DIAGNOSTICS, VARIABLES, carried
 from warmstart.physics.balance import saltless
 from warmstart.physics.cache import sharing
 from warmstart.physics.cgrid import require_fit
@@ -108,8 +108,9 @@ def subject_of(ds: xr.Dataset, grid: Grid, name: str = "a Dataset") -> Subject:
     >>> subject_of(*basin(nx=6, ny=8, nz=4)).states.thetao.dims
     ('sample', 'z', 'y', 'x')
     """
-    names = [name for name in KNOWN if name in ds]
-    if not any(known in VARIABLES for known in names):
+    held = carried(ds)
+    names = [*(name for name in KNOWN if name in ds), *(name for name in held if name not in KNOWN)]
+    if not held:
         raise UserError(f"{name} holds no state: expected variables among {', '.join(VARIABLES)}")
     if empty := [str(d) for d, n in ds[names].sizes.items() if n == 0]:
         raise UserError(f"{name} holds no state: {', '.join(empty)} has length 0")
@@ -226,8 +227,7 @@ def warn_holes(states: xr.Dataset, grid: Grid, first: int = 0) -> None:
     >>> state, grid = basin(nx=6, ny=8, nz=4)
     >>> warn_holes(state.expand_dims("sample"), grid)
     """
-    for name in (n for n in VARIABLES if n in states):
-        table = VARIABLES[name]
+    for name, table in carried(states).items():
         wet = grid.mask(table.point, table.three_d)
         values = states[name].transpose("sample", *table.dims).values
         holes = ~np.isfinite(values) & wet.transpose(*table.dims).values
@@ -290,7 +290,8 @@ def measure(
 ) -> tuple[Values, dict[str, str]]:
     """Every metric for every sample, a batch of samples in memory at a time; why the others cannot be computed."""
     ds, grid = subject.states, subject.grid
-    variables = [name for name in KNOWN if name in ds]
+    variables = [name for name in (*KNOWN, *carried(ds)) if name in ds]
+    variables = list(dict.fromkeys(variables))
     count = ds.sizes["sample"]
     unknown = _unknown_equation(subject)
     size = max(1, int(BATCH // max(ds[variables].nbytes / max(count, 1), 1)))

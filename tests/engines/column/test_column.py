@@ -11,6 +11,7 @@ import warmstart as ws
 from warmstart import engines
 from warmstart.engines.base import Job, save_job
 from warmstart.ensemble.member import run_member
+from warmstart.equilibrium import distance
 from warmstart.errors import UserError
 from warmstart.io import files
 from warmstart.ocean.variables import carried
@@ -103,6 +104,33 @@ def test_a_job_demands_exactly_the_parameters_of_its_engine(tmp_path):
 def test_a_plan_is_judged_by_what_the_engine_says(tmp_path, change, says):
     with pytest.raises(UserError, match=says):
         ws.simulate(PLAN | change, tmp_path / "runs")
+
+
+def test_what_a_state_of_another_engine_has_is_judged_and_what_it_lacks_is_said(runs, caplog):
+    states, grid = (
+        files.open_dataset(runs / "member_000" / "states.nc"),
+        files.open_grid(runs / "member_000" / "states.nc"),
+    )
+    end = states.isel(time=[-1])
+    table = ws.check(end, grid).set_index("metric")["value"]
+    assert table["thetao_mean"] > 5.0 and table["out_of_bounds"] == table["missing_values"] == 0
+    assert "so_mean (needs so)" in caplog.text
+    high = ws.check(end.assign(dye=end["dye"] + 10.0), grid, only=["out_of_bounds"])["value"]
+    assert int(high.iloc[0]) == int(grid.mask("T").sum())
+    holed = end["dye"].where(grid.gdept_0 > grid.gdept_1d[0])
+    missing = ws.check(end[["dye"]].assign(dye=holed), grid, only=["missing_values"])["value"]
+    assert int(missing.iloc[0]) == int(grid.mask("T").isel(z=0).sum())
+
+
+def test_states_without_temperature_are_compared_by_the_tracers_that_they_have(runs):
+    grid = files.open_grid(runs / "member_000" / "states.nc")
+    dye = files.open_dataset(runs / "member_000" / "states.nc")[["dye"]].load()
+    target, spread = dye.isel(time=-1), distance.horizontal_spread(dye.isel(time=-1), grid)
+    found = distance.distance(dye + 0.0, target, spread, grid)
+    assert set(found) == {"distance", "distance_dye_sd"} and float(found["distance"][-1]) == 0.0 < float(
+        found["distance"][0]
+    )
+    assert distance.differences(dye, target, grid)["distance_dye"].attrs["units"] == "1"
 
 
 def test_what_the_engine_lacks_is_refused_in_one_sentence(tmp_path, runs):
