@@ -9,6 +9,7 @@ import pytest
 import xarray as xr
 
 from nemo_files import DATA, differing, write_mesh, write_template
+from warmstart.engines.nemo import trial_runs
 from warmstart.engines.nemo.launch import LARGE
 from warmstart.engines.nemo.mesh import open_grid
 from warmstart.engines.nemo.namelist import read_namelist
@@ -18,7 +19,6 @@ from warmstart.errors import UserError
 from warmstart.io import files
 from warmstart.ocean.basin import basin
 from warmstart.scores.metrics import METRICS
-from warmstart.verbs import verify as verification
 from warmstart.verbs.restart import restart
 from warmstart.verbs.verify import verify
 
@@ -466,7 +466,7 @@ def test_a_start_from_rest_is_run_beside_the_others_without_a_restart(prepared):
 def test_one_record_without_a_length_is_a_mean_over_a_year_and_two_over_the_time_between(tmp_path):
     mean = xr.DataArray(np.zeros(2), dims="time", attrs={"cell_methods": "time: mean"})
     two = xr.Dataset({"thetao": mean}, {"year": ("time", [0.5, 0.75])})
-    assert verification._averaged(two, 1) == pytest.approx(90.0)
-    assert verification._averaged(two.isel(time=[0]), 0) == 360.0
-    assert verification._averaged(two.assign(thetao=mean.assign_attrs(cell_methods="time: point")), 1) == 0.0
-    assert verification._averaged(two.drop_vars("year"), 1) == 360.0
+    assert trial_runs._averaged(two, 1) == pytest.approx(90.0)
+    assert trial_runs._averaged(two.isel(time=[0]), 0) == 360.0
+    assert trial_runs._averaged(two.assign(thetao=mean.assign_attrs(cell_methods="time: point")), 1) == 0.0
+    assert trial_runs._averaged(two.drop_vars("year"), 1) == 360.0
