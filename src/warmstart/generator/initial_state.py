@@ -12,6 +12,7 @@ import xarray as xr
 from warmstart.errors import UserError
 from warmstart.generator.model import Generator
 from warmstart.io import files
+from warmstart.ocean.places import bare
 
 log = logging.getLogger(__name__)
 
@@ -47,7 +48,7 @@ def read(
     if age is not None and not (np.isfinite(age) and age > 0):
         raise UserError(f"age is {age}; expected a positive number of years since the start of the spin-up")
     if isinstance(initial, xr.Dataset):
-        ds = initial
+        ds = bare(initial)
     else:
         _require_mesh(generator, Path(initial))
         ds = files.open_dataset(initial)

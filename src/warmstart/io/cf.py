@@ -12,6 +12,7 @@ import numpy as np
 import xarray as xr
 
 from warmstart.ocean.grid import Grid
+from warmstart.ocean.places import bare
 from warmstart.ocean.variables import DIAGNOSTICS, VARIABLES
 
 #: Global attribute that names the variables which are there for other tools only.
@@ -44,6 +45,7 @@ def dress(ds: xr.Dataset, grid: Grid | None, made: dict[str, Any]) -> xr.Dataset
     >>> dress(state, grid, {}).attrs["for_other_tools"]
     'z lon_t lat_t lon_u lat_u lon_v lat_v'
     """
+    ds = bare(ds)
     out = _with_time(ds.copy())
     added = ["time"] if "time" in out.variables and "time" not in ds.variables else []
     if grid is not None:

@@ -11,6 +11,7 @@ from scipy.sparse import csr_matrix, kron
 
 from warmstart.errors import UserError
 from warmstart.ocean.grid import Grid
+from warmstart.ocean.places import bare, locate
 from warmstart.ocean.variables import VARIABLES
 from warmstart.physics.convection import adjust_columns
 from warmstart.physics.interpolation import (
@@ -64,7 +65,7 @@ def regrid(
     Returns
     -------
     The same variables on `target`, in double precision, NaN on land. Variables along ``y`` alone (forcing) are interpolated in latitude,
-    those without a spatial dimension are kept.
+    those without a spatial dimension are kept. Coordinates of :func:`warmstart.open_state` are those of `target`.
 
     Raises
     ------
@@ -82,6 +83,9 @@ def regrid(
         raise UserError(f"method '{method}': expected 'bilinear' or 'conservative'")
     if source.shape == target.shape and source.fingerprint == target.fingerprint:
         return state
+    plain = bare(state)
+    if plain is not state:
+        return locate(regrid(plain, source, target, method, stable), target)
     _refuse_unusable(state, source)
     for grid, name in ((source, "source"), (target, "target")):
         _refuse_curvilinear(grid, name)

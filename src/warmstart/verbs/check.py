@@ -22,6 +22,7 @@ from warmstart.io import config
 from warmstart.io.files import open_dataset, provenance
 from warmstart.io.outputs import require_free, writes
 from warmstart.ocean.grid import Grid
+from warmstart.ocean.places import bare
 from warmstart.scores import thresholds as rulebook
 from warmstart.scores.judgement import Against, tabulate
 from warmstart.scores.measurement import (
@@ -379,7 +380,7 @@ def runs_of(states: Source, grid: Mesh | None = None) -> list[Origin]:
     warmstart.errors.UserError: no-such-file.nc does not exist; give an existing NetCDF file, zarr store or folder of a run
     """
     if isinstance(states, xr.Dataset):
-        return [Origin("", states, grid, {})]
+        return [Origin("", bare(states), grid, {})]
     paths = [require_path(p) for p in ([states] if isinstance(states, str | Path) else states)]
     if not paths:
         raise UserError("no file given; give at least one states file")
@@ -500,7 +501,7 @@ def _opened(source: Source, grid: Mesh | None) -> tuple[xr.Dataset, Grid, list[P
     if isinstance(source, xr.Dataset):
         if grid is None:
             raise UserError("a Dataset carries no mesh; hand over grid as well")
-        return source, mesh_of(grid), []
+        return bare(source), mesh_of(grid), []
     paths = [require_path(p) for p in ([source] if isinstance(source, str | Path) else source)]
     if not paths:
         raise UserError("no file given; give at least one states file")

@@ -25,6 +25,7 @@ from warmstart.io import files, outputs
 from warmstart.io.config import read_yaml
 from warmstart.io.files import open_dataset
 from warmstart.ocean.parameters import PARAMETERS, Parameter, extract, parse
+from warmstart.ocean.places import locate
 
 log = logging.getLogger(__name__)
 
@@ -71,8 +72,8 @@ def generate(
 
     Returns
     -------
-    States ``thetao so uo vo zos``, dims ``(sample, z, y, x)``, NaN on land, with ``seed``, the parameters (if given), and
-    what each constraint moved; attributes say what was given, and the ``season`` that the states are of.
+    States ``thetao so uo vo zos``, dims ``(sample, z, y, x)``, NaN on land, with the coordinates of :func:`warmstart.open_state`,
+    ``seed``, the parameters (if given), and what each constraint moved (``constraint_…``); attributes say what was given, and the ``season`` that the states are of.
 
     Raises
     ------
@@ -106,7 +107,7 @@ def generate(
     ds = finish(sample(known, range(seed, seed + n), progress), known, seed)
     if output is not None:
         files.write_dataset(output, ds, loaded.grid, overwrite)
-    return ds
+    return locate(ds, loaded.grid)
 
 
 def _sampling(generator: Generator, changes: Mapping[str, Any] | None) -> SamplingConfig | None:
