@@ -12,7 +12,6 @@ import numpy as np
 from pydantic import (
     BaseModel,
     Field,
-    SerializeAsAny,
     ValidationError,
     field_validator,
     model_validator,
@@ -173,7 +172,7 @@ class Job(Config):
     """
 
     engine: str
-    configuration: SerializeAsAny[BaseModel]
+    configuration: Any
     parameters: dict[str, float]
     name: str | None = None
     split: Literal["train", "validation", "test"] | None = None
@@ -270,7 +269,7 @@ class SpinUp(Protocol):
     configuration: Any
     years: int
     settle_years: int
-    until: str
+    until: Any
     acceleration: Acceleration | None
 
 
@@ -393,7 +392,7 @@ class Engine(Protocol):
     variables: Mapping[str, Variable]
     required: tuple[str, ...]
     parameters: Mapping[str, Parameter]
-    configuration: type[BaseModel]
+    configuration: type[Config]
     starts: tuple[str, ...]
     options: Mapping[str, tuple[str, ...]]
     work_marks: tuple[str, ...]

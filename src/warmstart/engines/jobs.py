@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from pydantic import BaseModel
 
 from warmstart.engines.base import Gathered, JobRunner, Phase, SpinUp, Trial, TrialRequest, Written
 from warmstart.errors import UserError, require_installed
-from warmstart.io.config import read_yaml
+from warmstart.io.config import Config, read_yaml
 from warmstart.ocean.parameters import PARAMETERS, Parameter
 from warmstart.ocean.variables import VARIABLES, Variable
 
@@ -35,12 +35,12 @@ class JobEngine:
     title: str
     extra: str = ""
     modules: tuple[str, ...] = ()
-    variables: ClassVar[Mapping[str, Variable]] = VARIABLES
+    variables: Mapping[str, Variable] = VARIABLES
     required: tuple[str, ...]
-    parameters: ClassVar[Mapping[str, Parameter]] = PARAMETERS
-    configuration: type[BaseModel]
+    parameters: Mapping[str, Parameter] = PARAMETERS
+    configuration: type[Config]
     starts: tuple[str, ...] = ("rest",)
-    options: ClassVar[Mapping[str, tuple[str, ...]]] = {}
+    options: Mapping[str, tuple[str, ...]] = {}
     work_marks: tuple[str, ...] = (REQUEST,)
 
     def require(self, verb: str) -> None:

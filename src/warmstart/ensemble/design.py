@@ -9,7 +9,6 @@ from typing import Any, Literal
 from pydantic import (
     BaseModel,
     Field,
-    SerializeAsAny,
     ValidationError,
     ValidationInfo,
     field_validator,
@@ -67,7 +66,7 @@ class Plan(Config):
     """
 
     engine: str = engines.DEFAULT
-    configuration: SerializeAsAny[BaseModel]
+    configuration: Any
     parameters: tuple[Listed, ...] | None = Field(default=None, max_length=member_table.MOST)
     members: int = Field(ge=1, le=100_000)
     first: int = Field(default=0, ge=0)

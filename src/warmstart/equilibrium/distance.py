@@ -207,7 +207,7 @@ def say_spread(spread: xr.Dataset) -> str:
     """
     units = {"thetao": "K", "so": "1e-3"}
     said = [
-        f"{name} at {spread[name].attrs['raised_levels']} levels by {spread[name].attrs['raised_to']:.2g} {units.get(name, spread[name].attrs.get('units', '1'))}"
+        f"{name} at {spread[name].attrs['raised_levels']} levels by {spread[name].attrs['raised_to']:.2g} {units.get(str(name), spread[name].attrs.get('units', '1'))}"
         for name in spread.data_vars
         if spread[name].attrs.get("raised_levels")
     ]

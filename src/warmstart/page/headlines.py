@@ -127,17 +127,12 @@ def asked(inputs: Inputs) -> Chapter:
     ()
     """
     states = inputs.generated or inputs.control
-    values = (
-        parameters.extract(states.ds)
-        if states
-        else parameters.extract(inputs.verify)
-        if inputs.verify is not None
-        else {}
-    )
-    if not values:
+    carrier = states.ds if states else inputs.verify
+    values = {} if carrier is None else parameters.extract(carrier)
+    if carrier is None or not values:
         return Chapter("asked", "What was asked")
     source, ranges = training_ranges(inputs)
-    known = parameters.carried(states.ds if states else inputs.verify)
+    known = parameters.carried(carrier)
     rows, fixed = [], []
     order = sorted(values, key=lambda name: name not in ranges)
     for i, name in enumerate(order):

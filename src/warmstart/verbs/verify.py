@@ -275,8 +275,8 @@ def _reference_spread(path: Path, grid: Grid) -> tuple[xr.Dataset, str]:
             raise UserError(
                 f"{path} holds fewer than two training states; expected a store that 'dataset' made"
             )
-        names = distance.expected(ds, str(path))
-        states = ds[list(names)].isel(sample=np.flatnonzero(taken)).load()
+        chosen = distance.expected(ds, str(path))
+        states = ds[list(chosen)].isel(sample=np.flatnonzero(taken)).load()
     return distance.ensemble_spread(
         states, grid
     ), f"spread of the {taken.sum()} training states of {path.name}"

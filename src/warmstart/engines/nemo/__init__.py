@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 
@@ -38,12 +38,12 @@ class Nemo:
     title = "NEMO"
     extra = ""
     modules: tuple[str, ...] = ()
-    variables: ClassVar[Mapping[str, Variable]] = VARIABLES
+    variables: Mapping[str, Variable] = VARIABLES
     required = ("thetao", "so")
-    parameters: ClassVar[Mapping[str, Parameter]] = PARAMETERS
+    parameters: Mapping[str, Parameter] = PARAMETERS
     configuration = MeshSize
     starts: tuple[str, ...] = ()
-    options: ClassVar[Mapping[str, tuple[str, ...]]] = {
+    options: Mapping[str, tuple[str, ...]] = {
         "restart": ("template", "namelist", "date"),
         "dataset": ("parameter", "equilibrium", "equilibrium_from"),
         "verify": ("run", "template", "mesh"),

@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 from warmstart.engines.base import (
     Configuration,
@@ -45,7 +45,7 @@ class Veros(JobEngine):
     required = ("thetao", "so")
     configuration = Configuration
     starts = ("rest", "cold", "nearest", "predicted")
-    options: ClassVar[Mapping[str, tuple[str, ...]]] = {}
+    options: Mapping[str, tuple[str, ...]] = {}
 
     def grid(self, configuration: Any) -> Grid:
         """DINO's mesh."""

@@ -8,7 +8,7 @@ never generated.
 from __future__ import annotations
 
 from collections.abc import Container, Iterable, Mapping, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import xarray as xr
@@ -104,7 +104,7 @@ def standard(
     return bound, setter, close_barotropic, *water, stabilise, *currents, leveller
 
 
-def serving(constraints: Iterable[Constraint], names: Container[str]) -> tuple[Constraint, ...]:
+def serving(constraints: Iterable[Constraint], names: Container[Any]) -> tuple[Constraint, ...]:
     """Those of some constraints whose variables a state has: a state without a sea level has none to level.
 
     Parameters
