@@ -10,6 +10,9 @@ from warmstart.ocean.basin import basin, finish
 MEMBERS, SNAPSHOTS, AGES = 12, 2, (10.0, 50.0)
 RANGES = {"vertical_diffusivity": (1e-5, 2e-4), "wind_stress_south": (0.05, 0.4)}
 TINY = {
+    "mean": {"theory": False},
+    "residual": {"model": "diffusion"},
+    "quantities": {"currents": 0},
     "network": {"widths": [8, 12], "embedding": 16},
     "training": {
         "steps": 8,
@@ -18,6 +21,7 @@ TINY = {
         "checkpoint_every": 2,
         "warmup": 2,
         "patience": 0,
+        "mixing": 2,
     },
     "sampling": {"steps": 8},
 }

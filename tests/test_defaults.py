@@ -19,6 +19,24 @@ DEFAULTS = {
 }  # fmt: skip
 
 
+def test_train_without_a_yaml_trains_what_ships():
+    """But for the words about it, and the mesh that it is for."""
+    pytest.importorskip("torch", reason="torch is not installed")
+    from pathlib import Path
+
+    from warmstart.generator.checkpoint import load
+    from warmstart.generator.settings import resolve
+
+    default, own = resolve(None), ("description", "shape")
+    for name in ("dino-4deg", "dino-4deg-diffusion"):
+        shipped = load(name).config.config
+        example = resolve(Path(__file__).parents[1] / "examples" / f"{name}.yaml")
+        assert shipped == example, name
+        same = shipped.model_dump(exclude=set(own)) == default.model_dump(exclude=set(own))
+        assert same == (name == "dino-4deg")
+    assert default.shape is None, "it is for any mesh"
+
+
 @pytest.mark.parametrize("verb", DEFAULTS)
 def test_a_verb_does_what_is_said_of_it_where_nothing_is_said(verb):
     found = inspect.signature(getattr(ws, verb)).parameters

@@ -42,7 +42,7 @@ SCORED = [name for name in METRICS if not one_sided(name)]
 QUICK = {
     "residual": {"model": "none"},
     "condition": {"initial_state": False},
-    "mean": {"model": "climatology"},
+    "mean": {"model": "climatology", "theory": False},
     "quantities": {"mixed_layer": 0, "transports": 0, "currents": 0},
 }
 

@@ -70,7 +70,8 @@ def training_means(store: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray, dic
         {
             "residual": {"model": "none"},
             "condition": {"initial_state": False},
-            "mean": {"model": "climatology"},
+            "mean": {"model": "climatology", "theory": False},
+            "quantities": {"mixed_layer": 0, "transports": 0, "currents": 0},
         }
     )
     prepared = fit.prepare(store, config)

@@ -74,6 +74,14 @@ def test_a_generator_of_another_theory_is_refused(ensemble_store, tmp_path, monk
         load(folder)
 
 
+def test_where_theory_says_nothing_the_mean_is_fitted_without_and_says_so(ensemble_store, tmp_path, caplog):
+    """The default asks for theory; an ensemble of something else is no mistake."""
+    config = {"residual": {"model": "none"}, "condition": {"parameters": [], "initial_state": False}}
+    made = train.train(ensemble_store, config, tmp_path / "generator")
+    assert "says nothing" in caplog.text and "fitted without" in caplog.text
+    assert not made.config.config.mean.theory and not load(tmp_path / "generator").config.config.mean.theory
+
+
 def test_parameters_that_theory_needs_and_nobody_knows_are_named():
     fixed = {n: v for n, v in parameters.defaults().items() if n != "restoring_salinity_north"}
     with pytest.raises(UserError, match="needs restoring_salinity_north"):

@@ -102,6 +102,7 @@ def prepare(store: str | Path, config: GeneratorConfig) -> Prepared:
             "which records are: 'warmstart dataset … --equilibrium all' or '--equilibrium-from 50y'"
         )
     seen = _ranges(training, reader.declared_ranges(ds))
+    config = _with_theory(config, seen)
     _require_varied(config.condition, seen, store)
     normalizer = normalize.fit(training.fields, layout)
     generator, examples = _fit(training, normalizer, seen, store, config)
@@ -122,7 +123,7 @@ def _fit(
 ) -> tuple[Generator, Examples]:  # fmt: skip
     """Mean models, and the laws of what they leave."""
     layout, weights = normalizer.layout, normalizer.layout.to_wet(normalizer.layout.weights)
-    ranges = {n: (p.low, p.high) for n, p in seen.items() if p.varies}
+    ranges, fixed = _of_theory(seen)
     states = layout.to_wet(normalizer.standardise(training.fields))
     inputs = _inputs(training, ranges)
     index = np.searchsorted(training.members, training.member)
@@ -130,7 +131,7 @@ def _fit(
     options = (config.mean.variance, config.mean.model)
     known = inputs
     if config.mean.theory:
-        known = theory_of(ranges, {n: p.low for n, p in seen.items() if not p.varies}).extend(inputs)
+        known = theory_of(ranges, fixed).extend(inputs)
     weigh = config.mean.relevance
     split = parts(normalizer) if config.mean.parts else None
     model = mean.fit(targets, known, weights, *options, weigh=weigh, split=split)
@@ -229,6 +230,26 @@ def _inputs(snapshots: Snapshots, ranges: dict[str, tuple[float, float]]) -> np.
     if not ranges:
         return np.zeros((len(snapshots.members), 0))
     return snapshots.first(scaled(snapshots.values, ranges))
+
+
+def _with_theory(config: GeneratorConfig, seen: dict[str, ParameterRange]) -> GeneratorConfig:
+    """The same, without theory where it says nothing of these parameters."""
+    if not config.mean.theory:
+        return config
+    try:
+        theory_of(*_of_theory(seen))
+    except UserError as error:
+        log.warning("%s; the mean is fitted without (mean.theory)", error)
+        return config.model_copy(update={"mean": config.mean.model_copy(update={"theory": False})})
+    return config
+
+
+def _of_theory(
+    seen: dict[str, ParameterRange],
+) -> tuple[dict[str, tuple[float, float]], dict[str, float]]:
+    """Ranges of the parameters that vary, and values of the others."""
+    ranges = {n: (p.low, p.high) for n, p in seen.items() if p.varies}
+    return ranges, {n: p.low for n, p in seen.items() if not p.varies}
 
 
 def _require_varied(condition: ConditionConfig, seen: dict[str, ParameterRange], store: str | Path) -> None:

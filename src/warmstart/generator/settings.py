@@ -49,7 +49,7 @@ class MeanConfig(_Finite):
     model : ``gaussian-process``, ``ridge`` (linear) or ``climatology`` (the mean of the members, whatever is given).
     variance : share of the variance between members that its modes keep.
     theory : whether the pycnocline of theory, which follows from the parameters, is an input too
-        (:mod:`warmstart.regression.theory`).
+        (:mod:`warmstart.regression.theory`); where the members vary none of its parameters, it is not.
     relevance : whether a Gaussian process weighs its inputs by what they are worth on left-out members
         (:mod:`warmstart.regression.gaussian_process`).
     parts : whether the barotropic flow, the surface water, and the rest are regressed each with modes and relevances
@@ -58,7 +58,7 @@ class MeanConfig(_Finite):
 
     model: Literal["gaussian-process", "ridge", "climatology"] = "gaussian-process"
     variance: float = Field(default=0.999, gt=0, le=1)
-    theory: bool = False
+    theory: bool = True
     relevance: bool = True
     parts: bool = True
 
@@ -78,7 +78,7 @@ class ResidualConfig(_Finite):
     amplitude : factor on the residual; ``calibrated`` finds it on left-out members.
     """
 
-    model: Literal["diffusion", "gaussian", "none", "one-pass", "deterministic"] = "diffusion"
+    model: Literal["diffusion", "gaussian", "none", "one-pass", "deterministic"] = "one-pass"
     coordinates: Literal["eof", "vertical", "grid"] = "eof"
     variance: float = Field(default=0.999, gt=0, le=1)
     modes: int = Field(default=48, ge=1)
@@ -141,7 +141,7 @@ class TrainingConfig(_Finite):
     clip : largest norm of the gradient.
     ema : decay of the running average of the weights.
     mixing : residuals of so many members are combined into one example, with random weights of unit norm, the largest
-        positive: the covariance stays, single members are not memorised; 1 takes them as they are.
+        positive: the covariance stays, single members are not memorised; 1 takes them as they are. Diffusion takes 2.
     noise_mean, noise_std : of the logarithm of the training noise level.
     validate_every : steps between validations.
     patience : validations without improvement after which training stops; 0 never stops.
@@ -159,7 +159,7 @@ class TrainingConfig(_Finite):
     weight_decay: float = Field(default=0.01, ge=0)
     clip: float = Field(default=1.0, gt=0)
     ema: float = Field(default=0.995, ge=0, lt=1)
-    mixing: int = Field(default=2, ge=1)
+    mixing: int = Field(default=1, ge=1)
     noise_mean: float = -0.4
     noise_std: float = Field(default=1.4, gt=0)
     validate_every: int = Field(default=50, ge=1)
@@ -285,7 +285,7 @@ Share = Annotated[float, Field(ge=0, le=1)]
 
 
 class GeneratorConfig(Config):
-    """All that a training YAML may say.
+    """All that a training YAML may say; what it does not say is as in the shipped ``dino-4deg``, but for the shape of its mesh.
 
     Attributes
     ----------

@@ -41,7 +41,7 @@ class AgeostrophicFlow(Quantity):
     name, title = "currents", "the ageostrophic flow"
     needs, changes = NEEDED, tuple(POINTS)
     records = RECORDS
-    share = 0.0
+    share = 0.75
     from_state = True
     scales = 1
     former = ("residual", "balance")
