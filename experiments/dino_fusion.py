@@ -264,21 +264,21 @@ def _sample(model: DinoFusion, told: Tensor, seed: int, steps: int) -> np.ndarra
     """One state ``(channel, y, x)`` in physical units."""
     layout = model.layout
     shape = _padded(torch.zeros(1, int(_kept(layout).sum()), *layout.shape[1:])).shape
-    source = torch.Generator().manual_seed(seed)
+    noise = Stream(seed)
 
     def denoise(z: Tensor, sigma: Tensor) -> Tensor:
         level = sigma.reshape(-1, 1, 1, 1)
         step = torch.tensor([cosine_time(float(s)) * STEPS - 1 for s in sigma]).clamp(min=0)
-        noise = model.net((z / torch.sqrt(1 + level**2)).float(), step.float(), told)
-        return (z - level * noise.to(z.dtype)).clamp(-1, 1)
+        found = model.net((z / torch.sqrt(1 + level**2)).float(), step.float(), told)
+        return (z - level * found.to(z.dtype)).clamp(-1, 1)
 
     def more() -> Tensor:
-        return torch.randn(shape, generator=source, dtype=torch.float64)
+        return noise.normal(tuple(shape))[0]
 
     # the largest noise level of the original's schedule
     highest = float(torch.sqrt(1 / alphas()[-1] - 1))
     config = SamplingConfig(method="ddpm", steps=steps, sigma_max=min(highest, 1e3))
-    drawn = solve(denoise, Stream(seed).normal(tuple(shape))[0], config, source=more)[0].numpy()
+    drawn = solve(denoise, more(), config, source=more)[0].numpy()
     rows, columns = layout.shape[1:]
     full = _every_level(drawn[:, :rows, :columns], layout)
     span = (model.high - model.low)[:, None, None]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -27,7 +26,6 @@ class Stream:
     """
 
     def __init__(self, seed: int) -> None:
-        self.seed = seed
         self._generator = torch.Generator(device="cpu").manual_seed(seed)
 
     def normal(self, shape: tuple[int, ...]) -> Tensor:
@@ -36,4 +34,4 @@ class Stream:
 
     def integer(self, count: int) -> int:
         """The next of 0 to `count` - 1, all equally likely."""
-        return int(np.random.default_rng(self.seed).integers(count))
+        return int(torch.randint(count, (), generator=self._generator))
