@@ -78,7 +78,7 @@ def test_where_theory_says_nothing_the_mean_is_fitted_without_and_says_so(ensemb
     """The default asks for theory; an ensemble of something else is no mistake."""
     config = {"residual": {"model": "none"}, "condition": {"parameters": [], "initial_state": False}}
     made = train.train(ensemble_store, config, tmp_path / "generator")
-    assert "says nothing" in caplog.text and "fitted without" in caplog.text
+    assert "theory of the pycnocline needs" in caplog.text and "fitted without" in caplog.text
     assert not made.config.config.mean.theory and not load(tmp_path / "generator").config.config.mean.theory
 
 
