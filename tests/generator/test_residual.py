@@ -5,11 +5,11 @@ import pytest
 import scipy.integrate
 import scipy.stats
 
-from warmstart.generator.residual import calibrate, gaussian_crps
+from warmstart.generator.residual import calibrate
 from warmstart.generator.settings import ResidualConfig
 from warmstart.ocean.basin import basin
 from warmstart.regression.layout import Layout
-from warmstart.scores.crps import fair_crps
+from warmstart.scores.crps import fair_crps, gaussian_crps
 
 
 def test_the_score_of_a_normal_law_is_its_definition():

@@ -365,7 +365,7 @@ def test_what_cannot_be_moved_is_refused():
             regrid(STATE.drop_vars(name), COARSE, FINE)
     with pytest.raises(UserError, match="expected 'bilinear'"):
         regrid(STATE, COARSE, FINE, "cubic")
-    with pytest.raises(UserError, match="not a number at"):
+    with pytest.raises(UserError, match="not finite at"):
         regrid(STATE.assign(thetao=STATE.thetao.where(STATE.thetao < 10)), COARSE, FINE)
     with pytest.raises(UserError, match="expected the same"):
         regrid(STATE, FINE, COARSE)

@@ -17,6 +17,7 @@ import numpy as np
 from warmstart.generator.settings import ResidualConfig
 from warmstart.regression.layout import Layout
 from warmstart.regression.mean import eofs, folds
+from warmstart.scores.crps import gaussian_crps
 
 #: Amplitudes that :func:`calibrate` tries.
 AMPLITUDES = np.linspace(0.0, 1.5, 61)
@@ -197,31 +198,3 @@ def calibrate(residuals: np.ndarray, layout: Layout, config: ResidualConfig) -> 
         for error in residuals[fold][:, ::stride]:
             score += [np.sum(weights * gaussian_crps(error, a * std)) for a in AMPLITUDES]
     return float(AMPLITUDES[score.argmin()])
-
-
-def gaussian_crps(error: np.ndarray, std: np.ndarray) -> np.ndarray:
-    """Continuous ranked probability score of a normal law (Gneiting and Raftery 2007, eq. 21).
-
-    Parameters
-    ----------
-    error : observation minus mean.
-    std : standard deviation of the law, not negative; 0 gives the absolute error.
-
-    Returns
-    -------
-    Score in the units of `error`.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> gaussian_crps(np.array([2.0]), np.array([0.0])).tolist()
-    [2.0]
-    """
-    from scipy.special import ndtr
-
-    positive = std > 0
-    safe = np.where(positive, std, 1.0)
-    z = error / safe
-    density = np.exp(-0.5 * z**2) / np.sqrt(2 * np.pi)
-    score = safe * (z * (2 * ndtr(z) - 1) + 2 * density - 1 / np.sqrt(np.pi))
-    return np.where(positive, score, np.abs(error))

@@ -12,6 +12,7 @@ from scipy.sparse import csr_matrix, kron
 from warmstart.errors import UserError
 from warmstart.ocean.grid import Grid
 from warmstart.ocean.places import bare, locate
+from warmstart.ocean.sea import require_whole
 from warmstart.ocean.variables import VARIABLES
 from warmstart.physics.convection import adjust_columns
 from warmstart.physics.interpolation import (
@@ -155,11 +156,7 @@ def _refuse_unusable(state: xr.Dataset, source: Grid) -> None:
             raise UserError(
                 f"{name} has sizes {dict(state[name].sizes)}, its mesh {source.shape}; expected the same"
             )
-        holes = int((state[name].isnull() & source.mask(table.point, table.three_d)).sum())
-        if holes:
-            raise UserError(
-                f"{name} is not a number at {holes} wet points of its own grid; nothing was moved"
-            )
+    require_whole(state, source, advice="; nothing was moved")
 
 
 def _refuse_curvilinear(grid: Grid, which: str) -> None:

@@ -12,6 +12,7 @@ import xarray as xr
 
 from warmstart.errors import UserError
 from warmstart.ocean.grid import Grid
+from warmstart.ocean.sea import require_whole
 from warmstart.ocean.variables import STATE_VARIABLES, VARIABLES, Variable
 
 
@@ -114,12 +115,8 @@ class Layout:
         mask = self.mask[self.slices[name]]
         values = values.reshape(-1, *(mask.shape if table.three_d else mask.shape[1:]))
         values = values if table.three_d else values[:, None]
-        bad = ~np.isfinite(values) & mask
-        if bad.any():
-            raise UserError(
-                f"{name} is not finite at {int(bad.sum())} wet points; expected NaN on land only. "
-                "Is the file of another grid, or did the run blow up?"
-            )
+        advice = ". Is the file of another grid, or did the run blow up?"
+        require_whole(ds, self.grid, advice=advice, tables={name: table})
         return np.where(mask, values, np.nan)
 
     def unpack(self, fields: np.ndarray, coords: dict[str, Any] | None = None) -> xr.Dataset:

@@ -18,6 +18,7 @@ from warmstart.equilibrium.verdict import SHORTEST_YEARS, WINDOW_YEARS
 from warmstart.errors import UserError
 from warmstart.ocean.grid import Grid
 from warmstart.ocean.parameters import PARAMETERS
+from warmstart.ocean.sea import holes
 from warmstart.ocean.variables import DIAGNOSTICS, VARIABLES, carried
 from warmstart.physics.balance import saltless
 from warmstart.physics.cache import sharing
@@ -227,17 +228,14 @@ def warn_holes(states: xr.Dataset, grid: Grid, first: int = 0) -> None:
     >>> state, grid = basin(nx=6, ny=8, nz=4)
     >>> warn_holes(state.expand_dims("sample"), grid)
     """
-    for name, table in carried(states).items():
-        wet = grid.mask(table.point, table.three_d)
-        values = states[name].transpose("sample", *table.dims).values
-        holes = ~np.isfinite(values) & wet.transpose(*table.dims).values
-        if holes.any():
-            sample, *place = np.argwhere(holes)[0]
-            where = ", ".join(f"{d}={i}" for d, i in zip(table.dims, place, strict=True))
+    for name, found in holes(states, grid).items():
+        if found.any():
+            sample, *place = np.argwhere(found.values)[0]
+            where = ", ".join(f"{d}={i}" for d, i in zip(found.dims[1:], place, strict=True))
             logger.warning(
                 "%s holds no finite value at %d wet points, the first in state %d at %s",
                 name,
-                holes.sum(),
+                int(found.sum()),
                 first + sample,
                 where,
             )

@@ -18,6 +18,7 @@ from warmstart.io import files
 from warmstart.io.config import read_yaml
 from warmstart.ocean import parameters
 from warmstart.ocean.grid import Grid
+from warmstart.ocean.sea import require_whole
 from warmstart.ocean.variables import STATE_VARIABLES, VARIABLES, Variable, carried, held, require_units
 
 log = logging.getLogger(__name__)
@@ -441,7 +442,8 @@ def load_states(
         raise UserError(
             f"cannot read {member.path}: {error}; the file is damaged, run this member anew"
         ) from error
-    _require_finite(ds, member)
+    tables = {name: member.tables[name] for name in member.variables if name in ds}
+    require_whole(ds, member.grid, f"{member.path}: ", "; run this member anew", tables)
     ds = ds[[*variables, *forcing]].rename(time="sample").drop_encoding()
     n = ds.sizes["sample"]
     for name in forcing:
@@ -462,11 +464,3 @@ def load_states(
     )
     values = {name: np.full(n, member.values[name]) for name in names}
     return parameters.attach(ds, values, "sample", member.described)
-
-
-def _require_finite(ds: xr.Dataset, member: Member) -> None:
-    for name in (n for n in member.variables if n in ds):
-        table = member.tables[name]
-        wet = ds[name].where(member.grid.mask(table.point, table.three_d), 0.0)
-        if not bool(np.isfinite(wet).all()):
-            raise UserError(f"{member.path}: {name} is not finite at sea; run this member anew")

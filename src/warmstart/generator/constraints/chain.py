@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Container, Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
-import numpy as np
 import xarray as xr
 
 from warmstart.errors import UserError
@@ -20,6 +19,7 @@ from warmstart.generator.constraints.constraint import Constraint, Moved
 from warmstart.generator.constraints.contents import contents_of, levelling, setting
 from warmstart.generator.constraints.stability import stabilise
 from warmstart.ocean.grid import Grid
+from warmstart.ocean.sea import require_whole
 from warmstart.ocean.variables import STATE_VARIABLES, VARIABLES
 
 
@@ -74,9 +74,7 @@ def _require_finite(state: xr.Dataset, grid: Grid) -> None:
             raise UserError(
                 f"{name} has shape {dict(state[name].sizes)}; expected one state on the mesh, {dict(wet.sizes)}"
             )
-        bad = int((~np.isfinite(state[name].values) & wet.values).sum())
-        if bad:
-            raise UserError(f"{name} is not finite at {bad} wet points; expected NaN on land only")
+    require_whole(state, grid)
 
 
 def standard(
