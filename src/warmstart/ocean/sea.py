@@ -69,7 +69,7 @@ def require_whole(
     >>> require_whole(state * float("nan"), grid, "a.nc: ")
     Traceback (most recent call last):
     ...
-    warmstart.errors.UserError: a.nc: thetao is not finite at 168 wet points; expected NaN on land only
+    warmstart.errors.UserError: a.nc: thetao is not finite at 119 wet points; expected NaN on land only
     """
     for name, found in holes(state, grid, tables).items():
         if count := int(found.sum()):
