@@ -272,3 +272,7 @@ def test_tables_of_former_versions_are_read(ocean, ocean_grid, tmp_path):
     read = metric_table.read_metrics(path)
     assert list(read.columns) == list(COLUMNS) and list(read.verdict) == ["not judged", "PASS"]
     assert read.value.tolist() == table.value.tolist() and read.expected.isna().all()
+
+
+def test_a_reference_without_a_row_has_no_range():
+    assert judgement.Against(pd.DataFrame({"metric": [], "value": []}, dtype=object), None).ranges == {}

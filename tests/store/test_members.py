@@ -11,6 +11,7 @@ from warmstart.io import files
 from warmstart.io.config import dump_yaml
 from warmstart.ocean import parameters
 from warmstart.ocean.basin import basin
+from warmstart.store import members
 from warmstart.store.members import BLOW_UPS, find_members
 from warmstart.store.writer import dataset, describe
 
@@ -159,3 +160,8 @@ def test_an_ensemble_of_which_all_blew_up_says_so(tmp_path):
     dump_yaml({"state": "failed", "blow_ups": [{"year": 2.0, "parameters": {}}]}, folder / "status.yaml")
     with pytest.raises(UserError, match="no finished member"):
         dataset(tmp_path / "runs", tmp_path / "states.zarr")
+
+
+def test_a_number_of_a_member_beyond_any_ensemble_is_refused_in_a_sentence(tmp_path):
+    with pytest.raises(UserError, match="at most 9 digits"):
+        members._index(tmp_path / "member_99999999999999999999")

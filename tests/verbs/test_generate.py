@@ -246,3 +246,8 @@ def test_what_is_shipped_draws_in_one_pass_or_by_any_sampler():
         UserError, match=r"no sampler to change: its residual is one-pass.*dino-4deg-diffusion"
     ):
         generate("dino-4deg", sampling={"method": "heun"})
+
+
+def test_a_seed_that_no_stream_of_noise_takes_is_refused_in_a_sentence():
+    with pytest.raises(UserError, match="expected less than 2"):
+        generate("dino-4deg", n=2, seed=2**63 - 1)

@@ -20,7 +20,7 @@ class Against:
 
     def __init__(self, table: pd.DataFrame, expectation: Expectation | None) -> None:
         self.expectation = expectation
-        finite = table[np.isfinite(table["value"])]
+        finite = table[np.isfinite(table["value"].astype(float))]  # an empty table has no type
         groups = finite.groupby("metric")["value"]
         spread = groups.agg(["min", "max", "mean", "std", "size"])
         self.ranges: dict[str, tuple[float, float, float, float, float]] = {}

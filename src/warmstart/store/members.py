@@ -26,6 +26,7 @@ log = logging.getLogger(__name__)
 FORCING = ("forcing_wind_stress", "forcing_restoring_temperature", "forcing_restoring_salinity")
 BLOW_UPS = "blow_ups.yaml"  #: members of a collection that blew up and left no states
 BLEW_UP = "blew up"  #: their verdict
+DIGITS = 9  #: of a member's number, at most
 SECOND = re.compile(r"member_\d+_cold\.nc")  #: runs of a member from a second initial state
 
 
@@ -167,8 +168,10 @@ def find_members(place: Path, transient: bool = True) -> tuple[list[Member], lis
 
 def _index(path: Path) -> int:
     number = path.stem.removeprefix("member_")
-    if not number.isdigit():
-        raise UserError(f"{path}: expected a folder named member_ and its number, for example member_007")
+    if not number.isdigit() or len(number) > DIGITS:
+        raise UserError(
+            f"{path}: expected a name of member_ and its number, at most {DIGITS} digits, for example member_007"
+        )
     return int(number)
 
 

@@ -96,6 +96,8 @@ def generate(
         )
     if n < 1 or seed < 0:
         raise UserError(f"n is {n} and seed {seed}; expected at least 1 sample and no negative seed")
+    if seed + n > 2**63:
+        raise UserError(f"seed is {seed}; expected less than 2**63, with one more for each sample")
     loaded = generator if isinstance(generator, Generator) else load(generator)
     asked = replace(
         ask(loaded, parameters, initial, age, extrapolate),
