@@ -154,6 +154,11 @@ def test_it_goes_all_the_way(runs, tmp_path):
     assert generated["dye"].attrs["physical_range"] and float(generated["dye"].max()) > 0.3
     assert generated["column_temperature"].values.tolist() == [22.0, 22.0]
 
+    with pytest.MonkeyPatch.context() as patch:  # what was made is read without the engine that made it
+        patch.setattr(engines, "names", lambda: ())
+        assert ws.load(tmp_path / "generator").layout.tables["dye"] == carried(store)["dye"]
+        assert ws.open_state(tmp_path / "generated.nc")["dye"].attrs["units"] == "1"
+
     metrics = ws.check(tmp_path / "generated.nc", reference=tmp_path / "states.zarr")
     assert "thetao_mean" in set(metrics["metric"])
 
@@ -178,6 +183,12 @@ def test_it_goes_all_the_way(runs, tmp_path):
     }
     final = verdict[verdict["metric"] == "distance_final"].set_index("start")["value"]
     assert final["generated 0"] < final["rest"] and np.isfinite(final).all()
+
+    unknown = verdict[verdict["metric"].str.startswith(("distance_so", "shock_"))]
+    assert unknown["value"].isna().all()
+    assert {"not judged: the state has no so", "not judged: the runs hold no kinetic_energy"} <= set(
+        unknown["note"]
+    )
 
     pytest.importorskip("matplotlib", reason="matplotlib is not installed")
     page = ws.report(
