@@ -16,7 +16,7 @@ from warmstart.errors import UserError
 from warmstart.io import files
 from warmstart.ocean.variables import carried
 
-HERE = Path(__file__).parent
+SITE = Path(__file__).parent / "site"  #: where an installer would put it
 PLAN = {
     "engine": "column", "configuration": {"columns": 6, "rows": 10, "levels": 5}, "members": 8, "seed": 3, "years": 60,
     "settle_years": 8, "ranges": {"column_temperature": ["16 degC", 24.0], "column_diffusivity": [2e-3, 8e-3]},
@@ -39,9 +39,9 @@ TINY = {
 def installed():
     """The package on the path, as an installer would put it there."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(str(HERE))
+        patch.syspath_prepend(str(SITE))
         patch.setenv(
-            "PYTHONPATH", os.pathsep.join([str(HERE), *filter(None, [os.environ.get("PYTHONPATH")])])
+            "PYTHONPATH", os.pathsep.join([str(SITE), *filter(None, [os.environ.get("PYTHONPATH")])])
         )
         yield
     for name in [n for n in sys.modules if n.partition(".")[0] == "diffusing_column"]:
