@@ -9,7 +9,7 @@ import xarray as xr
 from warmstart.errors import UserError
 from warmstart.generator.constraints import chain, contents
 from warmstart.generator.constraints.contents import adjoint, conserve, covariance, means, responses_of
-from warmstart.generator.residual import Coordinates
+from warmstart.generator.space import Coordinates
 from warmstart.ocean.basin import basin
 from warmstart.physics import convection
 from warmstart.regression.layout import Layout

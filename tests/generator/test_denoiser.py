@@ -6,8 +6,8 @@ import torch
 
 from warmstart.generator.network.denoiser import Condition, Denoiser, preconditioning
 from warmstart.generator.network.objective import denoising
-from warmstart.generator.residual import fit
 from warmstart.generator.settings import ResidualConfig
+from warmstart.generator.space import fit
 from warmstart.ocean.basin import basin
 from warmstart.regression.layout import Layout
 

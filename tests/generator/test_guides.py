@@ -10,8 +10,8 @@ from warmstart.errors import UserError
 from warmstart.generator.network import guides
 from warmstart.generator.network.sampler import levels, solve
 from warmstart.generator.noise import Stream
-from warmstart.generator.residual import Coordinates
 from warmstart.generator.settings import SamplingConfig, resolve
+from warmstart.generator.space import Coordinates
 from warmstart.ocean.basin import basin
 from warmstart.ocean.eos import density_anomaly
 from warmstart.physics.convection import inversions

@@ -19,8 +19,8 @@ from warmstart.errors import UserError
 from warmstart.generator import training as loop
 from warmstart.generator.checkpoint import load
 from warmstart.generator.examples import Examples, rows
-from warmstart.generator.residual import fit
 from warmstart.generator.settings import ResidualConfig, resolve
+from warmstart.generator.space import fit
 from warmstart.generator.training import Team
 from warmstart.io import files
 from warmstart.ocean.basin import basin

@@ -22,8 +22,9 @@ from warmstart.errors import UserError, require_path
 from warmstart.generator.model import Generator, build_denoiser
 from warmstart.generator.quantities import QUANTITIES
 from warmstart.generator.quantities.quantity import QuantityModel
-from warmstart.generator.residual import Coordinates, Law
+from warmstart.generator.residual import Law
 from warmstart.generator.settings import SavedConfig
+from warmstart.generator.space import Coordinates
 from warmstart.generator.young_state import CORRECTIONS, AgeModel, SpinupModel
 from warmstart.io import files
 from warmstart.io.config import dump_yaml, load_yaml

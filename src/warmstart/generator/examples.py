@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from warmstart.generator.residual import Coordinates
+from warmstart.generator.space import Coordinates
 
 #: What the network may be told, each dropped by itself in training.
 TOLD = ("parameters", "forcing", "state", "age")

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from warmstart.errors import UserError
-from warmstart.generator import residual, young_state
+from warmstart.generator import residual, space, young_state
 from warmstart.generator.examples import Examples
 from warmstart.generator.model import Generator
 from warmstart.generator.quantities import QUANTITIES, quantity
@@ -167,7 +167,7 @@ def _laws(
     examples: Examples, layout: Layout, references: dict[str, float], config: GeneratorConfig
 ) -> dict[str, Law]:
     """Coordinates and amplitude of the residual for each of what may be given."""
-    coordinates = residual.fit({g: examples.residuals(g) for g in examples.means}, layout, config.residual)
+    coordinates = space.fit({g: examples.residuals(g) for g in examples.means}, layout, config.residual)
     laws = {}
     for given, found in coordinates.items():
         amplitude = config.residual.amplitude

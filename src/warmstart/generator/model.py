@@ -13,8 +13,9 @@ from warmstart.errors import UserError
 from warmstart.generator.network.denoiser import FLAGS, STATE_FLAGS, Denoiser
 from warmstart.generator.network.unet import UNet
 from warmstart.generator.quantities.quantity import QuantityModel
-from warmstart.generator.residual import Coordinates, Law
+from warmstart.generator.residual import Law
 from warmstart.generator.settings import SavedConfig
+from warmstart.generator.space import Coordinates
 from warmstart.generator.young_state import SpinupModel
 from warmstart.ocean.grid import Grid
 from warmstart.regression.layout import Layout

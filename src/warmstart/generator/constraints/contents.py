@@ -20,7 +20,7 @@ import xarray as xr
 from warmstart.errors import UserError
 from warmstart.generator.constraints.bounds import require_bounded
 from warmstart.generator.constraints.constraint import Constraint, Moved, declared
-from warmstart.generator.residual import Coordinates
+from warmstart.generator.space import Coordinates
 from warmstart.ocean.eos import CP, RHO0
 from warmstart.ocean.grid import Grid
 from warmstart.ocean.variables import STATE_VARIABLES, VARIABLES

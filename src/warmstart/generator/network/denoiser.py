@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from warmstart.generator.network.unet import UNet
-from warmstart.generator.residual import Coordinates
+from warmstart.generator.space import Coordinates
 
 #: Numbers that the network is told beside the scaled parameters: whether it is told parameters and forcing ...
 FLAGS = 2

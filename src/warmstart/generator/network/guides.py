@@ -18,7 +18,7 @@ from torch import Tensor
 
 from warmstart.generator.constraints.contents import adjoint
 from warmstart.generator.network.sampler import After, Denoise, cosine_time
-from warmstart.generator.residual import Coordinates
+from warmstart.generator.space import Coordinates
 from warmstart.ocean.eos import density_anomaly
 from warmstart.regression.normalizer import Normalizer
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from warmstart.generator.network.denoiser import Condition, Denoiser
-from warmstart.generator.residual import Coordinates
+from warmstart.generator.space import Coordinates
 
 
 class Objective(nn.Module):
