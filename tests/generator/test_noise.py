@@ -68,5 +68,6 @@ def test_targets_differ_between_samples_and_are_those_of_the_seed(generator):
     assert np.array_equal(drawn(1), drawn(1))
     assert len({drawn(seed).tobytes() for seed in range(8)}) > 2
     certain = expect(generator, Request(parameters.resolve(ASKED)), "none")
-    expected = generator.quantities["transports"].target(certain.quantities["transports"])
+    assert not certain.predicted and set(certain.fixed) == {"mixed_layer", "transports"}
+    expected = generator.quantities["transports"].target(known.predicted["transports"])
     np.testing.assert_array_equal(certain.targets(Stream(1))["transports"], expected)

@@ -163,7 +163,7 @@ def test_what_follows_from_the_condition_is_computed_once_for_all_samples(genera
 
     for owner, name in (
         (request, "scaled"), (Generator, "predict"), (QuantityModel, "predict"), (MeanModel, "coefficients_at"),
-        (draw, "condition"), (draw, "responses_of"),
+        (draw, "condition"), (draw, "responses_of"), (QuantityModel, "target"),
     ):  # fmt: skip
         counted(owner, name)
     state, _ = basin(nx=9, ny=14, nz=5)
@@ -175,4 +175,6 @@ def test_what_follows_from_the_condition_is_computed_once_for_all_samples(genera
     assert found[0]["scaled", "warmstart.generator.request"] == 1
     assert found[0]["predict", "Generator"] == 1
     assert found[0]["predict", "QuantityModel"] == len(generator.quantities) == 2
+    # of what is drawn the target is one a sample; of what is not, one
+    assert [f.pop(("target", "QuantityModel")) for f in found] == [2, 5]
     assert found[0] == found[1]

@@ -49,8 +49,8 @@ class Expected:
     law : of the residual.
     factor : on a residual decoded from a latent.
     spread : predictive standard deviation of the mean, standardised units.
-    quantities : what a regression predicts of each quantity, by name (:meth:`~warmstart.generator.quantities.quantity.QuantityModel.predict`).
-    measured : targets of those that are measured of the expected state, by name.
+    predicted : what regressions predict of the quantities of which a residual is drawn, by name.
+    fixed : targets of the other quantities, the same for all samples, by name.
     responses : how a state changes with each of its contents (:func:`warmstart.generator.constraints.contents.responses_of`).
     network : the network and what it is told, on the device that is asked for; None where the residual needs none.
     """
@@ -62,8 +62,8 @@ class Expected:
     law: Law
     factor: float
     spread: float
-    quantities: Mapping[str, np.ndarray]
-    measured: Mapping[str, np.ndarray]
+    predicted: Mapping[str, np.ndarray]
+    fixed: Mapping[str, np.ndarray]
     responses: Mapping[str, xr.Dataset]
     network: tuple[Denoiser, Condition] | None
 
@@ -76,14 +76,10 @@ class Expected:
 
     def targets(self, noise: Stream) -> dict[str, np.ndarray]:
         """Draw what a state is moved to, by quantity, in the order in which they are imposed."""
-        known, found = self.generator.quantities, {}
-        for name in QUANTITIES:
-            if name in self.quantities:
-                drawn = None if self.model in CERTAIN else noise
-                found[name] = known[name].target(self.quantities[name], drawn)
-            elif name in self.measured:
-                found[name] = self.measured[name]
-        return found
+        models, found = self.generator.quantities, dict(self.fixed)
+        for name, values in self.predicted.items():
+            found[name] = models[name].target(values, noise)
+        return {name: found[name] for name in QUANTITIES if name in found}
 
 
 def expect(generator: Generator, asked: Request, model: str | None = None) -> Expected:
@@ -107,17 +103,20 @@ def expect(generator: Generator, asked: Request, model: str | None = None) -> Ex
         # the expected residual has no amplitude to calibrate: it is no noise
         factor = law.relative(spread) if model == "deterministic" else law.factor(spread)
         shares = {n: share for n, share in generator.config.config.quantities.items() if share}
-        predicted, measured = {}, {}
+        predicted, fixed = {}, {}
         for name, quantity in ((n, q) for n, q in QUANTITIES.items() if n in shares):
-            if name in generator.quantities and inputs is not None:
-                predicted[name] = generator.quantities[name].predict(generator.known(inputs))
+            fitted = generator.quantities.get(name)
+            if fitted is not None and inputs is not None:
+                values = fitted.predict(generator.known(inputs))
+                if fitted.residuals is None or model in CERTAIN:
+                    fixed[name] = fitted.target(values)
+                else:
+                    predicted[name] = values
             elif quantity.from_state and set(quantity.needs) <= set(generator.layout.variables):
-                measured[name] = quantity.measure(_physical(generator, mean), generator.grid)
+                fixed[name] = quantity.measure(_physical(generator, mean), generator.grid)
         responses = responses_of(law.coordinates, generator.normalizer)
         network = None if model in ("none", "gaussian") else _told(generator, asked, inputs)
-    return Expected(
-        generator, asked, model, mean, law, factor, spread, predicted, measured, responses, network
-    )
+    return Expected(generator, asked, model, mean, law, factor, spread, predicted, fixed, responses, network)
 
 
 def sample(known: Expected, seeds: range, progress: bool = False) -> list[Moved]:

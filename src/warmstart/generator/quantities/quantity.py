@@ -188,9 +188,10 @@ def fit(
     if quantity.scales:
         scale = quantity.scale(members, share)
         each = spread_out(scale, quantity, grid)
-    options = {"model": model, "weigh": weigh}
     residuals = None
     if quantity.drawn:
-        left_out = mean.crossfit(members / each, inputs, share, **options)[0]
+        left_out = mean.crossfit(members / each, inputs, share, model=model, weigh=weigh)[0]
         residuals = quantity.regressed(known) / each - left_out[member]
-    return QuantityModel(quantity, grid, mean.fit(members / each, inputs, share, **options), scale, residuals)
+    return QuantityModel(
+        quantity, grid, mean.fit(members / each, inputs, share, model=model, weigh=weigh), scale, residuals
+    )
