@@ -113,7 +113,7 @@ def serving(constraints: Iterable[Constraint], names: Container[Any]) -> tuple[C
     Examples
     --------
     >>> len(serving(standard({}), ("uo", "vo")))
-    2
+    3
     """
     return tuple(c for c in constraints if all(name in names for name in c.needs))
 
