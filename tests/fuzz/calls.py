@@ -50,13 +50,12 @@ def load_job(path: str) -> None:
 def claim(folder: str) -> None:
     """The request that a folder of verification runs remembers."""
 
+    from warmstart import engines
     from warmstart.engines.manifest import read_manifest as read
-
-    # the package keeps the verb under that name
     from warmstart.verbs import verify
 
     manifest = read("restarts")
-    values = verify._common_parameters(manifest, "restarts")
+    values = verify._common_parameters(manifest, "restarts", engines.find(manifest.engine))
     verify._claim(Path(folder), verify._request(manifest, values, 2, None), False)
 
 

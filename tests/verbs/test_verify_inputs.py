@@ -148,3 +148,13 @@ def test_starts_are_named_by_what_they_are_and_run_in_folders_of_these_names(tmp
 
 def verify_sample(number, seed=None):
     return type("S", (), {"sample": number, "seed": seed, "file": f"{number:03d}.h5"})
+
+
+def test_a_second_network_of_a_generator_has_the_spread_of_the_first(tmp_path):
+    _, grid = basin(nx=6, ny=8, nz=4)
+    one = xr.Dataset({f"{n}_spread": xr.ones_like(grid.gdept_1d) * 0.5 for n in ("thetao", "so")})
+    (tmp_path / "g" / "other").mkdir(parents=True)
+    files.write_dataset(tmp_path / "g" / "normalizer.nc", one, grid)
+    (tmp_path / "g" / "other" / "config.yaml").write_text("{}\n")
+    whole, other = (verify._reference_spread(tmp_path / p, grid)[0] for p in ("g", "g/other"))
+    assert other.identical(whole)

@@ -252,7 +252,13 @@ def _control_states(control: str | Path, values: dict[str, float], grid: Grid) -
 
 def _reference_spread(path: Path, grid: Grid) -> tuple[xr.Dataset, str]:
     """Standard deviation of the training ensemble, level by level."""
-    normalizer = path / "normalizer.nc"
+    # a second network of a generator lies in the folder of the first, whose statistics are its own
+    beside = (
+        path
+        if (path / "normalizer.nc").is_file() or not (path / "config.yaml").is_file()
+        else path.resolve().parent
+    )
+    normalizer = beside / "normalizer.nc"
     if normalizer.is_file():
         grid.require_same(files.open_grid(normalizer), str(path))
         with files.open_dataset(normalizer) as ds:
