@@ -383,6 +383,7 @@ class Engine(Protocol):
     starts : names of the starts that it offers beside the path of a restart.
     options : what it takes beyond the common options, by verb.
     work_marks : files by which the work folder of its verifications is known.
+    tabulates : whether ``dataset`` writes a table of its runs beside the store.
     """
 
     name: str
@@ -396,6 +397,7 @@ class Engine(Protocol):
     starts: tuple[str, ...]
     options: Mapping[str, tuple[str, ...]]
     work_marks: tuple[str, ...]
+    tabulates: bool
 
     def require(self, verb: str) -> None:
         """Refuse a verb for which something has to be installed, or that this engine cannot do."""

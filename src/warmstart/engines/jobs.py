@@ -42,6 +42,7 @@ class JobEngine:
     starts: tuple[str, ...] = ("rest",)
     options: Mapping[str, tuple[str, ...]] = {}
     work_marks: tuple[str, ...] = (REQUEST,)
+    tabulates: bool = False
 
     def require(self, verb: str) -> None:
         """Refuse a verb for which a package is not installed.

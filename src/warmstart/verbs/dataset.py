@@ -72,12 +72,13 @@ def dataset(
     model = engines.of_runs(places) if engine is None else engines.find(engine)
     given = {"parameter": list(parameter), "equilibrium": equilibrium, "equilibrium_from": equilibrium_from}
     options = engines.chosen(model, "dataset", given)
+    beside = output.with_suffix(".csv")
+    if model.tabulates:
+        outputs.require_free(beside, overwrite, [runs], folder=False)
     where = Path(", ".join(map(str, places))) if len(places) < 4 else places[0].parent
     found = model.members(places, options, transient)
     if found.table is None:
         return stores.store(found.members, where, output, overwrite, found.blown_up, found.about)
-    beside = output.with_suffix(".csv")
-    outputs.require_free(beside, overwrite, [runs], folder=False)
     with outputs.claim(beside, overwrite, folder=False):
         table = found.table(
             stores.store(found.members, where, output, overwrite, found.blown_up, found.about)

@@ -49,6 +49,7 @@ class Nemo:
         "verify": ("run", "template", "mesh"),
     }
     work_marks: tuple[str, ...] = ()
+    tabulates = True
 
     def require(self, verb: str) -> None:
         """Refuse to simulate.
