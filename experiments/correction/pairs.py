@@ -5,7 +5,8 @@ python experiments/correction/pairs.py states.zarr -w work/correction
 Each training member is predicted by a generator that has not seen it (the six trainings of `experiments/left-out`, whose work folder
 serves here too). Veros runs from the expected state and from one draw at the member's parameters. Temperature and salinity of the
 start, of means over ten years and of the end go to `pairs/member_NNN.nc` beside this file, as differences from the mean of the
-member's equilibrium states. Interrupted, the same command continues; a run that is finished is not repeated.
+member's equilibrium states. With --validation the validation members, too, are run from what the shipped generator says: it has not seen them, and no pair of a
+training member comes from a generator that has. Interrupted, the same command continues; a run that is finished is not repeated.
 """
 
 import argparse
@@ -31,7 +32,7 @@ from warmstart.engine.base import DAY, YEAR, Phase, time_steps, verify_phases
 from warmstart.engine.veros import diagnose, environment
 from warmstart.engine.veros.restart import fields_of_state
 from warmstart.files import open_dataset, replacing
-from warmstart.generator.checkpoint import Generator
+from warmstart.generator.checkpoint import Generator, load
 from warmstart.generator.drawing import sample
 from warmstart.generator.generate import ask, generate
 from warmstart.grid import Grid
@@ -45,8 +46,9 @@ log = logging.getLogger("pairs")
 
 STARTS = ("expected", "draw")
 TRACERS = {"thetao": ("temp", "K"), "so": ("salt", "1e-3")}
-#: What the numbers are rounded to: an int16 holds both ranges, and a mean over a mode's cells is far more precise.
-SCALE = {"thetao": 1e-3, "so": 2e-4}
+#: What the numbers are rounded to: an int16 holds both ranges, and a mean over many cells is far more precise.
+SCALE = {"thetao": 2e-3, "so": 3e-4}
+SHIPPED = "dino-4deg"
 RESOLUTION, LEVELS = 4.0, 18
 YEARS = 40
 MAX_SPEED = 20.0  #: a velocity beyond is a blow-up [m s-1]
@@ -67,6 +69,7 @@ def main() -> None:
     parser.add_argument("-w", "--work", type=Path, required=True, help="where generators and runs are kept")
     parser.add_argument("-o", "--output", type=Path, default=HERE / "pairs", help="folder for the pairs")
     parser.add_argument("--groups", type=int, default=6)
+    parser.add_argument("--validation", action="store_true", help="and validation members by the shipped one")
     options = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     made = made_with()
@@ -75,14 +78,29 @@ def main() -> None:
     engine = Engine()
     for index in range(options.groups):
         store = left_out_store(options.store, options.work, index, options.groups)
-        generator, grid = trained(store, CONFIG, options.work / f"generator_{index}"), mesh(store)
-        for start in STARTS:
-            for member in members(store, (LEFT_OUT,)):
-                kept = options.work / "runs" / f"{member.number:03d}_{start}.npz"
-                if not kept.exists():
-                    simulate(engine, generator, member, start, grid, kept)
-                about = made | {"generator": generator.hash, "group": f"{index} of {options.groups}"}
-                write(options.work / "runs", member, grid, options.output, about)
+        generator = trained(store, CONFIG, options.work / f"generator_{index}")
+        pairs(engine, generator, store, LEFT_OUT, options, made | {"group": f"{index} of {options.groups}"})
+    if options.validation:
+        pairs(engine, load(SHIPPED), options.store, "validation", options, made | {"group": SHIPPED})
+
+
+def pairs(
+    engine: "Engine",
+    generator: Generator,
+    store: Path,
+    split: str,
+    options: argparse.Namespace,
+    about: dict[str, str],
+) -> None:
+    """Run and write the members of a split, first from the expected state, then from a draw."""
+    grid = mesh(store)
+    for start in STARTS:
+        for member in members(store, (split,)):
+            kept = options.work / "runs" / f"{member.number:03d}_{start}.npz"
+            if not kept.exists():
+                simulate(engine, generator, member, start, grid, kept)
+            said = about | {"generator": generator.hash, "split": split}
+            write(options.work / "runs", member, grid, options.output, said)
 
 
 def left_out_store(source: Path, work: Path, index: int, groups: int) -> Path:
@@ -206,8 +224,10 @@ def write(runs: Path, member: Member, grid: Grid, output: Path, about: dict[str,
     axes = {"lev": grid.gdept_1d.values, "lat": grid.gphit.values[:, 0], "lon": grid.glamt.values[0]}
     units = {"lev": "m", "lat": "degrees_north", "lon": "degrees_east"}
     out = out.assign_coords({n: (n, v.astype("float32"), {"units": units[n]}) for n, v in axes.items()})
-    for name, value in member.values.items():
-        out[name] = ((), value, {"units": parameters.get(name).units})
+    names = list(member.values)
+    values = ("parameter", np.array([member.values[n] for n in names]), {"long_name": "value of a parameter"})
+    out = out.assign_coords(parameter=names).assign(value=values)
+    out["units"] = ("parameter", [parameters.get(n).units for n in names])
     out.attrs = about | {
         ATTRIBUTE: version(),
         "member": member.number,
@@ -216,7 +236,7 @@ def write(runs: Path, member: Member, grid: Grid, output: Path, about: dict[str,
     packed = {
         f"{name}_error": {
             "dtype": "int16", "scale_factor": scale, "_FillValue": -32768, "zlib": True, "complevel": 9, "shuffle": True,
-            "chunksizes": (1, 1, *wet.shape),
+            "chunksizes": (1, len(WINDOWS), *wet.shape),
         }
         for name, scale in SCALE.items()
     }  # fmt: skip
