@@ -13,7 +13,7 @@ import logging
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cache, cached_property, partial
 from pathlib import Path
 
 import numpy as np
@@ -177,31 +177,46 @@ def scaled(gram: np.ndarray, train: np.ndarray) -> np.ndarray:
     return gram / np.diag(gram)[train].mean()
 
 
-def means(pairs: Pairs, values: np.ndarray) -> np.ndarray:
-    """Means of levels, ``(pair, level)``: those of temperature, then of salinity."""
+@cache
+def tendency(pairs: Pairs, late: str, early: str) -> np.ndarray:
+    """Difference of two windows, ``(pair, value)``."""
+    return pairs.error[late] - pairs.error[early]
+
+
+@cache
+def means(pairs: Pairs, late: str, early: str = "") -> np.ndarray:
+    """Means of levels of a window, or of the difference of two, ``(pair, level)``: temperature, then salinity."""
+    values = tendency(pairs, late, early) if early else pairs.error[late]
     sums = np.stack([np.bincount(pairs.level, row * pairs.volume) for row in values])
     return sums / np.bincount(pairs.level, pairs.volume)
 
 
-def drift(pairs: Pairs, tendency: np.ndarray, view: str, train: np.ndarray) -> np.ndarray:
+@cache
+def products(pairs: Pairs, late: str, early: str) -> np.ndarray:
+    """Products of the tendencies of all pairs, summed over each level by volume, ``(level, pair, pair)``."""
+    values, root = tendency(pairs, late, early), np.sqrt(pairs.volume)
+    each = [(values * root)[:, pairs.level == level] for level in np.unique(pairs.level)]
+    return np.stack([one @ one.T for one in each])
+
+
+def drift(pairs: Pairs, how: Variant, view: str, train: np.ndarray) -> np.ndarray:
     """Covariance of the tendencies of all pairs."""
     if view == "profile":
-        profile = means(pairs, tendency)
+        profile = means(pairs, how.late, how.early)
         profile = profile / np.sqrt((profile[train] ** 2).mean(0))
         return scaled(profile @ profile.T, train)
-    weight = pairs.volume
+    by_level = products(pairs, how.late, how.early)
     if view == "levels":
-        square = np.bincount(pairs.level, (tendency[train] ** 2).mean(0) * pairs.volume)
-        weight = pairs.volume / square[pairs.level]
-    return scaled((tendency * weight) @ tendency.T, train)
+        square = by_level[:, train, train].sum(1)
+        by_level = by_level / square[:, None, None]
+    return scaled(by_level.sum(0), train)
 
 
 def covariances(pairs: Pairs, how: Variant, train: np.ndarray) -> list[tuple[np.ndarray, tuple[float, ...]]]:
     """Covariances of all pairs by what is given of them, each with the shares that it may have."""
     linear = scaled(pairs.inputs @ pairs.inputs.T, train)
     found = [(np.ones_like(linear), (0.0, 0.1))]
-    tendency = pairs.error[how.late] - pairs.error[how.early]
-    found += [(drift(pairs, tendency, view, train), SHARES) for view in how.views]
+    found += [(drift(pairs, how, view, train), SHARES) for view in how.views]
     if how.slopes:
         found.append((scaled(found[1][0] * linear, train), SHARES))
     if how.departure:
@@ -229,10 +244,7 @@ def blocks_of(member: np.ndarray) -> list[np.ndarray]:
 
 def layers(pairs: Pairs, train: np.ndarray, test: np.ndarray) -> np.ndarray:
     """One slope a level and variable of the horizontal means, as the prototype had it."""
-    rate, error = (
-        means(pairs, pairs.error["years 31-40"] - pairs.error["years 11-20"]),
-        means(pairs, pairs.target),
-    )
+    rate, error = means(pairs, "years 31-40", "years 11-20"), means(pairs, END)
     slope = (rate[train] * error[train]).sum(0) / (rate[train] ** 2).sum(0)
     return (slope * rate[test])[:, pairs.level]
 
