@@ -115,6 +115,8 @@ class Variant:
 
 VARIANTS = (
     Variant("levels", views=("levels",)),
+    Variant("levels, from years 11-20", views=("levels",), early="years 11-20"),
+    Variant("levels, from the start", views=("levels",), early="start"),
     Variant("field", views=("field",)),
     Variant("profile", views=("profile",)),
     Variant("levels and profile"),
