@@ -27,19 +27,22 @@ from members import Member, members, mesh, resplit, trained
 from records import made_with
 from run import CONFIG, LEFT_OUT
 
-from warmstart import parameters
-from warmstart.engine.base import DAY, YEAR, Phase, time_steps, verify_phases
-from warmstart.engine.veros import diagnose, environment
-from warmstart.engine.veros.restart import fields_of_state
-from warmstart.files import open_dataset, replacing
-from warmstart.generator.checkpoint import Generator, load
-from warmstart.generator.drawing import sample
-from warmstart.generator.generate import ask, generate
-from warmstart.grid import Grid
-from warmstart.outputs import ATTRIBUTE, version
+from warmstart.engines.base import Phase, time_steps, verify_phases
+from warmstart.engines.veros import diagnostics, environment
+from warmstart.engines.veros.arrays import fields_of_state
+from warmstart.generator.checkpoint import load
+from warmstart.generator.draw import expect, sample
+from warmstart.generator.model import Generator
+from warmstart.generator.request import ask
+from warmstart.io.files import open_dataset
+from warmstart.io.outputs import ATTRIBUTE, replacing, version
+from warmstart.ocean import parameters
+from warmstart.ocean.constants import DAY, YEAR
+from warmstart.ocean.grid import Grid
+from warmstart.verbs.generate import generate
 
 if TYPE_CHECKING:
-    from warmstart.engine.veros.step import PureStep
+    from warmstart.engines.veros.step import PureStep
 
 HERE = Path(__file__).parent
 log = logging.getLogger("pairs")
@@ -119,7 +122,8 @@ def predicted(generator: Generator, member: Member, start: str) -> xr.Dataset:
     """The start, dims ``(z, y, x)``: the mean of the generator under all constraints, or a draw."""
     known = {n: v for n, v in member.values.items() if n in generator.config.parameters}
     if start == "expected":
-        return sample(generator, ask(generator, known, extrapolate=True), range(1), "none")[0][0]
+        asked = ask(generator, known, extrapolate=True)
+        return sample(expect(generator, asked, "none"), range(1))[0][0]
     return generate(generator, known, n=1, seed=member.seed, extrapolate=True).isel(sample=0)
 
 
@@ -133,8 +137,8 @@ class Engine:
     def step(self) -> "PureStep":
         """Built when the first run needs it."""
         if self._step is None:
-            from warmstart.engine.veros.setup import make_setup
-            from warmstart.engine.veros.step import PureStep
+            from warmstart.engines.veros.setup import make_setup
+            from warmstart.engines.veros.step import PureStep
 
             self._step = PureStep(make_setup(RESOLUTION, LEVELS, parameters.defaults(), 1800.0, 1800.0))
         return self._step
@@ -161,13 +165,13 @@ class Engine:
 
 def tracers(carry: dict) -> Tracers:
     """Temperature and salinity, ``(z, y, x)``."""
-    fields = diagnose.newest(carry)
+    fields = diagnostics.newest(carry)
     return {name: fields[veros].astype("float32") for name, (veros, _) in TRACERS.items()}
 
 
 def sound(carry: dict) -> bool:
     """Whether no velocity is beyond reason and all is finite."""
-    fields = diagnose.newest(carry)
+    fields = diagnostics.newest(carry)
     fast = max(np.abs(fields["u"]).max(), np.abs(fields["v"]).max())
     return bool(fast <= MAX_SPEED and all(np.isfinite(fields[v]).all() for v, _ in TRACERS.values()))
 

@@ -22,12 +22,13 @@ import xarray as xr
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from forecasts import write_table
 from records import made_with
 
-from warmstart import parameters
-from warmstart.engine import dino, starts
-from warmstart.equilibrium import DEPTHS, TRACERS, ensemble_spread
-from warmstart.evaluate import write_table
+from warmstart.engines import dino
+from warmstart.ensemble import starts
+from warmstart.equilibrium.distance import DEPTHS, TRACERS, ensemble_spread
+from warmstart.ocean import parameters
 
 HERE = Path(__file__).parent
 log = logging.getLogger("summary")
