@@ -1,6 +1,7 @@
 """Constraints are exact, conserve what they must, and leave alone what already satisfies them."""
 
 from itertools import pairwise
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -400,3 +401,12 @@ def test_constraints_compose_in_any_number_and_order(case):
     assert count(new, grid) == 0 and record["constraint_sea_level"] == pytest.approx(0.2)
     same, nothing = chain.apply(rough, grid, [])
     assert nothing == {} and same is rough
+
+
+def test_what_changes_the_water_comes_before_columns_are_made_stable_and_what_changes_currents_alone_after():
+    def quantity(*changes):
+        return SimpleNamespace(changes=changes)
+
+    salt, flow, heat = quantity("so"), quantity("uo", "vo"), quantity("uo", "thetao")
+    order = chain.standard({}, quantities=[flow, salt, heat])
+    assert order.index(salt) < order.index(heat) < order.index(stability.stabilise) < order.index(flow)

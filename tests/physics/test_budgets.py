@@ -132,3 +132,8 @@ def test_the_sea_swells_by_its_level_times_its_area(ocean, ocean_grid):
     level = ocean.assign(zos=ocean.zos * 0 + 0.5)
     gained = budgets.sea_volume(level, ocean_grid) - ocean_grid.volume.sum()
     assert float(gained) == pytest.approx(0.5 * float(ocean_grid.area.sum()), rel=1e-9)
+
+
+def test_the_temperature_at_500_m_is_that_of_500_m_in_a_linear_profile(ocean_grid):
+    linear = with_temperature(20.0 - ocean_grid.gdept_0 / 100.0, ocean_grid)
+    assert float(census.temperature_500m(linear, ocean_grid)) == pytest.approx(15.0, rel=1e-9)
