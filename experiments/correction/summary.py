@@ -254,11 +254,13 @@ def layers(pairs: Pairs, train: np.ndarray, test: np.ndarray) -> np.ndarray:
     return (slope * rate[test])[:, pairs.level]
 
 
-def searched(how: Variant, pairs: Pairs, train: np.ndarray, test: np.ndarray) -> tuple[np.ndarray, float]:
-    """The errors of some pairs by a regression of others, and what it misses of these where each is left out."""
+def searched(
+    how: Variant, label: np.ndarray, pairs: Pairs, train: np.ndarray, test: np.ndarray
+) -> tuple[np.ndarray, float]:
+    """The errors of some pairs by a regression of others, and what it misses of these, all of the same label left out at once."""
     if how.learn:
         train = train[pairs.start[train] == how.learn]
-    target, member, begun = pairs.target[train], pairs.member[train], np.zeros((len(test), 1))
+    target, member, begun = pairs.target[train], label[train], np.zeros((len(test), 1))
     if how.first:  # of the training members, too, by slopes that have not seen them
         begun, target = layers(pairs, train, test), target.copy()
         for one in np.unique(member):
@@ -288,16 +290,12 @@ def searched(how: Variant, pairs: Pairs, train: np.ndarray, test: np.ndarray) ->
     return begun + answer @ basis, float(missed)
 
 
-def corrected(
-    pairs: Pairs, predict: Predict, together: np.ndarray | None = None
-) -> tuple[np.ndarray, np.ndarray]:
+def corrected(pairs: Pairs, predict: Predict, label: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Errors of year 40 that a way to predict them leaves, and what it missed of those that it learned from, ``(pair,)``.
 
-    Training members are predicted by all others, the rest by all of training. `together` says what is left out with a member, by a
-    label of each pair; None: the member alone.
+    Training members are predicted by all others of another label, the rest by all of training.
     """
     left, missed = pairs.target.copy(), np.zeros(len(pairs.member))
-    label = pairs.member if together is None else together
     training, other = np.flatnonzero(pairs.training), np.flatnonzero(~pairs.training)
     for one in np.unique(label[training]):
         test = training[label[training] == one]
@@ -346,10 +344,12 @@ def main() -> None:
     table = [row for window, error in pairs.error.items() for row in rows(pairs, window, error)]
     slope = corrected(pairs, lambda *of: (layers(*of), 0.0), pairs.group)[0]
     table += rows(pairs, "less a slope a level, group left out", slope)
-    table += rows(pairs, "less a slope a level", corrected(pairs, lambda *of: (layers(*of), 0.0))[0])
-    for ending, together in (("", None), (", group left out", pairs.group)):
+    table += rows(
+        pairs, "less a slope a level", corrected(pairs, lambda *of: (layers(*of), 0.0), pairs.member)[0]
+    )
+    for ending, label in (("", pairs.member), (", group left out", pairs.group)):
         left, missed = zip(
-            *(corrected(pairs, partial(searched, how), together) for how in VARIANTS), strict=True
+            *(corrected(pairs, partial(searched, how, label), label) for how in VARIANTS), strict=True
         )
         for how, one in zip(VARIANTS, left, strict=True):
             table += rows(pairs, f"less {how.name}{ending}", one)
