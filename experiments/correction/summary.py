@@ -48,6 +48,7 @@ class Pairs:
     Attributes
     ----------
     member, start, training : of each pair: number, name, and whether the member is one of training.
+    group : of each pair: members of a group were left out of the same generator.
     error : by window, ``(pair, value)``; values are the wet cells of temperature, then of salinity.
     truth : equilibrium, ``(pair, value)``.
     inputs : scaled parameters that vary, ``(pair, parameter)``.
@@ -58,6 +59,7 @@ class Pairs:
     member: np.ndarray
     start: np.ndarray
     training: np.ndarray
+    group: np.ndarray
     error: dict[str, np.ndarray]
     truth: np.ndarray
     inputs: np.ndarray
@@ -150,12 +152,13 @@ def read(folder: Path, finished: Path) -> Pairs:
     units = np.concatenate(
         [np.broadcast_to(spread[v].values[:, None, None], wet.shape)[wet] for v in TRACERS]
     )
-    errors, member, start = [], [], []
+    errors, member, start, group = [], [], [], []
     for path in sorted(folder.glob("member_*.nc")):
         with xr.open_dataset(path, engine="h5netcdf") as ds:
             both = [ds[f"{v}_error"].values[..., wet] for v in TRACERS]
             windows = list(map(str, ds["window"].values))
             start += list(map(str, ds["start"].values))
+            group += [str(ds.attrs["group"])] * ds.sizes["start"]
             member += [int(ds.attrs["member"])] * ds.sizes["start"]
         errors.append(np.concatenate(both, axis=-1) / units)
     error = np.concatenate(errors).astype(float)
@@ -167,7 +170,7 @@ def read(folder: Path, finished: Path) -> Pairs:
     level = np.broadcast_to(np.arange(wet.shape[0])[:, None, None], wet.shape)[wet]
     volume = np.tile(grid.volume.values[wet], 2)
     return Pairs(
-        member=np.array(member), start=np.array(start), training=np.isin(member, train),
+        member=np.array(member), start=np.array(start), training=np.isin(member, train), group=np.array(group),
         error={window: error[:, i] for i, window in enumerate(windows)},
         truth=np.stack([truth[n] for n in member]), inputs=(inputs - inputs.mean(0)) / inputs.std(0),
         volume=volume / volume.sum(), depth=np.tile(grid.gdept_0.values[wet], 2),
@@ -252,11 +255,13 @@ def layers(pairs: Pairs, train: np.ndarray, test: np.ndarray) -> np.ndarray:
     return (slope * rate[test])[:, pairs.level]
 
 
-def searched(how: Variant, pairs: Pairs, train: np.ndarray, test: np.ndarray) -> tuple[np.ndarray, float]:
-    """The errors of some pairs by a regression of others, and what it misses of these where each is left out."""
+def searched(
+    how: Variant, label: np.ndarray, pairs: Pairs, train: np.ndarray, test: np.ndarray
+) -> tuple[np.ndarray, float]:
+    """The errors of some pairs by a regression of others, and what it misses of these, all of the same label left out at once."""
     if how.learn:
         train = train[pairs.start[train] == how.learn]
-    target, member, begun = pairs.target[train], pairs.member[train], np.zeros((len(test), 1))
+    target, member, begun = pairs.target[train], label[train], np.zeros((len(test), 1))
     if how.first:  # of the training members, too, by slopes that have not seen them
         begun, target = layers(pairs, train, test), target.copy()
         for one in np.unique(member):
@@ -286,16 +291,16 @@ def searched(how: Variant, pairs: Pairs, train: np.ndarray, test: np.ndarray) ->
     return begun + answer @ basis, float(missed)
 
 
-def corrected(pairs: Pairs, predict: Predict) -> tuple[np.ndarray, np.ndarray]:
+def corrected(pairs: Pairs, predict: Predict, label: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Errors of year 40 that a way to predict them leaves, and what it missed of those that it learned from, ``(pair,)``.
 
-    Training members are predicted by all others, the rest by all of training.
+    Training members are predicted by all others of another label, the rest by all of training.
     """
     left, missed = pairs.target.copy(), np.zeros(len(pairs.member))
     training, other = np.flatnonzero(pairs.training), np.flatnonzero(~pairs.training)
-    for number in np.unique(pairs.member[training]):
-        test = np.flatnonzero(pairs.member == number)
-        found, missed[test] = predict(pairs, training[pairs.member[training] != number], test)
+    for one in np.unique(label[training]):
+        test = training[label[training] == one]
+        found, missed[test] = predict(pairs, training[label[training] != one], test)
         left[test] -= found
     if len(other):
         found, missed[other] = predict(pairs, training, other)
@@ -338,17 +343,25 @@ def main() -> None:
     made = made_with()
     pairs = read(options.pairs, options.finished)
     table = [row for window, error in pairs.error.items() for row in rows(pairs, window, error)]
-    table += rows(pairs, "less a slope a level", corrected(pairs, lambda *of: (layers(*of), 0.0))[0])
-    left, missed = zip(*(corrected(pairs, partial(searched, how)) for how in VARIANTS), strict=True)
-    for how, one in zip(VARIANTS, left, strict=True):
-        table += rows(pairs, f"less {how.name}", one)
-    # the way, too, is chosen without the member; among those that learn from all pairs and choose once for all modes, for
-    # what the others miss is of other pairs, or the least of so many that it says too little
-    missed = [m if not (v.each or v.learn) else np.inf * m for v, m in zip(VARIANTS, missed, strict=True)]
-    choice = np.argmin(missed, axis=0)
-    table += rows(pairs, "less the one that is chosen", np.stack(left)[choice, np.arange(len(choice))])
-    counts = np.bincount(choice[pairs.training], minlength=len(VARIANTS))
-    log.info("chosen: %s", {how.name: int(n) for how, n in zip(VARIANTS, counts, strict=True) if n})
+    slope = corrected(pairs, lambda *of: (layers(*of), 0.0), pairs.group)[0]
+    table += rows(pairs, "less a slope a level, group left out", slope)
+    table += rows(
+        pairs, "less a slope a level", corrected(pairs, lambda *of: (layers(*of), 0.0), pairs.member)[0]
+    )
+    for ending, label in (("", pairs.member), (", group left out", pairs.group)):
+        left, missed = zip(
+            *(corrected(pairs, partial(searched, how, label), label) for how in VARIANTS), strict=True
+        )
+        for how, one in zip(VARIANTS, left, strict=True):
+            table += rows(pairs, f"less {how.name}{ending}", one)
+        # the way, too, is chosen without the member; among those that learn from all pairs and choose once for all modes, for
+        # what the others miss is of other pairs, or the least of so many that it says too little
+        missed = [m if not (v.each or v.learn) else np.inf * m for v, m in zip(VARIANTS, missed, strict=True)]
+        choice = np.argmin(missed, axis=0)
+        chosen = np.stack(left)[choice, np.arange(len(choice))]
+        table += rows(pairs, f"less the one that is chosen{ending}", chosen)
+        counts = np.bincount(choice[pairs.training], minlength=len(VARIANTS))
+        log.info("chosen%s: %s", ending, {v.name: int(n) for v, n in zip(VARIANTS, counts, strict=True) if n})
     write_table(pd.DataFrame(table), options.output, made)
 
 
