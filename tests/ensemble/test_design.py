@@ -112,3 +112,10 @@ def test_the_start_of_a_plan_file_is_relative_to_the_file(tiny_plan, tmp_path):
     (tmp_path / "restart.h5").touch()
     (tmp_path / "plan.yaml").write_text(yaml.safe_dump({**tiny_plan, "start": "restart.h5"}))
     assert load_plan(tmp_path / "plan.yaml").start == str((tmp_path / "restart.h5").resolve())
+
+
+@pytest.mark.parametrize("key", ["years", "settle_years"])
+def test_a_plan_longer_than_anybody_can_run_is_refused_in_a_sentence(key):
+    plan = {"configuration": {"resolution": 4, "levels": 18}, "members": 1, "seed": 1, "years": 30}
+    with pytest.raises(UserError, match=f"{key}.*1000000"):
+        load_plan(plan | {key: 202823612503649})

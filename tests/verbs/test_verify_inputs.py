@@ -158,3 +158,9 @@ def test_a_second_network_of_a_generator_has_the_spread_of_the_first(tmp_path):
     (tmp_path / "g" / "other" / "config.yaml").write_text("{}\n")
     whole, other = (verify._reference_spread(tmp_path / p, grid)[0] for p in ("g", "g/other"))
     assert other.identical(whole)
+
+
+@pytest.mark.parametrize("years", [0, -3, 10**15])
+def test_years_that_nobody_can_run_are_refused_before_anything_else(tmp_path, years):
+    with pytest.raises(UserError, match="expected 1 to 1,000,000 model years"):
+        verify.verify(tmp_path / "restarts", tmp_path / "v.nc", years=years)

@@ -92,6 +92,10 @@ class Configuration(Config):
     levels: int = Field(ge=4, le=100)
 
 
+MOST_YEARS = 1_000_000  #: of a run [model years]
+MOST_STOPS = 1_000_000  #: of a phase: rows, snapshots and shifts each
+
+
 class Phase(Config):
     """A stretch of a run with fixed time steps.
 
@@ -118,6 +122,18 @@ class Phase(Config):
     label: Literal["transient", "equilibrium"] = "transient"
     until: Literal["near", "equilibrium"] | None = None
     acceleration: Acceleration | None = None
+
+    @model_validator(mode="after")
+    def _countable(self) -> Phase:
+        """Refuse a phase that would look at the state more often than anybody can keep."""
+        stretch = None if self.acceleration is None else self.acceleration.stretch_years * YEAR
+        for interval in (self.record_days, self.snapshot_every_days, stretch):
+            if interval is not None and self.until_day / interval > MOST_STOPS:
+                raise ValueError(
+                    f"phase {self.name}: {self.until_day:g} days with a look at the state each {interval:g}; expected at most "
+                    f"{MOST_STOPS:,} looks: run less long, or look less often"
+                )
+        return self
 
     def records(self, day: float) -> bool:
         """Whether the series has a row at that day."""

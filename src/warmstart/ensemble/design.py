@@ -16,7 +16,7 @@ from pydantic import (
 )
 
 from warmstart import engines
-from warmstart.engines.base import Job, with_configuration
+from warmstart.engines.base import MOST_YEARS, Job, with_configuration
 from warmstart.ensemble import member_table, starts
 from warmstart.ensemble.member_table import Listed
 from warmstart.equilibrium.acceleration import Acceleration
@@ -71,10 +71,10 @@ class Plan(Config):
     members: int = Field(ge=1, le=100_000)
     first: int = Field(default=0, ge=0)
     seed: int = Field(ge=0)
-    years: int = Field(ge=1)
+    years: int = Field(ge=1, le=MOST_YEARS)
     until: Literal["years", "near", "equilibrium"] = "years"
     acceleration: Acceleration | None = None
-    settle_years: int = Field(default=20, ge=0)
+    settle_years: int = Field(default=20, ge=0, le=MOST_YEARS)
     ranges: dict[str, tuple[float, float]] = Field(default_factory=dict)
     fixed: dict[str, float] = Field(default_factory=dict)
     start: str = "rest"

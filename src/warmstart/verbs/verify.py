@@ -16,7 +16,7 @@ import numpy as np
 import xarray as xr
 
 from warmstart import engines
-from warmstart.engines.base import Job, Trial, TrialRequest
+from warmstart.engines.base import MOST_YEARS, Job, Trial, TrialRequest
 from warmstart.engines.jobs import REQUEST
 from warmstart.engines.manifest import MANIFEST, Manifest, content_hash, read_manifest
 from warmstart.ensemble import member
@@ -130,6 +130,8 @@ def verify(
     --------
     >>> ds, table = verify("restarts", "verify.nc", control="control.nc")  # doctest: +SKIP
     """
+    if not 1 <= years <= MOST_YEARS:
+        raise UserError(f"years is {years}; expected 1 to {MOST_YEARS:,} model years")
     if control is None and reference is not None:
         raise UserError(
             "reference gives the unit of the distance to a control; give a control too, or leave it out"
