@@ -434,7 +434,7 @@ def hdf5(path: Path, changes: Sequence[tuple[int, str, Any]]) -> None:
         file.visititems(lambda n, item: names.append(n) if isinstance(item, h5py.Dataset) else None)
         for number, what, value in changes:
             name = sorted(names)[number % len(names)]
-            if name not in file or isinstance(file[name][()], h5py.Empty):
+            if not isinstance(file.get(name), h5py.Dataset) or isinstance(file[name][()], h5py.Empty):
                 continue
             old = file[name][()]
             if what == "attribute":

@@ -65,13 +65,13 @@ class Tally:
         return pd.DataFrame(self.rows()).to_string(index=False)
 
 
-def write_record(tally: Tally, inputs: int, seed: int, path: Path = RESULT) -> None:
+def write_record(tally: Tally, inputs: int, seed: int, processes: int = 1, path: Path = RESULT) -> None:
     """Write the result with command, commit, versions and machine, and the section of the page.
 
     Parameters
     ----------
     tally : of the run.
-    inputs, seed : of the run.
+    inputs, seed, processes : of the run.
     path : JSON file to write.
     """
     place = importlib.util.spec_from_file_location("machine", ROOT / "benchmarks" / "machine.py")
@@ -80,7 +80,9 @@ def write_record(tally: Tally, inputs: int, seed: int, path: Path = RESULT) -> N
     machine = importlib.util.module_from_spec(place)
     place.loader.exec_module(machine)
     told = machine.describe(str(Path(sys.argv[0])))
-    told["command"] = f"PYTHONPATH=tests python -m fuzz --inputs {inputs} --seed {seed} --record"
+    told["command"] = (
+        f"PYTHONPATH=tests python -m fuzz --inputs {inputs} --seed {seed} --processes {processes} --record"
+    )
     content = told | {"inputs": inputs, "seed": seed, "readers": tally.rows()}
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(content, indent=1, default=int) + "\n", encoding="utf-8")
