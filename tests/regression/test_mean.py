@@ -129,3 +129,8 @@ def test_weights_that_no_regression_can_be_solved_with_are_refused_in_a_sentence
     table = np.array([[1e30, 1.0, 1.0, 0.0, 1.0, 1.0]])
     with pytest.raises(UserError, match="weights are damaged"):
         mean._predicted(seen, np.ones((3, 1)), table, np.ones((1, 1)), here)
+
+
+def test_states_that_are_not_finite_are_no_modes_but_a_sentence():
+    with pytest.raises(UserError, match="make the store again"):
+        mean.eofs(np.array([[1.0, np.nan], [0.0, 1.0]]), np.full(2, 0.5), 0.99)

@@ -213,7 +213,12 @@ def eofs(
     kept : variance of each mode, ``(mode,)``: mean square of its coefficients.
     """
     root = np.sqrt(weights)
-    left, values, right = np.linalg.svd(states * root, full_matrices=False)
+    weighted = states * root
+    if not np.isfinite(weighted).all():
+        raise UserError(
+            "what is to be decomposed holds numbers that are not finite: states or mesh are damaged; make the store again"
+        )
+    left, values, right = np.linalg.svd(weighted, full_matrices=False)
     share = np.cumsum(values**2) / max(np.sum(values**2), np.finfo(float).tiny)
     rank = int(np.sum(values > 1e-7 * values[0])) if values[0] > 0 else 0
     modes = max(1, min(rank, int(np.searchsorted(share, variance - 1e-12)) + 1))

@@ -500,3 +500,9 @@ def test_practical_salinity_beside_conservative_temperature_becomes_absolute_at_
     expected = gsw.pt_from_CT(absolute, 25.0)
     assert float(state.thetao.isel(time=0, z=k, y=j, x=i)) == pytest.approx(expected, abs=1e-9)
     assert abs(expected - gsw.pt_from_CT(36.0 if k < 2 else 5.0, 25.0)) > 1e-4
+
+
+def test_a_time_step_that_is_a_text_is_no_number_of_the_state(tmp_path):
+    variables = restart_variables(STATE) | {"rdt": ((), np.array(b"w", "S1"))}
+    state = open_state(write(tmp_path / "X_00005760_restart.nc", variables), GRID)
+    assert "time_step_seconds" not in state.attrs

@@ -423,7 +423,7 @@ def _attrs(sources: list[NemoFile]) -> dict[str, Any]:
     attrs: dict[str, Any] = {"engine": "nemo", "source_files": ", ".join(s.path.name for s in sources)}
     first = sources[0].first
     for name, label in (("kt", "time_step"), ("rdt", "time_step_seconds")):
-        if name in first.variables and first[name].ndim == 0:
+        if name in first.variables and first[name].ndim == 0 and first[name].dtype.kind in "fiu":
             attrs[label] = float(first[name])
     return attrs
 
