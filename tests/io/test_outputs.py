@@ -454,3 +454,13 @@ def test_a_folder_that_was_moved_away_is_not_made_again_by_a_library_that_makes_
         if not whole:
             raise OSError("what is in it has gone")
     assert [p.name for p in tmp_path.iterdir()] == ["there"]
+
+
+def test_a_link_in_the_place_of_the_folder_where_an_output_was_made_loses_nothing_that_it_leads_to(tmp_path):
+    (tmp_path / "mine" / "new").mkdir(parents=True)
+    (tmp_path / "mine" / "new" / "thesis.txt").write_text("years of work")
+    with pytest.raises(UserError), outputs.replacing(tmp_path / "out") as temporary:
+        temporary.parents[1].rename(tmp_path / "away")
+        temporary.parents[1].symlink_to(tmp_path / "mine")
+        raise OSError("what was being written has gone")
+    assert (tmp_path / "mine" / "new" / "thesis.txt").read_text() == "years of work"

@@ -538,6 +538,8 @@ def _remove_staging(place: Path, work: _Work) -> None:
     with contextlib.suppress(OSError):
         if os.path.lexists(lock) and not os.path.samestat(os.fstat(work.lock), os.lstat(lock)):
             return  # ours was moved away, and this is that of another process
+    if work.staging.is_symlink():
+        return  # ours was moved away, and somebody's link has its name: what it leads to is not ours
     _empty(place, work.staging)
     with contextlib.suppress(OSError):
         lock.unlink(missing_ok=True)
