@@ -455,4 +455,4 @@ def hdf5(path: Path, changes: Sequence[tuple[int, str, Any]]) -> None:
             elif what == "text":
                 file[name] = "text"
             elif what == "fill":
-                file[name] = np.full_like(np.asarray(old, dtype="f8"), value)
+                file[name] = np.full(np.shape(old), value, "f8")  # a text, too, may stand where a number was
