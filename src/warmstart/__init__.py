@@ -1,7 +1,7 @@
 """warmstart: skip the spin-up of an ocean model.
 
 The verbs of the command line are functions of this module, in the order of the way of the data:
-``simulate dataset train generate check restart verify report``, and ``info plan demo`` beside them. ``open_state`` and
+``simulate dataset train generate check restart verify spinup report``, and ``info plan demo`` beside them. ``open_state`` and
 ``open_grid`` open whatever an ocean model wrote; ``physics`` measures, ``plot`` draws; ``parameters`` and ``variables`` are
 the tables, ``engines`` the ocean models. Nothing heavy is imported before it is used.
 """
@@ -28,6 +28,7 @@ _WHERE = {
     "check": "warmstart.verbs.check:check",
     "restart": "warmstart.verbs.restart:restart",
     "verify": "warmstart.verbs.verify:verify",
+    "spinup": "warmstart.verbs.spinup:spinup",
     "report": "warmstart.verbs.report:report",
     "info": "warmstart.verbs.info:info",
     "plan": "warmstart.verbs.plan:plan",

@@ -247,6 +247,12 @@ def generate(
     device: Annotated[str, typer.Option(help="Where the network runs: cpu or cuda.")] = "cpu",
     n: Annotated[int, typer.Option("-n", min=1, help="Number of samples.")] = 1,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the first sample; sample i has seed + i.")] = 0,
+    expected: Annotated[
+        bool,
+        typer.Option(
+            "--expected", help="The one state that is expected, with its spread by level, instead of draws."
+        ),
+    ] = False,
     extrapolate: Annotated[
         bool, typer.Option("--extrapolate", help="Accept parameters outside the training range.")
     ] = False,
@@ -277,8 +283,9 @@ def generate(
         progress=True,
         initial=None if initial is None else initial_state(initial, generator if regrid else None),
         age=age,
+        expected=expected,
     )
-    say(f"{n} state{'s' * (n > 1)} written to {output}")
+    say(f"{'the expected state' if expected else f'{n} state' + 's' * (n > 1)} written to {output}")
 
 
 @app.command()
@@ -453,6 +460,62 @@ def verify(
     print_table(overview(table), f"{output}")
     for line in remarks(table):
         say(line)
+
+
+@app.command()
+def spinup(
+    output: Annotated[
+        str, typer.Option("-o", "--output", help="Folder for everything; the same command continues in it.")
+    ],
+    sets: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="NAME=VALUE", help="A parameter, with or without a unit; repeatable."),
+    ] = None,
+    parameters: Annotated[
+        Path | None,
+        typer.Option(help="Parameters from a YAML file, a namelist, a run of NEMO, or a states file."),
+    ] = None,
+    generator: Annotated[str, typer.Option(help="Folder or name of a shipped generator.")] = "dino-4deg",
+    start: Annotated[
+        Path | None,
+        typer.Option("--from", help="A state or restart to start from instead of the expected one."),
+    ] = None,
+    years: Annotated[
+        int, typer.Option(help="Length of a stretch between two corrections [model years].")
+    ] = 40,
+    cycles: Annotated[int, typer.Option(help="Corrections at most.")] = 3,
+    target: Annotated[
+        float,
+        typer.Option(help="Distance to equilibrium that is wanted [standard deviations of the ensemble]."),
+    ] = 0.1,
+    probability: Annotated[float, typer.Option(help="With which the distance is to be no larger.")] = 0.9,
+    proof: Annotated[int, typer.Option(help="Length of the stretch without correction at the end.")] = 20,
+    extrapolate: Annotated[
+        bool, typer.Option("--extrapolate", help="Accept parameters outside the training range.")
+    ] = False,
+    engine: Annotated[str, typer.Option(help="The ocean model.")] = "veros",
+) -> None:
+    """Bring an ocean model to equilibrium: run, correct, run again, and prove it."""
+    from warmstart.generator.checkpoint import load
+    from warmstart.verbs.generate import wanted
+    from warmstart.verbs.spinup import spinup as bring
+
+    described = {name: span.parameter(name) for name, span in load(generator).config.parameters.items()}
+    bring(
+        output,
+        wanted(sets or (), parameters, say, described),
+        generator=generator,
+        start=start,
+        years=years,
+        cycles=cycles,
+        target=target,
+        probability=probability,
+        proof=proof,
+        extrapolate=extrapolate,
+        engine=engine,
+        say=say,
+    )
+    say(f"restart, state and history in {output}")
 
 
 @app.command()

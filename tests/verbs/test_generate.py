@@ -113,6 +113,30 @@ def test_the_file_says_where_it_came_from(generator, tmp_path):
     assert ds.attrs["predicted_spread_thetao"] > 0
 
 
+def test_the_expected_state_is_the_middle_of_the_draws_and_knows_their_spread(generator, tmp_path):
+    """It takes no noise; its spread by level is that of many draws about it."""
+    path = tmp_path / "expected.nc"
+    state = generate(generator, ASKED, expected=True, output=path)
+    assert state.sizes["sample"] == 1 and "seed" not in state.coords
+    assert files.open_dataset(path).attrs["expected"] == "yes"
+    draws = generate(generator, ASKED, n=48)
+    middle, scatter = draws.thetao.mean("sample"), draws.thetao.std("sample")
+    wet = np.isfinite(middle)
+    standard_error = float(scatter.where(wet).mean()) / np.sqrt(48)
+    assert float(np.abs(middle - state.thetao[0]).where(wet).mean()) < 3 * standard_error
+    area = (generator.grid.volume / generator.grid.e3t_0).values * wet.values
+    found = np.sqrt((np.nan_to_num(scatter.values) ** 2 * area).sum((1, 2)) / area.sum((1, 2)))
+    np.testing.assert_allclose(state.spread_thetao.values, found, rtol=0.35)
+    assert state.spread_thetao.dims == ("z",) and state.spread_thetao.attrs["units"] == "degC"
+    assert "spread_zos" not in state
+
+
+def test_an_expected_state_asks_for_no_number_of_samples(generator):
+    for wrong in ({"n": 2}, {"seed": 3}):
+        with pytest.raises(UserError, match="one state is expected and none is drawn"):
+            generate(generator, ASKED, expected=True, **wrong)
+
+
 @pytest.mark.parametrize(
     "asked, message",
     [

@@ -75,15 +75,15 @@ def store(path, splits, phases):
 def test_a_reference_is_the_spread_of_its_settled_training_states_alone(tmp_path):
     splits, phases = ["train", "test", "train", "train"], ["equilibrium"] * 3 + ["transient"]
     path = store(tmp_path / "states.nc", splits, phases)
-    spread, said = verify._reference_spread(path, GRID)
+    spread, said = verify.reference_spread(path, GRID)
     assert said == "spread of the 2 training states of states.nc"
     for name in distance.TRACERS:  # 0 and 2: a standard deviation of 1 everywhere
         np.testing.assert_allclose(spread[name], 1.0)
     phases[0] = "transient"
     with pytest.raises(UserError, match="fewer than two training states"):
-        verify._reference_spread(store(tmp_path / "few.nc", splits, phases), GRID)
+        verify.reference_spread(store(tmp_path / "few.nc", splits, phases), GRID)
     with pytest.raises(UserError, match="fewer than two training states"):
-        verify._reference_spread(files.write_dataset(tmp_path / "one.nc", STATE, GRID), GRID)
+        verify.reference_spread(files.write_dataset(tmp_path / "one.nc", STATE, GRID), GRID)
 
 
 def test_a_generator_gives_the_spread_of_its_normalizer(tmp_path):
@@ -92,13 +92,13 @@ def test_a_generator_gives_the_spread_of_its_normalizer(tmp_path):
     both = xr.Dataset({"thetao_spread": levels, "so_spread": 0.1 * levels})
     path = tmp_path / "generator" / "normalizer.nc"
     files.write_dataset(path, both, GRID)
-    spread, said = verify._reference_spread(tmp_path / "generator", GRID)
+    spread, said = verify.reference_spread(tmp_path / "generator", GRID)
     np.testing.assert_allclose(spread.thetao, [1.0, 2.0, 3.0, 4.0])
     np.testing.assert_allclose(spread.so, [0.1, 0.2, 0.3, 0.4])
     assert said == "spread of the training members of generator"
     files.write_dataset(path, both[["so_spread"]], GRID, overwrite=True)
     with pytest.raises(UserError, match="holds no thetao_spread; train"):
-        verify._reference_spread(tmp_path / "generator", GRID)
+        verify.reference_spread(tmp_path / "generator", GRID)
 
 
 def test_a_work_folder_is_continued_for_the_same_request_and_for_no_other(tmp_path):
@@ -156,7 +156,7 @@ def test_a_second_network_of_a_generator_has_the_spread_of_the_first(tmp_path):
     (tmp_path / "g" / "other").mkdir(parents=True)
     files.write_dataset(tmp_path / "g" / "normalizer.nc", one, grid)
     (tmp_path / "g" / "other" / "config.yaml").write_text("{}\n")
-    whole, other = (verify._reference_spread(tmp_path / p, grid)[0] for p in ("g", "g/other"))
+    whole, other = (verify.reference_spread(tmp_path / p, grid)[0] for p in ("g", "g/other"))
     assert other.identical(whole)
 
 

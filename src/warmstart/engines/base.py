@@ -110,6 +110,7 @@ class Phase(Config):
     label : what the states are, ``transient`` or ``equilibrium``.
     until : the verdict at which it ends earlier, ``near`` or ``equilibrium``; later phases then begin earlier.
     acceleration : whether the deep ocean is extrapolated between stretches of running.
+    newton_step : whether the run says at its end where its tracers would come to rest in the circulation that it has then.
     """
 
     name: str
@@ -122,6 +123,9 @@ class Phase(Config):
     label: Literal["transient", "equilibrium"] = "transient"
     until: Literal["near", "equilibrium"] | None = None
     acceleration: Acceleration | None = None
+    newton_step: bool = Field(
+        default=False, exclude_if=lambda asked: not asked
+    )  # jobs of before stay the same
 
     @model_validator(mode="after")
     def _countable(self) -> Phase:
@@ -437,6 +441,10 @@ class Engine(Protocol):
 
     def trial_phases(self, years: int, configuration: BaseModel) -> tuple[Phase, ...]:
         """What a start runs in a verification: a state a year, a row of the series a year or more often."""
+        ...
+
+    def cycle_phases(self, years: int, configuration: BaseModel) -> tuple[Phase, ...]:
+        """What a start runs in one cycle of a spin-up: as in a verification, and a Newton step at the end where the engine can tell one."""
         ...
 
     def retried(self, phases: Sequence[Phase], configuration: BaseModel) -> tuple[Phase, ...]:

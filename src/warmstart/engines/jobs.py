@@ -81,6 +81,10 @@ class JobEngine:
         """What a start runs in a verification."""
         raise NotImplementedError
 
+    def cycle_phases(self, years: int, configuration: BaseModel) -> tuple[Phase, ...]:
+        """What a start runs in one cycle of a spin-up: as in a verification."""
+        return self.trial_phases(years, configuration)
+
     def retried(self, phases: Sequence[Phase], configuration: BaseModel) -> tuple[Phase, ...]:
         """The same phases: nothing else is tried after a blow-up."""
         return tuple(phases)

@@ -32,7 +32,7 @@ log = logging.getLogger(__name__)
 LOCK = ".lock"  #: held by the engine as long as it lives
 #: What the folder of a member holds, as a regular expression.
 FILES = (
-    r"\.lock|job\.yaml|status\.yaml|progress\.json|engine\.log|(start|checkpoint|restart)\.h5|(states|series)\.nc|"
+    r"\.lock|job\.yaml|status\.yaml|progress\.json|engine\.log|(start|checkpoint|restart)\.h5|(states|series|newton_step)\.nc|"
     r"snapshots/day_[0-9.]+\.npz"
 )
 CRASHES_ALLOWED = 3  #: deaths of the engine in a row without a year of progress between them

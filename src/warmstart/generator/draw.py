@@ -263,7 +263,7 @@ def _tracked(seeds: range, progress: bool) -> Iterator[int]:
 def finish(
     states: list[Moved],
     known: Expected,
-    seed: int,
+    seed: int | None,
 ) -> xr.Dataset:
     """Join samples into a states Dataset with parameters, records and provenance.
 
@@ -271,7 +271,7 @@ def finish(
     ----------
     states : from :func:`sample`.
     known : what they were drawn with.
-    seed : of the first sample.
+    seed : of the first sample; None where nothing was drawn: then the spread by level is there instead.
 
     Returns
     -------
@@ -279,9 +279,12 @@ def finish(
     """
     generator, asked = known.generator, known.asked
     ds = xr.concat([state for state, _ in states], "sample", combine_attrs="override")
-    ds = ds.assign_coords(
-        seed=("sample", np.arange(seed, seed + len(states)), {"long_name": "seed of the sample"})
-    )
+    if seed is None:
+        ds = ds.assign(spread_by_level(known))
+    else:
+        ds = ds.assign_coords(
+            seed=("sample", np.arange(seed, seed + len(states)), {"long_name": "seed of the sample"})
+        )
     values = asked.values or {}
     described = {name: span.parameter(name) for name, span in generator.config.parameters.items()}
     ds = parameters.attach(
@@ -294,6 +297,7 @@ def finish(
         ds[name] = ("sample", moved, {"units": units, "long_name": meaning})
     config = generator.config
     attrs = files.provenance(seed=seed, config=config.config.model_dump(mode="json"))
+    attrs |= {"expected": "yes"} if seed is None else {}
     attrs |= {
         "generator": generator.hash,
         "generator_name": generator.name,
@@ -302,7 +306,7 @@ def finish(
     attrs |= {f"predicted_spread_{name}": s for name, s in spread(known).items()}
     attrs |= {"given": asked.given} | asked.notes
     attrs |= {f"conserved_{name}": target for name, target in asked.conserve.items()}
-    if config.config.residual.model == "diffusion":
+    if known.model == "diffusion":
         sampling = asked.sampling or config.config.sampling
         attrs |= {"sampler": sampling.method, "network_evaluations": sampling.evaluations}
     attrs[ATTRIBUTE] = _season(config.store)
@@ -330,12 +334,44 @@ def spread(known: Expected) -> dict[str, float]:
     -------
     Root of the volume-weighted mean variance by variable, units of the variables table.
     """
+    found = {}
+    for name, (variance, weights) in _variances(known).items():
+        value = np.sqrt((variance * weights).sum() / weights.sum())
+        found[name] = float(f"{value:.4g}")
+    return found
+
+
+def spread_by_level(known: Expected) -> dict[str, xr.DataArray]:
+    """Standard deviation that the generator gives each level of each variable.
+
+    Parameters
+    ----------
+    known : of what is asked.
+
+    Returns
+    -------
+    ``spread_NAME`` for each variable with levels, dims ``(z,)``, units of the variables table: root of the mean variance,
+    weighted with the volume of the cells; NaN where a level has no water.
+    """
+    found = {}
+    for name, (variance, weights) in _variances(known).items():
+        table = VARIABLES[name]
+        if not table.three_d:
+            continue
+        water = weights.sum((1, 2))
+        mean = np.divide(
+            (variance * weights).sum((1, 2)), water, out=np.full(len(water), np.nan), where=water > 0
+        )
+        attrs = {"units": table.units, "long_name": f"standard deviation expected of {table.long_name}"}
+        found[f"spread_{name}"] = xr.DataArray(np.sqrt(mean), dims="z", attrs=attrs)
+    return found
+
+
+def _variances(known: Expected) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Variance that the generator gives each cell, units of the variable squared, and its volume weight, ``(level, y, x)``."""
     generator, law = known.generator, known.law
     layout, factor = generator.layout, law.factor(known.spread)
     variance = (
         layout.from_wet(law.coordinates.variance()) * (factor * generator.normalizer.std[:, None, None]) ** 2
     )
-    means = {
-        n: (variance * layout.weights)[c].sum() / layout.weights[c].sum() for n, c in layout.slices.items()
-    }
-    return {name: float(f"{np.sqrt(value):.4g}") for name, value in means.items() if name in VARIABLES}
+    return {n: (variance[c], layout.weights[c]) for n, c in layout.slices.items() if n in VARIABLES}

@@ -45,6 +45,7 @@ def generate(
     sampling: Mapping[str, Any] | None = None,
     conserve: Mapping[str, float] | None = None,
     device: str = "cpu",
+    expected: bool = False,
 ) -> xr.Dataset:
     """Generate equilibrium states for one set of parameters, from a state on the way to equilibrium, or from both.
 
@@ -69,11 +70,14 @@ def generate(
     conserve : means that every state has to have, which stand for its contents: of ``thetao`` [degC] (heat), ``so`` [1e-3]
         (salt) and ``zos`` [m] (volume). What is not named keeps the content that was drawn; volume has mean sea level 0.
     device : where the network runs, ``cpu`` or ``cuda``; the noise of a sample is the same on both.
+    expected : take the one state that is expected instead of draws: the mean under all constraints, which is the nearest start for an
+        ocean model. It is smoother than a draw; how far the truth may be from it is told by level.
 
     Returns
     -------
     States ``thetao so uo vo zos``, dims ``(sample, z, y, x)``, NaN on land, with the coordinates of :func:`warmstart.open_state`,
     ``seed``, the parameters (if given), and what each constraint moved (``constraint_…``); attributes say what was given, and the ``season`` that the states are of.
+    An expected state has no ``seed``, but its standard deviation by level, ``spread_thetao`` and so on, dims ``(z,)``.
 
     Raises
     ------
@@ -98,6 +102,10 @@ def generate(
         raise UserError(f"n is {n} and seed {seed}; expected at least 1 sample and no negative seed")
     if seed + n > 2**63:
         raise UserError(f"seed is {seed}; expected less than 2**63, with one more for each sample")
+    if expected and (n, seed) != (1, 0):
+        raise UserError(
+            f"n is {n} and seed {seed}, but one state is expected and none is drawn; leave out n and seed, or expected"
+        )
     loaded = generator if isinstance(generator, Generator) else load(generator)
     asked = replace(
         ask(loaded, parameters, initial, age, extrapolate),
@@ -105,8 +113,9 @@ def generate(
         conserve=check_targets(conserve or {}),
         device=usable(device),
     )
-    known = expect(loaded, asked)
-    ds = finish(sample(known, range(seed, seed + n), progress), known, seed)
+    known = expect(loaded, asked, "none" if expected else None)
+    drawn = sample(known, range(seed, seed + n), progress and not expected)
+    ds = finish(drawn, known, None if expected else seed)
     if output is not None:
         files.write_dataset(output, ds, loaded.grid, overwrite)
     return locate(ds, loaded.grid)

@@ -147,7 +147,7 @@ def verify(
     request = TrialRequest(
         restarts=require_path(restarts), output=output, years=years, control=control, rest=rest, workers=workers,
         folder=Path(folder) if folder is not None else output.with_name(f"{output.stem}_runs"),
-        spread=None if reference is None else lambda grid: _reference_spread(Path(reference), grid),
+        spread=None if reference is None else lambda grid: reference_spread(Path(reference), grid),
         overwrite=overwrite, progress=bool(progress), options=options,
     )  # fmt: skip
     trial = model.trial(request, _run_jobs)
@@ -252,7 +252,7 @@ def _control_states(control: str | Path, values: dict[str, float], grid: Grid) -
     )
 
 
-def _reference_spread(path: Path, grid: Grid) -> tuple[xr.Dataset, str]:
+def reference_spread(path: Path, grid: Grid) -> tuple[xr.Dataset, str]:
     """Standard deviation of the training ensemble, level by level."""
     # a second network of a generator lies in the folder of the first, whose statistics are its own
     beside = (

@@ -87,6 +87,11 @@ class Veros(JobEngine):
         """A month synchronous, then accelerated."""
         return verify_phases(years, resolution=configuration.resolution)
 
+    def cycle_phases(self, years: int, configuration: Any) -> tuple[Phase, ...]:
+        """As of a verification; at the end the run says where its tracers would come to rest."""
+        *first, last = self.trial_phases(years, configuration)
+        return (*first, last.model_copy(update={"newton_step": True}))
+
     def retried(self, phases: Sequence[Phase], configuration: Any) -> tuple[Phase, ...]:
         """The same with shorter time steps."""
         return tuple(phase.cautious(time_steps(configuration.resolution)) for phase in phases)

@@ -23,6 +23,7 @@ from warmstart.engines.veros.run_state import Progress
 from warmstart.engines.veros.status import FAILED, Report, opened, read_start
 from warmstart.equilibrium import acceleration
 from warmstart.equilibrium.acceleration import Acceleration
+from warmstart.equilibrium.correction import late_rates
 from warmstart.equilibrium.verdict import Verdict, has_arrived, judge
 from warmstart.io import files, outputs
 from warmstart.io.config import dump_yaml, read_yaml
@@ -31,6 +32,8 @@ from warmstart.ocean.constants import DAY, YEAR
 from warmstart.ocean.grid import Grid
 
 if TYPE_CHECKING:
+    import xarray as xr
+
     from warmstart.engines.veros.step import PureStep
 
 log = logging.getLogger(__name__)
@@ -340,6 +343,8 @@ class Run:
         snapshots = run_state.load_snapshots(self.folder)
         if snapshots:
             states = parameters.attach(diagnostics.states_dataset(snapshots), values).assign_attrs(attrs)
+            if self._phases()[-1].newton_step:
+                self._write_newton_step(states, attrs)
             states = states.merge(dino.forcing(self.grid, values))
             files.write_dataset(self.folder / "states.nc", states, self.grid, overwrite=True)
         series = parameters.attach(series, values).assign_attrs(attrs)
@@ -357,6 +362,23 @@ class Run:
             years=self.job.years,
             folder=str(self.folder),
             verdict=found.verdict,
+        )
+
+    def _write_newton_step(self, states: xr.Dataset, attrs: dict[str, Any]) -> None:
+        """Write where temperature and salinity would come to rest in the circulation of the end."""
+        import xarray as xr
+
+        from warmstart.engines.veros.newton_step import newton_step
+
+        phase, rates = self._phases()[-1], late_rates(states)
+        steps = (phase.dt_momentum, phase.dt_tracer)
+        moved = newton_step(self.step, self.carry, self.job.parameters, steps, rates)
+        out = xr.Dataset(
+            {name: (("z", "y", "x"), values, rates[name].attrs) for name, values in moved.items()}
+        )
+        out = out.where(self.grid.tmask > 0).assign({f"rate_{name}": rates[name] for name in moved})
+        files.write_dataset(
+            self.folder / "newton_step.nc", out.assign_attrs(attrs), self.grid, overwrite=True
         )
 
     def _write_status(self, state: str, found: Verdict | None = None, message: str = "") -> None:
