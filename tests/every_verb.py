@@ -111,6 +111,9 @@ def verbs(at: Path) -> dict[str, Verb]:
             command("generate", "dino-4deg", "--from", text["s"], "--parameters", str(at / "parameters.yaml"), "-o", "OUT"),
             False, [s, at / "parameters.yaml"],
         ),
+        "$ spinup": Verb(
+            command("spinup", "--generator", text["generator"], "--from", text["s"], "-o", "OUT"), True, [generator, s], works=True
+        ),
         "$ check": Verb(
             command("check", text["s"], "--reference", str(at / "metrics.csv"), "--grid", text["mesh"], "--thresholds",
                     str(at / "thresholds.yaml"), "-o", "OUT"), False,

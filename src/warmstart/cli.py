@@ -497,9 +497,12 @@ def spinup(
 ) -> None:
     """Bring an ocean model to equilibrium: run, correct, run again, and prove it."""
     from warmstart.generator.checkpoint import load
+    from warmstart.io.outputs import require_work
     from warmstart.verbs.generate import wanted
+    from warmstart.verbs.spinup import REQUEST
     from warmstart.verbs.spinup import spinup as bring
 
+    require_work(output, (REQUEST,), [generator, parameters, start])
     described = {name: span.parameter(name) for name, span in load(generator).config.parameters.items()}
     bring(
         output,
