@@ -56,9 +56,9 @@ def done(generator, tmp_path_factory):
 def test_it_runs_corrects_and_proves_and_leaves_restart_state_and_history(done):
     folder, history, said = done
     assert history["cycle"].tolist() == ["1", "proof"]
-    assert history["years"].tolist() == [4.0, 8.0]
+    assert history["years"].tolist() == [5.0, 10.0], "the year of each Newton step counts"
     assert (history["low"] < history["distance"]).all() and (history["distance"] < history["high"]).all()
-    assert len(said) == 2 and said[0].startswith("cycle 1; year 4; drift [K/century]")
+    assert len(said) == 2 and said[0].startswith("cycle 1; year 5; drift [K/century]")
     for name in ("restart.h5", "states.nc", "spinup.csv", "spinup.yaml"):
         assert (folder / name).is_file(), name
     fields, _ = read_restart(folder / "restart.h5")
@@ -160,7 +160,7 @@ def test_a_start_on_another_mesh_is_refused(generator, tmp_path):
 
     state, grid = basin(nx=6, ny=8, nz=4)
     path = files.write_dataset(tmp_path / "state.nc", parameters.attach(state, parameters.defaults()), grid)
-    with pytest.raises(UserError, match="mesh|grid"):
+    with pytest.raises(UserError, match=r"mesh|grid"):
         spinup(tmp_path / "run", start=path, generator=generator)
     assert not (tmp_path / "run").exists()
 

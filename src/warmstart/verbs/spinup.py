@@ -45,6 +45,7 @@ RESTART, STATES, HISTORY = "restart.h5", "states.nc", "spinup.csv"
 CORRECTION = "correction.yaml"
 #: Bounds of the interval of a distance.
 INTERVAL = (0.05, 0.95)
+NEWTON_YEARS = 1.0  #: that an engine runs for the seasons of a Newton step, and drops
 #: Of the last stretch, which is run without correction.
 PROOF = "proof"
 
@@ -56,7 +57,7 @@ class Cycle:
     Attributes
     ----------
     cycle : its number, or ``proof``.
-    years : run so far, this stretch included [model years].
+    years : run so far, this stretch and the year of each Newton step included [model years].
     drift : of temperature at the end, mean over the volume, by range of depth [K/century].
     salinity_drift : likewise [1e-3/century].
     distance, low, high : to equilibrium before a correction, with the bounds between which it lies nine times in ten; NaN where it
@@ -306,8 +307,9 @@ def _look(
     with files.open_dataset(folder / "states.nc") as ds:
         rates, last = late_rates(ds.load()), float(ds["year"].values[-1])
     drift = {n: _by_depth(100.0 * rates[n], known.grid) for n in distance.TRACERS}
-    row = Cycle(name, last + (rows[-1].years if rows else 0.0), drift["thetao"], drift["so"])
     path = folder / "newton_step.nc"
+    spent = last + path.is_file() * NEWTON_YEARS + (rows[-1].years if rows else 0.0)
+    row = Cycle(name, spent, drift["thetao"], drift["so"])
     if known.correction is None or not path.is_file():
         return row, None
     with files.open_dataset(path) as ds:
