@@ -146,6 +146,7 @@ def verbs(at: Path) -> dict[str, Verb]:
         "generate from": Verb(
             lambda o, w: ws.generate("dino-4deg", initial=xr.open_dataset(s), output=o, overwrite=w), False, [s]
         ),
+        "spinup": Verb(lambda o, w: ws.spinup(o, generator=generator, start=s), True, [generator, s], works=True),
         "check": Verb(lambda o, w: ws.check([s], mesh, xr.open_dataset(s), output=o, overwrite=w), False, [s, mesh]),
         "restart": Verb(lambda o, w: ws.restart(s, o, overwrite=w), True, [s]),
         "write_restart": Verb(

@@ -44,15 +44,15 @@ def main() -> None:
     grid = open_grid(sorted(options.members.glob("member_*.nc"))[0])
     spread, _ = reference_spread(SHIPPED, grid)
     found = read(options.start)
-    pairs = [pair for _, pair in found]
+    pairs = [pair for _, _, pair in found]
     learned = fit(pairs, spread, grid, DEPTHS, YEARS, len(pairs))
     dump_yaml(learned, SHIPPED / "correction.yaml")
     table = pd.DataFrame(rows(found, spread, grid))
     write_table(HERE / "newton.csv", table, made_with() | {"error_left": learned.error_left})
 
 
-def read(start: str) -> list[tuple[int, Pair]]:
-    """The pairs of a start, by number of the member."""
+def read(start: str) -> list[tuple[int, xr.Dataset, Pair]]:
+    """Number of the member, error of its start, and pair."""
     paths = sorted((HERE / "steps").glob("member_*.nc"))
     numbers = [int(path.stem[-3:]) for path in sorted((HERE / "pairs").glob("member_*.nc"))]
     dims = {"lev": "z", "lat": "y", "lon": "x"}
@@ -61,34 +61,40 @@ def read(start: str) -> list[tuple[int, Pair]]:
         number = int(path.stem[-3:])
         with xr.open_dataset(path) as steps, xr.open_dataset(HERE / "pairs" / path.name) as pair:
             step = steps.sel(start=start).load()
-            error = pair.sel(start=start, window="year 40").load()
+            errors = pair.sel(start=start).load()
         moved = xr.Dataset(
             {n: step[f"{n}_step"].drop_vars(list(dims)).rename(dims).drop_vars("start") for n in TRACERS}
         )
-        true = xr.Dataset({
-            n: -error[f"{n}_error"].drop_vars(list(dims)).rename(dims).drop_vars(("start", "window")) for n in TRACERS
-        })  # fmt: skip
-        found.append((number, Pair(moved, true, numbers.index(number) % GROUPS)))
+        true, first = (
+            xr.Dataset({n: -errors[f"{n}_error"].sel(window=window, drop=True).drop_vars(list(dims)).rename(dims).drop_vars("start") for n in TRACERS})
+            for window in ("year 40", "start")
+        )  # fmt: skip
+        found.append((number, first, Pair(moved, true, numbers.index(number) % GROUPS)))
     return found
 
 
-def rows(found: list[tuple[int, Pair]], spread: xr.Dataset, grid: object) -> list[dict[str, object]]:
+def rows(
+    found: list[tuple[int, xr.Dataset, Pair]], spread: xr.Dataset, grid: object
+) -> list[dict[str, object]]:
     """A row a member: its error, that of the whole step, and that of the shares learned without its group."""
     table = []
-    for group in sorted({pair.group for _, pair in found}):
-        others = [pair for _, pair in found if pair.group != group]
+    for group in sorted({pair.group for _, _, pair in found}):
+        others = [pair for _, _, pair in found if pair.group != group]
         learned = fit(others, spread, grid, DEPTHS, YEARS, len(others))
-        for number, pair in found:
+        for number, first, pair in found:
             if pair.group == group:
-                table.append({"member": number, "group": group} | row(pair, learned, spread, grid))
+                table.append({"member": number, "group": group} | row(first, pair, learned, spread, grid))
     return sorted(table, key=lambda line: line["member"])
 
 
-def row(pair: Pair, learned: Correction, spread: xr.Dataset, grid: object) -> dict[str, float]:
+def row(
+    first: xr.Dataset, pair: Pair, learned: Correction, spread: xr.Dataset, grid: object
+) -> dict[str, float]:
     """Errors below 500 m in standard deviations, and what was said of the distance."""
     taken = learned.taken(pair.step, spread, grid)
     out = {}
     for name, error in (
+        ("start", first),
         ("none", pair.error),
         ("whole", pair.error - pair.step),
         ("shares", pair.error - taken),
