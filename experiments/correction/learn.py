@@ -48,7 +48,7 @@ def main() -> None:
     learned = fit(pairs, spread, grid, DEPTHS, YEARS, len(pairs))
     dump_yaml(learned, SHIPPED / "correction.yaml")
     table = pd.DataFrame(rows(found, spread, grid))
-    write_table(HERE / "newton.csv", table, made_with() | {"error_left": learned.error_left})
+    write_table(table, HERE / "newton.csv", made_with() | {"error_left": learned.error_left})
 
 
 def read(start: str) -> list[tuple[int, xr.Dataset, Pair]]:
