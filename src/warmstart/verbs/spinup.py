@@ -184,13 +184,13 @@ def spinup(
         raise UserError(f"probability is {probability:g}; expected 0.5 to 0.999")
     model = engines.find(engine)
     model.require("spinup")
-    from warmstart.generator.checkpoint import load
+    from warmstart.generator.checkpoint import load, locate
 
     given = [generator] if start is None else [generator, require_path(start)]
     place = outputs.require_work(output, (REQUEST,), given)
     loaded = load(generator)
     first = _first(loaded, parameters, start, extrapolate)
-    known = _known(model, loaded, first, str(start or generator))
+    known = _known(model, loaded, first, locate(generator), str(start or generator))
     with outputs.held(place):
         request = {
             "parameters": known.values, "generator": loaded.hash, "engine": engine,
@@ -223,17 +223,17 @@ def _first(
     return table.attach(state, wanted)
 
 
-def _known(model: Engine, loaded: Any, first: xr.Dataset, where: str) -> Known:
+def _known(model: Engine, loaded: Any, first: xr.Dataset, folder: Path, where: str) -> Known:
     """What the spin-up works with."""
-    from warmstart.generator.checkpoint import locate
-
-    grid, folder = loaded.grid, locate(loaded.name)
+    grid = loaded.grid
     model.configuration_of(grid, where)
     values = {n: p.default for n, p in model.parameters.items()}
     values |= {n: float(np.ravel(v)[0]) for n, v in table.extract(first).items() if n in values}
     model.refuse_unusable(first, grid, where)
     spread, _ = reference_spread(folder, grid)
     beside = folder / CORRECTION
+    if not (folder / "normalizer.nc").is_file():  # a second network in the folder of another
+        beside = folder.resolve().parent / CORRECTION
     learned = build(Correction, read_yaml(beside), str(beside)) if beside.is_file() else None
     return Known(model, grid, values, spread, learned)
 
