@@ -14,6 +14,7 @@ import xarray as xr
 
 from warmstart.errors import UserError, reading, require_path
 from warmstart.io import cf, hdf5, lazy_arrays
+from warmstart.io.netcdf import Header
 from warmstart.io.outputs import ATTRIBUTE, mark, replacing, version
 from warmstart.ocean.grid import HORIZONTAL, MASKS, THREE_D, VERTICAL, Grid
 from warmstart.ocean.parameters import PARAMETERS
@@ -220,6 +221,14 @@ def open_dataset(path: str | Path, group: str | None = None) -> xr.Dataset:
         _require_numbers(ds, path)
         lazy_arrays.guard(ds, path)
         return ds if path.is_dir() else cf.undress(ds)
+
+
+def is_own(header: Header) -> bool:
+    """Whether a file holds states or a mesh as this package writes them: the group of its mesh, its dimensions, its bathymetry."""
+    variables = header.variables
+    name = "tmask" if {"e1t", "tmask", "bathymetry"} <= set(variables) else "thetao"
+    dims = variables[name][1] if name in variables else ()
+    return "grid" in header.groups or (dims if name == "tmask" else dims[-3:]) == ("z", "y", "x")
 
 
 def _require_numbers(ds: xr.Dataset, path: Path) -> None:

@@ -11,9 +11,8 @@ from typing import Any
 
 import xarray as xr
 
-from warmstart.engines.nemo import header
 from warmstart.engines.nemo.configuration import settings
-from warmstart.engines.recognition import open_grid, open_state
+from warmstart.engines.recognition import open_bare, open_grid, recognise
 from warmstart.errors import UserError, require_path, shortened
 from warmstart.generator.checkpoint import load
 from warmstart.generator.constraints.contents import check_targets
@@ -191,7 +190,7 @@ def _carried(path: Path) -> dict[str, float]:
 
 
 def initial_state(path: Path, generator: str | Path | None = None) -> xr.Dataset | Path:
-    """An initial state: a file of this package as it is, one of NEMO or Veros opened with its mesh; moved where that is asked for.
+    """An initial state: a file of this package as it is, one of an engine opened with its mesh; moved where that is asked for.
 
     Parameters
     ----------
@@ -210,9 +209,7 @@ def initial_state(path: Path, generator: str | Path | None = None) -> xr.Dataset
     """
     if generator is not None:
         return _moved(path, generator)
-    if require_path(path).is_file() and header.recognise(path).name not in (header.OWN, header.OTHER):
-        return open_state(path)
-    return path
+    return path if recognise(path).engine is None else open_bare(path)
 
 
 def _moved(path: Path, generator: str | Path) -> xr.Dataset:
@@ -221,5 +218,5 @@ def _moved(path: Path, generator: str | Path) -> xr.Dataset:
     from warmstart.physics.regrid import regrid
 
     source, target = open_grid(path), open_grid(whole(locate(generator)) / NORMALIZER)
-    with open_state(path, source) as ds:
+    with open_bare(path, source) as ds:
         return regrid(ds.load(), source, target)

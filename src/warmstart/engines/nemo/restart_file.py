@@ -25,7 +25,6 @@ from warmstart.engines.nemo.clock import (
 )
 from warmstart.engines.nemo.configuration import Physics, physics
 from warmstart.engines.nemo.dimensions import role
-from warmstart.engines.nemo.mesh import open_grid
 from warmstart.engines.nemo.namelist import read
 from warmstart.engines.nemo.template import (
     PROGNOSTIC,
@@ -35,6 +34,7 @@ from warmstart.engines.nemo.template import (
     write_bare,
     write_from,
 )
+from warmstart.engines.recognition import open_bare, open_grid
 from warmstart.errors import UserError
 from warmstart.io import files, outputs
 from warmstart.ocean import eos, parameters
@@ -387,49 +387,10 @@ def _say(remarks: tuple[str, ...]) -> None:
 
 def _opened(state: xr.Dataset | str | Path, grid: Grid | str | Path | None) -> tuple[xr.Dataset, Grid]:
     """The state and the mesh, opened where they are paths."""
-    if isinstance(state, xr.Dataset):
-        if grid is None:
-            raise UserError("no mesh: give grid, the mesh_mask.nc of the run that shall start")
-        return state, grid if isinstance(grid, Grid) else open_grid(grid)
-    mesh = files.open_grid(state) if grid is None else grid if isinstance(grid, Grid) else open_grid(grid)
-    return open_states(state, mesh), mesh
-
-
-def open_states(path: str | Path, grid: Grid) -> xr.Dataset:
-    """Open states of any origin: a states file or store, or what NEMO wrote.
-
-    Parameters
-    ----------
-    path : the file, or one piece of it.
-    grid : its mesh, for files of NEMO.
-
-    Returns
-    -------
-    Dataset with the names of states, lazily.
-
-    Raises
-    ------
-    UserError
-        If it is neither.
-
-    Examples
-    --------
-    >>> import warmstart as ws
-    >>> open_states("restart.nc", ws.basin(nx=6, ny=8, nz=4)[1])
-    Traceback (most recent call last):
-    ...
-    warmstart.errors.UserError: restart.nc does not exist; give an existing NetCDF file of NEMO
-    """
-    from warmstart.engines.nemo.state import open_state
-
-    try:
-        ds = files.open_dataset(path)
-    except UserError:  # compressed, or 4.2's two-dimensional x(y, x): not for xarray alone
-        return open_state(path, grid)
-    if "thetao" in ds and set(ds["thetao"].dims) >= {"z", "y", "x"}:
-        return ds
-    ds.close()
-    return open_state(path, grid)
+    if grid is None and isinstance(state, xr.Dataset):
+        raise UserError("no mesh: give grid, the mesh_mask.nc of the run that shall start")
+    mesh = grid if isinstance(grid, Grid) else open_grid(state if grid is None else grid)  # type: ignore[arg-type]
+    return state if isinstance(state, xr.Dataset) else open_bare(state, mesh), mesh
 
 
 def prognostic(state: xr.Dataset, grid: Grid) -> dict[str, np.ndarray]:

@@ -77,9 +77,7 @@ class Series:
         return values + values.dtype.type(self.offset) if self.offset else values
 
 
-def open_state(
-    path: str | Path | Iterable[str | Path], grid: Grid, chunks: Any = None, diagnostics: bool = False
-) -> xr.Dataset:
+def open_state(path: str | Path | Iterable[str | Path], grid: Grid, diagnostics: bool = False) -> xr.Dataset:
     """Open NEMO's restarts or output, or CMIP6 files, as a state.
 
     Restarts give their *now* fields, whatever the time stepping. Output may be XIOS's (``toce soce uoce voce ssh``),
@@ -92,7 +90,6 @@ def open_state(
     ----------
     path : a file, one of its per-process pieces, or the files of one state (``grid_T grid_U grid_V``, several years).
     grid : its mesh.
-    chunks : as :meth:`xarray.Dataset.chunk`, for dask arrays; None leaves the variables lazy without dask.
     diagnostics : whether to open also what the files hold of ``variables.DIAGNOSTICS``.
 
     Returns
@@ -146,7 +143,7 @@ def open_state(
             source.close()
 
     ds.set_close(close)
-    return ds if chunks is None else ds.chunk(chunks)
+    return ds
 
 
 def _require_one_run(sources: list[NemoFile], found: dict[str, list[Series]]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import re
 import warnings
 from collections import defaultdict
@@ -16,12 +15,11 @@ import xarray as xr
 
 from warmstart.engines.nemo.dimensions import arrange
 from warmstart.errors import UserError, reading, require_path
-from warmstart.io import hdf5, lazy_arrays
+from warmstart.io import lazy_arrays, netcdf
 from warmstart.io.files import require_plausible
 from warmstart.ocean.grid import Grid
 from warmstart.ocean.variables import Variable
 
-GZIP = b"\x1f\x8b"
 MOST = 1_000_000  #: pieces of one file
 _PIECE = re.compile(r"^(?P<stem>.*?)_?(?P<number>\d{4,6})(?P<end>\.nc\d?(\.gz)?)$")
 
@@ -142,56 +140,31 @@ def open_file(path: str | Path) -> xr.Dataset:
         "decode_times": False, "decode_coords": False, "decode_timedelta": False, "drop_variables": ["x", "y"],
     }  # fmt: skip
     with reading(path, "the file is cut off or no NetCDF file: copy it again"):
-        with path.open("rb") as stream:
-            head = stream.read(4)
-        if head[:2] == GZIP:
-            ds = xr.open_dataset(_in_memory(path), **options)
+        if netcdf.is_packed(path):
+            ds = xr.open_dataset(xr.backends.NetCDF4DataStore(netcdf.opened(path)), **options)
         else:
-            _refuse_short(path, head)
-            ds = xr.open_dataset(_on_disk(path), engine="netcdf4", **options)
+            _refuse_short(path)
+            with netcdf.opened(path) as file:
+                require_plausible(file, path)
+            ds = xr.open_dataset(path, engine="netcdf4", **options)
         return lazy_arrays.guard(ds, path)
 
 
-def _on_disk(path: Path) -> Any:
-    """A file whose axes are as long as it can hold."""
-    import netCDF4
-
-    hdf5.require_sound(path)
-    with netCDF4.Dataset(path) as file:
-        require_plausible(file, path)
-    return path
-
-
-def _in_memory(path: Path) -> Any:
-    """Unpack a gzip file into memory: there is no place on disk that is ours to fill."""
-    import netCDF4
-
-    return xr.backends.NetCDF4DataStore(
-        netCDF4.Dataset(path.name, mode="r", memory=gzip.decompress(path.read_bytes()))
-    )
-
-
-def _refuse_short(path: Path, head: bytes) -> None:
-    """Refuse a classic NetCDF file that ends before its header says: the library would read zeros."""
-    if head[:3] != b"CDF" or head[3] not in (1, 2):  # scipy does not know CDF-5
-        return
-    if not _is_whole(path):
-        raise UserError(
-            f"cannot read {path}: it ends before its header says; the file is cut off or no NetCDF file: copy it again"
-        )
-
-
-def _is_whole(path: Path) -> bool:
-    """Whether every variable of a classic file can be mapped onto it."""
+def _refuse_short(path: Path) -> None:
+    """Refuse a classic NetCDF file whose variables cannot all be mapped onto it: the library would read zeros."""
     from scipy.io import netcdf_file
 
+    with path.open("rb") as stream:
+        if stream.read(4) not in (b"CDF\x01", b"CDF\x02"):  # scipy does not know CDF-5
+            return
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # of what cannot be closed because it was not opened
         try:
             netcdf_file(str(path), mmap=True).close()
-        except (ValueError, TypeError, IndexError, OSError):
-            return False
-    return True
+        except (ValueError, TypeError, IndexError, OSError) as error:
+            raise UserError(
+                f"cannot read {path}: it ends before its header says; the file is cut off or no NetCDF file: copy it again"
+            ) from error
 
 
 def open_sources(paths: str | Path | Iterable[str | Path]) -> list[NemoFile]:

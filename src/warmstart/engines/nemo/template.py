@@ -18,8 +18,9 @@ import netCDF4
 import numpy as np
 
 from warmstart.engines.nemo.dimensions import arrange, role
-from warmstart.engines.nemo.subdomains import GZIP, NemoFile, open_sources
+from warmstart.engines.nemo.subdomains import NemoFile, open_sources
 from warmstart.errors import UserError, reading, shortened
+from warmstart.io import netcdf
 from warmstart.ocean.grid import Grid
 
 log = logging.getLogger(__name__)
@@ -126,7 +127,8 @@ def open_template(path: str | Path, grid: Grid) -> Template:
 
 def _fitting(source: NemoFile, grid: Grid, path: str) -> Template:
     """The template that a source makes, if it is a restart of the mesh."""
-    names = _names(_path(source, 0))
+    with netcdf.opened(_path(source, 0)) as ds:
+        names = tuple(ds.variables)  # with those that xarray cannot hold
     lacking = [name for name in PROGNOSTIC.values() if name not in names]
     if lacking:
         raise UserError(
@@ -154,20 +156,6 @@ def _fitting(source: NemoFile, grid: Grid, path: str) -> Template:
 
 def _path(source: NemoFile, number: int) -> Path:
     return Path(source.parts[number].encoding.get("source", source.path))
-
-
-def _opened(path: Path) -> netCDF4.Dataset:
-    """A file, unpacked in memory if it is packed."""
-    with path.open("rb") as stream:
-        packed = stream.read(2) == GZIP
-    memory = gzip.decompress(path.read_bytes()) if packed else None
-    return netCDF4.Dataset(path.name, memory=memory) if packed else netCDF4.Dataset(path)
-
-
-def _names(path: Path) -> tuple[str, ...]:
-    """Variables in the order of the file, with those that xarray cannot hold."""
-    with _opened(path) as ds:
-        return tuple(ds.variables)
 
 
 def _refuse_other_sea(template: Template, grid: Grid, where: str) -> None:
@@ -218,7 +206,7 @@ def refuse_holes(template: Template, names: Collection[str]) -> None:
     >>> refuse_holes(template, ["en", "avt_k"])  # doctest: +SKIP
     """
     for path in template.paths:
-        with reading(path, "give a restart that is whole"), _opened(path) as ds:
+        with reading(path, "give a restart that is whole"), netcdf.opened(path) as ds:
             ds.set_auto_maskandscale(False)
             uncovered = ~np.isfinite(ds.variables["sn"][...])
             for name in names:
@@ -260,7 +248,10 @@ def write_from(
             name: template.outer(values)[..., box.rows, box.columns] if box else template.outer(values)
             for name, values in changed.items()
         }
-        _copy(path, target)
+        if netcdf.is_packed(path):
+            target.write_bytes(gzip.decompress(path.read_bytes()))
+        else:
+            shutil.copyfile(path, target)
         with netCDF4.Dataset(target) as ds:
             again = bool(dropped) or _time_is_fixed(ds) or any(_narrow(ds.variables[name]) for name in part)
         if again and (part or dropped):
@@ -277,16 +268,6 @@ def write_from(
                         f"{path}: {name} has the shape {var.shape}, expected one of {values.size} values; give a *_restart.nc that NEMO wrote"
                     )
                 var[...] = values.reshape(var.shape)
-
-
-def _copy(path: Path, target: Path) -> None:
-    """Copy the bytes of a file, unpacked."""
-    with path.open("rb") as stream:
-        packed = stream.read(2) == GZIP
-    if packed:
-        target.write_bytes(gzip.decompress(path.read_bytes()))
-    else:
-        shutil.copyfile(path, target)
 
 
 def _time_is_fixed(ds: netCDF4.Dataset) -> bool:

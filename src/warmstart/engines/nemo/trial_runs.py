@@ -17,8 +17,8 @@ from warmstart.engines.nemo import launch
 from warmstart.engines.nemo.clock import start_entries
 from warmstart.engines.nemo.mesh import open_grid
 from warmstart.engines.nemo.namelist import read_namelist
-from warmstart.engines.nemo.restart_file import open_states
 from warmstart.engines.nemo.subdomains import open_file
+from warmstart.engines.recognition import open_bare
 from warmstart.equilibrium import distance
 from warmstart.errors import UserError
 from warmstart.io import files, outputs
@@ -212,7 +212,7 @@ def _target(
         states, source = files.open_dataset(read / "states.nc"), f"the run of the {CONTROL}"
         chosen = settled(states)
     elif control is not None and Path(control).is_file():
-        states, source = open_states(control, grid), str(control)
+        states, source = open_bare(control, grid), str(control)
         lead = [d for d in states.dims if d not in ("z", "y", "x")]
         states = states.rename({lead[0]: "time"}) if lead else states.expand_dims("time")
         phase = states["phase"].values if "phase" in states.coords else "equilibrium"

@@ -15,6 +15,7 @@ from warmstart.engines.nemo.namelist import number
 from warmstart.engines.nemo.subdomains import open_sources
 from warmstart.errors import UserError
 from warmstart.io import lazy_arrays
+from warmstart.io.netcdf import read_header
 
 SOUTH, NORTH = "wind_stress_south", "wind_stress_north"
 #: Wind stress at 45S that DINO before July 2025 has in its source, whatever ``rn_ztau0`` says [Pa].
@@ -121,7 +122,7 @@ def measured(folder: Path) -> tuple[Path, float | None, float | None] | None:
     """
     for path in sorted(folder.glob("*.nc*")):
         try:
-            names = set(header.read_header(path).variables) if path.is_file() else set()
+            names = set(read_header(path).variables) if path.is_file() else set()
         except UserError:
             continue  # said when it is used
         held = next((name for name in STRESS if name in names), None)

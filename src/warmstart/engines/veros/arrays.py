@@ -128,6 +128,16 @@ def read_restart(path: str | Path) -> tuple[dict[str, np.ndarray], dict[str, Any
     return fields, attrs
 
 
+def require_grid(fields: Mapping[str, np.ndarray], shape: tuple[int, int, int], where: object) -> None:
+    """Refuse the fields of a restart of another grid than one of that shape ``(nz, ny, nx)``; `where` names the file."""
+    nz, ny, nx = shape
+    if fields["temp"].shape != (nx + 4, ny + 4, nz, 3):
+        raise UserError(
+            f"{where} is of another grid: its fields have shape {fields['temp'].shape}, with ghost cells and time levels; "
+            f"expected {(nx + 4, ny + 4, nz, 3)} for a mesh of {nx} x {ny} cells and {nz} levels"
+        )
+
+
 def restart_from_state(state: xr.Dataset, grid: Grid, path: str | Path, overwrite: bool = False) -> Path:
     """Write the restart file from which Veros starts in a given state.
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from warmstart.engines import dino
 from warmstart.engines.base import Job, load_job, save_job
-from warmstart.engines.veros.arrays import read_restart
+from warmstart.engines.veros.arrays import read_restart, require_grid
 from warmstart.errors import UserError
 from warmstart.io import outputs
 from warmstart.io.config import read_yaml
@@ -104,18 +104,8 @@ def read_start(job: Job) -> dict[str, np.ndarray]:
     ------
     UserError
         If the file is damaged or of another grid.
-
-    Examples
-    --------
-    >>> read_start(load_job("job.yaml"))["temp"].shape  # doctest: +SKIP
-    (17, 53, 18, 3)
     """
     fields, _ = read_restart(job.start)
     axes = dino.mesh(job.configuration.resolution, job.configuration.levels)
-    expected = (axes.longitude.size + 4, axes.latitude.size + 4, axes.depth.size, 3)
-    if fields["temp"].shape != expected:
-        raise UserError(
-            f"{job.start} is of another grid: its fields have shape {fields['temp'].shape}, with ghost cells and time "
-            f"levels; expected {expected} for {job.configuration.resolution:g} degrees and {axes.depth.size} levels"
-        )
+    require_grid(fields, (axes.depth.size, axes.latitude.size, axes.longitude.size), job.start)
     return fields
