@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 GROUP = "warmstart.engines"
 #: The engine of plans, restarts and verifications that name none.
 DEFAULT = "veros"
+#: What the loading of an engine may raise, the last where it leaves out what it has to say.
+NOT_LOADED = (ImportError, AttributeError, TypeError)
 
 
 def names() -> tuple[str, ...]:
@@ -54,10 +56,6 @@ def find(name: str) -> Engine:
     ----------
     name : of the engine.
 
-    Returns
-    -------
-    The engine.
-
     Raises
     ------
     UserError
@@ -75,11 +73,7 @@ def find(name: str) -> Engine:
         raise UserError(f"unknown engine '{name}'; expected one of {known or 'none: install warmstart anew'}")
     try:
         return _loaded(name)
-    except (
-        ImportError,
-        AttributeError,
-        TypeError,
-    ) as error:  # TypeError: it leaves out what an engine has to say
+    except NOT_LOADED as error:
         raise UserError(f"the engine '{name}' cannot be loaded: {error}; install its package anew") from error
 
 
@@ -93,8 +87,8 @@ def installed() -> list[Engine]:
     """
     found = []
     for name in names():
-        with contextlib.suppress(UserError):  # said where that engine is asked for
-            found.append(find(name))
+        with contextlib.suppress(NOT_LOADED):  # said where that engine is asked for
+            found.append(_loaded(name))
     return found
 
 

@@ -7,8 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
-import numpy as np
-from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, Field, FiniteFloat, ValidationError, field_validator, model_validator
 
 from warmstart import engines
 from warmstart.equilibrium.acceleration import Acceleration
@@ -118,7 +117,7 @@ class Job(Config):
 
     engine: str
     configuration: Any
-    parameters: dict[str, float]
+    parameters: dict[str, FiniteFloat]
     name: str | None = None
     split: Literal["train", "validation", "test"] | None = None
     start: str
@@ -146,8 +145,6 @@ class Job(Config):
                 f"parameters must be exactly those of the table; missing: {', '.join(sorted(missing)) or 'none'}, "
                 f"unknown: {', '.join(sorted(unknown)) or 'none'}"
             )
-        if not all(np.isfinite(value) for value in self.parameters.values()):
-            raise ValueError("parameters must be finite numbers")
         for phases in (self.phases, self.cautious_phases):
             day = 0.0
             for phase in phases:
@@ -182,10 +179,6 @@ def with_configuration(given: Any) -> Any:
     ----------
     given : what is to be validated: a mapping, or anything else, which stays as it is.
 
-    Returns
-    -------
-    The same with ``configuration`` as the engine's model.
-
     Raises
     ------
     ValueError
@@ -204,8 +197,13 @@ def with_configuration(given: Any) -> Any:
     try:
         return {**given, "configuration": engines.find(name).configuration.model_validate(configuration)}
     except ValidationError as error:
-        lines = (f"{'.'.join(('configuration', *map(str, e['loc'])))}: {e['msg']}" for e in error.errors())
-        raise ValueError("; ".join(lines)) from error
+        raise ValueError(_lines(error, "configuration")) from error
+
+
+def _lines(error: ValidationError, *where: str) -> str:
+    """Each wrong key, its path, and what was expected there."""
+    places = (".".join((*where, *map(str, e["loc"]))) or "job" for e in error.errors())
+    return "; ".join(f"{place}: {e['msg']}" for place, e in zip(places, error.errors(), strict=True))
 
 
 class SpinUp(Protocol):
@@ -240,6 +238,22 @@ class Kind:
     def __str__(self) -> str:
         version = f"(version: {self.version})" if self.version else ""
         return ", ".join([" ".join(filter(None, (self.maker, self.name, version))), *self.detail])
+
+
+@dataclass(frozen=True)
+class Said:
+    """What a run, or what is to be one, says of its parameters.
+
+    Attributes
+    ----------
+    values : parameter to value, in its units.
+    unknown : parameters of the table that are not known, and why.
+    notes : how a value was found, or what it stands for, by parameter.
+    """
+
+    values: dict[str, float]
+    unknown: dict[str, str]
+    notes: dict[str, str]
 
 
 @dataclass(frozen=True)
@@ -386,87 +400,69 @@ class Engine(Protocol):
 
     def require(self, verb: str) -> None:
         """Refuse a verb for which something has to be installed, or that this engine cannot do."""
-        ...
 
     def grid(self, configuration: BaseModel) -> Grid:
         """The mesh of a configuration."""
-        ...
 
     def configuration_of(self, grid: Grid, where: str) -> BaseModel:
         """The configuration whose mesh this is; `where` names its file in messages."""
-        ...
 
     def forcing(self, grid: Grid, parameters: Mapping[str, float]) -> xr.Dataset:
         """Profiles or maps that may condition a generator; an empty Dataset for none."""
-        ...
 
     def phases(self, plan: SpinUp) -> tuple[Phase, ...]:
         """What a member of a plan runs."""
-        ...
 
     def trial_phases(self, years: int, configuration: BaseModel) -> tuple[Phase, ...]:
         """What a start runs in a verification: a state a year, a row of the series a year or more often."""
-        ...
 
     def retried(self, phases: Sequence[Phase], configuration: BaseModel) -> tuple[Phase, ...]:
         """The phases of the retry after a blow-up."""
-        ...
 
     def command(self, device: str) -> list[str]:
         """Command line of a subprocess that runs the job files appended to it; it prints one JSON object a line."""
-        ...
 
     def recognise(self, path: Path, header: Header | None) -> Kind | None:
         """What a file or folder is, if this engine can open it or made it; `header` is that of a NetCDF or HDF5 file."""
-        ...
 
     def describe(self, path: Path, kind: Kind) -> list[str]:
         """Lines on a file or folder that it recognised, the first in place of its name."""
-        ...
 
     def open_grid(self, paths: Sequence[Path], kind: Kind) -> Grid:
         """The mesh that files carry or that lies beside them; `kind` is that of the first."""
-        ...
 
     def open_state(self, paths: Sequence[Path], kind: Kind, grid: Grid, diagnostics: bool) -> xr.Dataset:
         """States in files on their mesh, lazily; `diagnostics` asks for more than the state."""
-        ...
 
     def runs(self, folder: Path) -> list[Path]:
         """Folders of finished runs: the folder itself, or those in it."""
-        ...
 
     def results(self, run: Path) -> Results:
         """The files of a run whose states shall be looked at."""
-        ...
+
+    def made_with(self, path: Path, own: Sequence[Parameter]) -> Said | None:
+        """What a run of this engine was made with, or what a file sets it up with; `own` are not in its table. None of any other."""
 
     def holds_runs(self, places: Sequence[Path]) -> bool:
         """Whether folders hold runs that this engine made."""
-        ...
 
     def refuse_unusable(self, state: xr.Dataset, grid: Grid, where: str) -> None:
         """Refuse a state that it could not start from, before anything is written."""
-        ...
 
     def restart_name(self, index: int) -> str:
         """Name of the restart file of a state."""
-        ...
 
     def write_restart(self, state: xr.Dataset, grid: Grid, path: Path, options: Mapping[str, Any]) -> Written:
         """Write one state as a restart."""
-        ...
 
     def read_restart(self, path: Path, grid: Grid) -> xr.Dataset:
         """Open a restart as a state."""
-        ...
 
     def members(self, places: Sequence[Path], options: Mapping[str, Any], transient: bool) -> Gathered:
         """Finished runs in folders."""
-        ...
 
     def trial(self, request: TrialRequest, jobs: JobRunner) -> Trial:
         """Run the starts of a verification, or read finished ones; `jobs` runs those of an engine that takes jobs."""
-        ...
 
 
 def only(paths: Sequence[Path], whose: str) -> Path:
@@ -501,10 +497,6 @@ def load_job(path: str | Path) -> Job:
     ----------
     path : the file.
 
-    Returns
-    -------
-    The job.
-
     Raises
     ------
     UserError
@@ -523,8 +515,7 @@ def load_job(path: str | Path) -> Job:
     try:
         return Job.model_validate(read_yaml(path))
     except ValidationError as error:
-        lines = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'job'}: {e['msg']}" for e in error.errors())
-        raise UserError(f"{path} is no valid job: {lines}") from error
+        raise UserError(f"{path} is no valid job: {_lines(error)}") from error
 
 
 def save_job(job: Job, path: str | Path) -> None:

@@ -15,10 +15,12 @@ from warmstart.engines.base import (
     Kind,
     Phase,
     Results,
+    Said,
     SpinUp,
     Trial,
     TrialRequest,
     Written,
+    load_job,
     only,
 )
 from warmstart.errors import UserError, require_installed
@@ -146,6 +148,13 @@ class JobEngine(ABC):
     def results(self, run: Path) -> Results:
         """The states of a run."""
         return Results([run / STATES])
+
+    def made_with(self, path: Path, own: Sequence[Parameter]) -> Said | None:
+        """The parameters of a job, or of the folder of a run."""
+        job = path if path.name == "job.yaml" else path / "job.yaml"
+        if not job.is_file() or not self._made(job):
+            return None
+        return Said(load_job(job).parameters, {}, {})
 
     def holds_runs(self, places: Sequence[Path]) -> bool:
         """Whether the first of the folders holds a plan or members of this engine."""

@@ -14,7 +14,7 @@ import xarray as xr
 
 from warmstart.errors import UserError, reading, require_path
 from warmstart.io import cf, hdf5, lazy_arrays
-from warmstart.io.netcdf import Header
+from warmstart.io.netcdf import Header, require_plausible
 from warmstart.io.outputs import ATTRIBUTE, mark, replacing, version
 from warmstart.ocean.grid import HORIZONTAL, MASKS, THREE_D, VERTICAL, Grid
 from warmstart.ocean.parameters import PARAMETERS
@@ -264,28 +264,6 @@ def _holds_text(path: Path) -> bool:
     with netCDF4.Dataset(path) as file:
         require_plausible(file, path)
         return any(variable.dtype is str for variable in file.variables.values())
-
-
-def require_plausible(file: Any, path: Path) -> None:
-    """Refuse a NetCDF file whose axes are longer than it can hold: they are read when it is opened.
-
-    Parameters
-    ----------
-    file : opened by the netCDF library.
-    path : its path.
-
-    Raises
-    ------
-    UserError
-        As :func:`warmstart.io.lazy_arrays.require_held`.
-
-    Examples
-    --------
-    >>> require_plausible(netCDF4.Dataset("states.nc"), Path("states.nc"))  # doctest: +SKIP
-    """
-    for name, dim in file.dimensions.items():
-        if name in file.variables:
-            lazy_arrays.require_held(path, name, 8 * len(dim))
 
 
 def _in_memory(path: Path, group: str | None) -> Any:

@@ -11,7 +11,7 @@ from typing import Any
 
 import xarray as xr
 
-from warmstart.engines.nemo.configuration import settings
+from warmstart import engines
 from warmstart.engines.recognition import open_bare, open_grid, recognise
 from warmstart.errors import UserError, require_path, shortened
 from warmstart.generator.checkpoint import load
@@ -134,7 +134,7 @@ def wanted(
     Parameters
     ----------
     sets : ``"name=value"``, with or without a unit.
-    path : YAML file, namelist or run of NEMO, or a states file that carries them; None reads none.
+    path : YAML file, namelist of NEMO, folder of a run, or a states file that carries them; None reads none.
     say : told of what a namelist does not state, and of what stands behind the values that it does.
     described : parameters that are not in the table, with the entry of a namelist that holds them.
 
@@ -163,13 +163,14 @@ def wanted(
 
 
 def _read(path: Path, say: Callable[[str], None], described: Mapping[str, Parameter]) -> dict[str, Any]:
-    """Parameters that a file holds, or that a NEMO run was made with."""
+    """Parameters that a file holds, or that a run was made with."""
     if require_path(path).suffix in (".nc", ".zarr"):
         return _carried(path)
-    if not path.is_dir() and not path.name.startswith("namelist") and path.suffix != ".nml":
-        return read_yaml(path)
     own = [p for name, p in described.items() if name not in PARAMETERS and p.namelist]
-    made = settings(path, name=own)
+    answers = (engine.made_with(path, own) for engine in engines.installed())
+    made = next((found for found in answers if found is not None), None)
+    if made is None:
+        return read_yaml(path)
     for name, why in made.unknown.items():
         say(f"{name}: default, {why}")
     for name, note in made.notes.items():

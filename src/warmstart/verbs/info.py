@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from warmstart.engines.nemo.subdomains import open_file
 from warmstart.engines.nemo.times import AXES, Times, read_times, time_axis
 from warmstart.engines.recognition import is_zarr, open_grid, recognise
 from warmstart.errors import UserError, reading, require_path
 from warmstart.io import hdf5
 from warmstart.io.config import read_yaml
 from warmstart.io.files import open_dataset
+from warmstart.io.netcdf import open_file
 from warmstart.ocean.grid import Grid
 
 #: Variables larger than this are described without their range [bytes].

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 
-from warmstart.engines.base import Gathered, JobRunner, Kind, Results, Trial, TrialRequest, Written
+from warmstart.engines.base import Gathered, JobRunner, Kind, Results, Said, Trial, TrialRequest, Written
 from warmstart.errors import UserError
 from warmstart.io.config import Config
 from warmstart.ocean.parameters import PARAMETERS, Parameter
@@ -130,6 +130,14 @@ class Nemo:
         from warmstart.engines.nemo.folders import states_of
 
         return states_of(run)
+
+    def made_with(self, path: Path, own: Sequence[Parameter]) -> Said | None:
+        """What a namelist says, or the folder of a run."""
+        from warmstart.engines.nemo.configuration import settings
+        from warmstart.engines.nemo.namelist import CFG
+
+        named = path.name.startswith("namelist") or path.suffix == ".nml"
+        return settings(path, name=own) if named or (path / CFG).is_file() else None
 
     def holds_runs(self, places: Sequence[Path]) -> bool:
         """Whether any folder holds runs of NEMO and is none that ``simulate`` wrote."""

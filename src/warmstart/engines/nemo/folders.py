@@ -169,13 +169,6 @@ def states_of(folder: Path, grid: Grid | None = None) -> Results:
     ------
     UserError
         With the reason why there is nothing to take.
-
-    Examples
-    --------
-    >>> states_of(Path("no-such-folder"))
-    Traceback (most recent call last):
-    ...
-    warmstart.errors.UserError: no-such-folder holds no restart and no output of NEMO
     """
     groups = _groups(folder)
     found, useless = _sources(groups, grid or _mesh(folder))

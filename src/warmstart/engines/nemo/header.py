@@ -89,21 +89,7 @@ def _kind(name: str, version: str, detail: tuple[str, ...]) -> Kind:
 
 
 def version_beside(path: str | Path) -> str:
-    """Tell the version from the mesh or a restart in the same folder, for output that does not show its own.
-
-    Parameters
-    ----------
-    path : the file.
-
-    Returns
-    -------
-    For example ``5.0, by mesh_mask.nc beside it``; empty if nothing there shows one.
-
-    Examples
-    --------
-    >>> version_beside("no-such-folder/output.nc")
-    ''
-    """
+    """The version that a mesh or a restart beside a file shows: ``5.0, by mesh_mask.nc beside it``; empty if none does."""
     path = Path(path)
     for pattern in ("*mesh_mask*.nc*", "*restart*.nc*", "*domain_cfg*.nc*"):
         for other in sorted(p for p in path.parent.glob(pattern) if p != path and p.is_file())[:1]:
@@ -128,7 +114,7 @@ def _mesh_version(header: Header) -> str:
         return "4.0"
     if "CfgName" not in header.attrs:
         return "3.6" if "top_level" not in names else UNSAID
-    if len(names["x"][1]) == 2 if "x" in names else False:
+    if "x" in names and len(names["x"][1]) == 2:
         return "4.2.0"
     if not {"tmask", "fmask"} <= names.keys():
         return "4.2.1 to 5.0"
@@ -186,9 +172,6 @@ def _xios_version(header: Header) -> str:
 
 def _sampling(header: Header) -> tuple[str, ...]:
     """Whether the fields are means or instants: by what they say, else by the bounds of the time axis."""
-    said = [
-        sampling(attrs)
-        for _, dims, attrs in header.variables.values()
-        if len(dims) > 2 and any(role(d) == "time" for d in dims)
-    ]
+    fields = [(dims, attrs) for _, dims, attrs in header.variables.values() if len(dims) > 2]
+    said = [sampling(attrs) for dims, attrs in fields if any(role(d) == "time" for d in dims)]
     return means(said) or means(header.intervals.values())
