@@ -87,7 +87,7 @@ def installed() -> list[Engine]:
     """
     found = []
     for name in names():
-        with contextlib.suppress(NOT_LOADED):  # said where that engine is asked for
+        with contextlib.suppress(*NOT_LOADED):  # said where that engine is asked for
             found.append(_loaded(name))
     return found
 

@@ -141,10 +141,10 @@ def series_dataset(rows: list[dict[str, Any]]) -> xr.Dataset:
     whole = [n for n in (*CIRCUMSTANCES, *PROFILES) if rows and all(n in row for row in rows)]
     for name in whole:
         kind, units, meaning = (CIRCUMSTANCES | PROFILES)[name]
-        values = [row[name] for row in rows]
+        held = [row[name] for row in rows]
         if name in CIRCUMSTANCES:
-            variables[name] = ("time", np.array(values, kind), {"units": units, "long_name": meaning})
+            variables[name] = ("time", np.array(held, kind), {"units": units, "long_name": meaning})
         else:
             attrs = {"units": units, "long_name": f"{meaning} (instantaneous)"}
-            variables[name] = (("time", "z"), np.array(values), attrs)
+            variables[name] = (("time", "z"), np.array(held), attrs)
     return xr.Dataset(variables, coords={"year": ("time", years, YEARS)})

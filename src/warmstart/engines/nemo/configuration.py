@@ -176,8 +176,8 @@ def _of_table(
         if PARAMETERS[name].scale == "log" and value == 0:
             unknown[name] = "it is 0"
             del values[name]
-    in_order = ({n: held[n] for n in PARAMETERS if n in held} for held in (values, unknown))
-    return *in_order, notes
+    order = list(PARAMETERS)
+    return {n: values[n] for n in order if n in values}, {n: unknown[n] for n in order if n in unknown}, notes
 
 
 def _entries_of(name: str) -> set[tuple[str, str]]:

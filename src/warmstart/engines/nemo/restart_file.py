@@ -256,17 +256,20 @@ def write_restart(
         refuse_date(date, clock.calendar)
     known, assumed = date_of(state, clock.calendar) if date is None else (date, "")
     opened, euler = None, True
+    origins: dict[str, Any] = dict.fromkeys(("recomputed", "kept", "zeroed", "dropped"), ())
     with ExitStack() as stack:
         if template is None:
             new, zeroed = _alone(fields, grid)
-            origins: tuple[Any, ...] = ((path,), tuple(n for n in new if n not in zeroed), (), (), zeroed, ())
+            replaced = tuple(name for name in new if name not in zeroed)
+            origins |= {"paths": (path,), "replaced": replaced, "zeroed": zeroed}
         else:
             opened = open_template(template, grid)
             stack.callback(opened.source.close)
             changed, derived, dropped = _changes(opened, fields, grid, equation)
             new = changed | derived
-            kept = tuple(n for n in opened.names if n not in new and n not in dropped)
-            origins = (_target_paths(path, opened), tuple(changed), tuple(derived), kept, (), dropped)
+            kept = tuple(name for name in opened.names if name not in new and name not in dropped)
+            origins |= {"paths": _target_paths(path, opened), "replaced": tuple(changed), "recomputed": tuple(derived),
+                        "kept": kept, "dropped": dropped}  # fmt: skip
             if clock.step is None and "rdt" in opened.names:
                 clock = clock_of(groups, opened.number("rdt"))
             if known is None and (last := opened.date()) is not None:
@@ -279,7 +282,7 @@ def write_restart(
         start = start_entries(path, euler, known or FIRST_OF_JANUARY, clock)
         remarks = (*filter(None, [assumed]), *made.lines())
         lines = namelist_lines(start, made.entries, remarks)
-        result = Restart(*origins, lines, start["nn_date0"], remarks)
+        result = Restart(**origins, namelist=lines, date=start["nn_date0"], remarks=remarks)
         if opened is not None:
             refuse_holes(opened, result.kept)
         targets = [

@@ -139,8 +139,7 @@ def _profile(path: Path, name: str) -> tuple[np.ndarray, np.ndarray] | None:
 def _first_record(source: NemoFile, name: str) -> np.ndarray:
     """A variable of all pieces, dims ``(y, x)``."""
     whole = source.merged([part.variables[name] for part in source.parts])
-    first = (*(0,) * (whole.ndim - 2), slice(None), slice(None))
-    return np.asarray(lazy_arrays.take(whole, first), float)
+    return np.asarray(lazy_arrays.take(whole, (0,) * (whole.ndim - 2)), float)
 
 
 def _fitted(latitude: np.ndarray, stress: np.ndarray) -> tuple[float | None, float | None]:
