@@ -85,9 +85,11 @@ def verbs(at: Path) -> dict[str, Verb]:
     from member_files import write_member_file, write_restart_of
 
     import warmstart as ws
-    from warmstart.engines.base import Configuration, Job, save_job, verify_phases
+    from warmstart.engines.base import Job, save_job
     from warmstart.engines.nemo.namelist import patch_namelist
+    from warmstart.engines.veros import Configuration
     from warmstart.engines.veros.arrays import restart_from_state, write_restart
+    from warmstart.engines.veros.phases import verify_phases
     from warmstart.io import files
     from warmstart.io.config import dump_yaml
     from warmstart.ocean import parameters

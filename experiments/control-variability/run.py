@@ -20,7 +20,9 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from forecasts import write_table
 from members import made_with
 
-from warmstart.engines.base import Configuration, Job, time_steps, verify_phases
+from warmstart.engines.base import Job
+from warmstart.engines.veros import Configuration
+from warmstart.engines.veros.phases import cautious, time_steps, verify_phases
 from warmstart.ensemble import member
 from warmstart.equilibrium import distance
 from warmstart.io import files
@@ -48,10 +50,9 @@ def run(number: int, step: float, work: Path) -> xr.Dataset:
                 folder / "state.nc", ds.isel(time=-1).load(), files.open_grid(path), overwrite=True
             )
             restart(last, folder / "restarts")
-    phases, steps = verify_phases(YEARS, resolution=4.0), time_steps(4.0)
-    name = "run"
-    if step < steps.accelerated[1]:
-        phases, name = tuple(phase.cautious(steps) for phase in phases), "run_1d"
+    phases, name = verify_phases(YEARS, resolution=4.0), "run"
+    if step < time_steps(4.0).accelerated[1]:
+        phases, name = cautious(phases, 4.0), "run_1d"
     job = Job(
         engine="veros", configuration=Configuration(resolution=4.0, levels=18), parameters=values, phases=phases,
         start=str(folder / "restarts" / "000.h5"), folder=folder / name,

@@ -27,9 +27,10 @@ from members import Member, members, mesh, resplit, trained
 from records import made_with
 from run import CONFIG, LEFT_OUT
 
-from warmstart.engines.base import Phase, time_steps, verify_phases
+from warmstart.engines.base import Phase
 from warmstart.engines.veros import diagnostics, environment
 from warmstart.engines.veros.arrays import fields_of_state
+from warmstart.engines.veros.phases import cautious, verify_phases
 from warmstart.generator.checkpoint import load
 from warmstart.generator.draw import expect, sample
 from warmstart.generator.model import Generator
@@ -183,8 +184,7 @@ def simulate(
     began, state = time.process_time(), predicted(generator, member, start)
     values = {name: member.values[name] for name in parameters.PARAMETERS}
     usual = verify_phases(YEARS, resolution=RESOLUTION)
-    cautious = tuple(phase.cautious(time_steps(RESOLUTION)) for phase in usual)
-    for phases in (usual, cautious):
+    for phases in (usual, cautious(usual, RESOLUTION)):
         years = list(engine.integrate(state, values, phases, grid))
         if len(years) == YEARS + 1:
             break

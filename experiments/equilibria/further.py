@@ -26,7 +26,9 @@ from member_files import join_series
 from records import made_with
 from verdicts import years_until
 
-from warmstart.engines.base import Configuration, Job, Phase, save_job, spinup_phases
+from warmstart.engines.base import Job, Phase, save_job
+from warmstart.engines.veros import Configuration
+from warmstart.engines.veros.phases import spinup_phases
 from warmstart.equilibrium.verdict import judge
 from warmstart.io.files import open_dataset, open_grid
 from warmstart.ocean.constants import YEAR

@@ -15,9 +15,10 @@ from pathlib import Path
 import pandas as pd
 
 from warmstart.engines import dino, series
-from warmstart.engines.base import Configuration, Job, spinup_phases
-from warmstart.engines.veros import diagnostics, environment
+from warmstart.engines.base import Job
+from warmstart.engines.veros import Configuration, diagnostics, environment
 from warmstart.engines.veros.arrays import read_restart
+from warmstart.engines.veros.phases import spinup_phases
 from warmstart.engines.veros.run import MAX_SPEED, build_step
 from warmstart.errors import UserError
 from warmstart.io.files import open_dataset

@@ -20,7 +20,7 @@ _WHERE = {
     "variables": "warmstart.ocean.variables:VARIABLES",
     "open_dataset": "warmstart.io.files:open_dataset",
     "open_grid": "warmstart.engines.recognition:open_grid",
-    "open_state": "warmstart.engines.opening:open_state",
+    "open_state": "warmstart.engines.recognition:open_state",
     "simulate": "warmstart.verbs.simulate:simulate",
     "dataset": "warmstart.verbs.dataset:dataset",
     "train": "warmstart.verbs.train:train",

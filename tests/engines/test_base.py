@@ -10,16 +10,8 @@ import yaml
 from pydantic import ValidationError
 
 from warmstart import engines
-from warmstart.engines.base import (
-    AT_4_DEGREES,
-    Job,
-    Phase,
-    load_job,
-    save_job,
-    spinup_phases,
-    time_steps,
-    verify_phases,
-)
+from warmstart.engines.base import Job, Phase, load_job, save_job
+from warmstart.engines.veros.phases import spinup_phases, verify_phases
 from warmstart.errors import UserError
 from warmstart.ocean.constants import DAY
 from warmstart.ocean.parameters import defaults
@@ -119,53 +111,9 @@ def test_a_file_that_is_no_yaml_is_a_user_error(tmp_path):
         load_job(path)
 
 
-def test_a_spin_up_adjusts_accelerates_and_settles():
-    adjust, spinup, settle = spinup_phases(600, resolution=4)
-    assert (adjust.until_day, adjust.dt_momentum, adjust.dt_tracer) == (30, 1800, 1800)
-    assert (spinup.until_day, spinup.dt_momentum, spinup.dt_tracer) == (600 * 360, 1800, 172800)
-    assert (settle.until_day, settle.dt_momentum, settle.dt_tracer) == (620 * 360, 3600, 86400)
-    years = [day / 360 for day in spinup.snapshot_days]
-    assert years == [10, 50, 100, 200, 300, 400, 500, 600]
-    assert [day / 360 for day in settle.snapshot_days] == [605, 610, 615, 620]
-    assert (spinup.label, settle.label) == ("transient", "equilibrium")
-
-
 def test_a_short_spin_up_is_still_a_valid_job():
     for years, settle in ((1, 0), (1, 1), (10, 4)):
         Job.model_validate(content(phases=list(spinup_phases(years, settle, resolution=4))))
-
-
-def test_verify_looks_daily_then_yearly():
-    adjust, run = verify_phases(20, resolution=4)
-    assert [d for d in adjust.stops(0.0) if adjust.records(d)] == list(range(1, 31))
-    assert [d for d in (0.0, *adjust.stops(0.0)) if adjust.keeps(d)] == [0.0, 30.0]
-    assert run.stops(30.0) == [360.0 * n for n in range(1, 21)]
-    assert all(run.records(d) and run.keeps(d) for d in run.stops(30.0))
-
-
-def test_only_an_accelerated_phase_becomes_cautious():
-    adjust, spinup, _ = spinup_phases(10, resolution=4)
-    assert adjust.cautious(AT_4_DEGREES) == adjust
-    assert (spinup.cautious(AT_4_DEGREES).dt_momentum, spinup.cautious(AT_4_DEGREES).dt_tracer) == (
-        3600,
-        86400,
-    )
-    assert spinup.cautious(AT_4_DEGREES).stops(30.0) == spinup.stops(30.0)
-
-
-@pytest.mark.parametrize("resolution", [10.0, 4.0, 2.0, 1.0, 0.25, 1 / 16])
-def test_every_mesh_has_time_steps_of_which_months_and_years_are_whole_numbers(resolution):
-    for _, tracer in time_steps(resolution):
-        assert 30 * DAY % tracer == 360 * DAY % tracer == 0
-
-
-def test_internal_waves_stay_within_what_was_stable_on_every_mesh():
-    def reach(steps, resolution):
-        return (steps[0] * steps[1]) ** 0.5 / resolution
-
-    limit = reach((1800.0, DAY), 2.0)  # seconds a degree; twice the product of the steps blew up
-    for resolution in (4.0, 2.0, 1.0, 0.5, 0.25):
-        assert all(reach(steps, resolution) <= limit for steps in time_steps(resolution))
 
 
 def test_a_job_is_retried_with_the_time_steps_of_its_mesh():

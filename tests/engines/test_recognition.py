@@ -21,7 +21,7 @@ from nemo_layouts import (
     write_pieces,
 )
 from warmstart.cli import app
-from warmstart.engines.nemo.header import recognise
+from warmstart.engines.recognition import recognise
 from warmstart.errors import UserError
 from warmstart.io.files import write_dataset
 from warmstart.verbs.info import info
@@ -117,7 +117,7 @@ REAL_KINDS = {
 @needs_real_files
 @pytest.mark.parametrize("name", REAL_KINDS)
 def test_real_files_are_recognised(name):
-    assert str(recognise(REAL / name)).startswith(REAL_KINDS[name])
+    assert str(recognise(REAL / name).kind).startswith(REAL_KINDS[name])
 
 
 @needs_real_files
@@ -136,7 +136,7 @@ def test_a_folder_says_what_lies_in_it(tmp_path):
 @needs_real_files
 def test_every_real_file_opens_as_what_it_is():
     for path in sorted(REAL.glob("nemo_*/*/*.nc*")):
-        kind = recognise(path)
+        kind = recognise(path).kind
         assert kind.name not in ("other", "warmstart"), path
         if kind.name in ("mesh_mask", "domain_cfg"):
             assert ws.open_grid(path).tmask.values.any(), path

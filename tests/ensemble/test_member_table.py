@@ -4,7 +4,7 @@ import pytest
 import xarray as xr
 import yaml
 
-from warmstart.engines.base import Configuration
+from warmstart.engines.veros import Configuration
 from warmstart.ensemble.design import load_plan, member_job, member_parameters, remember
 from warmstart.ensemble.progress import member_folder
 from warmstart.errors import UserError

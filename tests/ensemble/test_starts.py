@@ -7,7 +7,7 @@ import yaml
 from threadpoolctl import threadpool_limits
 
 from warmstart.engines import dino
-from warmstart.engines.base import Configuration
+from warmstart.engines.veros import Configuration
 from warmstart.engines.veros.arrays import from_veros, read_restart, restart_from_state
 from warmstart.ensemble import starts
 from warmstart.ensemble.design import finished_members, load_plan, member_job, member_parameters

@@ -16,7 +16,8 @@ import member_files
 from member_files import join_series, write_member_file, write_restart_of
 
 from warmstart.engines import dino
-from warmstart.engines.base import Configuration, Job, Phase, save_job
+from warmstart.engines.base import Job, Phase, save_job
+from warmstart.engines.veros import Configuration
 from warmstart.engines.veros.arrays import NEWEST, from_veros, read_restart
 from warmstart.equilibrium.verdict import judge
 from warmstart.errors import UserError

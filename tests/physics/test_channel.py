@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from warmstart.engines.recognition import open_grid, open_state
+from warmstart.engines.recognition import open_bare, open_grid
 from warmstart.errors import UserError
 from warmstart.ocean.basin import mesh
 from warmstart.physics import cgrid, transport
@@ -130,7 +130,7 @@ def test_without_an_open_channel_there_is_no_value_but_a_reason(make_flow, botto
 def test_the_channel_of_both_meshes_of_nemo_carries_what_a_sum_by_hand_gives(run, transport_sv):
     """The channel of 5.0 lies a row further south than that of 4.2: 67.3S-53.8S and 65.7S-51.3S."""
     path = next((NEMO / run).glob("*_grid_U_*.nc"))
-    grid, state = open_grid(path), open_state(path)
+    grid, state = open_grid(path), open_bare(path)
     # the wall stands in one column: there the open faces are those of the channel alone
     east = (state.uo.fillna(0.0) * grid.e2u * grid.e3u_0 * grid.umask).sum(("z", "y")).mean("time") / 1e6
     wall = (grid.umask.isel(z=0) > 0).sum("y")

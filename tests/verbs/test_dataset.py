@@ -75,7 +75,7 @@ def test_the_table_says_years_drift_verdict_and_what_was_skipped_and_why(runs, t
     assert table.loc[["a", "b", "c"], "heat_restoring"].tolist() == [40.0, 50.0, 60.0]
     assert "no restart and no output" in table.loc["mesh_only", "skipped"]
     assert "on another grid than most runs" in table.loc["other_grid", "skipped"]
-    assert "thetao is not finite at 1 of" in table.loc["with_nan", "skipped"]
+    assert "thetao is not finite at 1 wet points" in table.loc["with_nan", "skipped"]
     assert "with_nan skipped" in caplog.text
 
 

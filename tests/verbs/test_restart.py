@@ -129,7 +129,7 @@ def test_a_hole_in_the_sea_is_refused_and_located(tmp_path):
     ds = xr.concat([state(0), state(1)], "sample")
     y, x = np.argwhere(GRID.tmask.values[0] > 0)[5]
     ds["thetao"][1, 0, y, x] = np.nan
-    refused(ds, tmp_path, "sample 1: thetao is not finite at 1 of")
+    refused(ds, tmp_path, "sample 1: thetao is not finite at 1 wet points")
 
 
 def test_kelvin_are_refused(tmp_path):

@@ -5,6 +5,7 @@ A package adds an engine by an entry point of the group ``warmstart.engines``: i
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 GROUP = "warmstart.engines"
 #: The engine of plans, restarts and verifications that name none.
 DEFAULT = "veros"
+#: What the loading of an engine may raise, the last where it leaves out what it has to say.
+NOT_LOADED = (ImportError, AttributeError, TypeError)
 
 
 def names() -> tuple[str, ...]:
@@ -53,10 +56,6 @@ def find(name: str) -> Engine:
     ----------
     name : of the engine.
 
-    Returns
-    -------
-    The engine.
-
     Raises
     ------
     UserError
@@ -74,8 +73,23 @@ def find(name: str) -> Engine:
         raise UserError(f"unknown engine '{name}'; expected one of {known or 'none: install warmstart anew'}")
     try:
         return _loaded(name)
-    except (ImportError, AttributeError) as error:
+    except NOT_LOADED as error:
         raise UserError(f"the engine '{name}' cannot be loaded: {error}; install its package anew") from error
+
+
+def installed() -> list[Engine]:
+    """The engines themselves, without those whose package cannot be loaded.
+
+    Examples
+    --------
+    >>> [engine.title for engine in installed() if engine.name == DEFAULT]
+    ['Veros']
+    """
+    found = []
+    for name in names():
+        with contextlib.suppress(*NOT_LOADED):  # said where that engine is asked for
+            found.append(_loaded(name))
+    return found
 
 
 def recognise(path: str | Path) -> str | None:
@@ -94,8 +108,13 @@ def recognise(path: str | Path) -> str | None:
     >>> recognise("no-such-folder") is None
     True
     """
-    path = Path(path)
-    return next((name for name in names() if find(name).recognise(path)), None)
+    from warmstart.engines import recognition
+
+    try:
+        found = recognition.recognise(path)
+    except UserError:
+        return None
+    return found.engine.name if found.engine is not None and found.kind.maker else None
 
 
 def of_runs(places: Sequence[Path]) -> Engine:
@@ -110,8 +129,7 @@ def of_runs(places: Sequence[Path]) -> Engine:
     >>> of_runs([]).name == DEFAULT
     True
     """
-    asked = (find(name) for name in names())
-    return next((engine for engine in asked if engine.holds_runs(places)), None) or find(DEFAULT)
+    return next((engine for engine in installed() if engine.holds_runs(places)), None) or find(DEFAULT)
 
 
 def chosen(engine: Engine, verb: str, options: Mapping[str, Any]) -> dict[str, Any]:

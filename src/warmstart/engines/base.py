@@ -2,20 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
-import numpy as np
-from pydantic import (
-    BaseModel,
-    Field,
-    ValidationError,
-    field_validator,
-    model_validator,
-)
+from pydantic import BaseModel, Field, FiniteFloat, ValidationError, field_validator, model_validator
 
 from warmstart import engines
 from warmstart.equilibrium.acceleration import Acceleration
@@ -28,69 +20,12 @@ if TYPE_CHECKING:
     import xarray as xr
 
     from warmstart.engines.manifest import Fields
+    from warmstart.io.netcdf import Header
     from warmstart.ocean.grid import Grid
     from warmstart.ocean.parameters import Parameter
     from warmstart.ocean.variables import Variable
     from warmstart.scores.verification import Target
     from warmstart.store.members import BlowUp, Member
-
-SYNCHRONOUS_DAYS = 30  #: days with equal time steps after a start from temperature and salinity alone
-SYNCHRONOUS_STEP = 1800.0  #: [s]
-UNTOUCHED_YEARS = 50  #: of a spin-up, before the deep ocean is extrapolated: the upper ocean comes first
-FINEST_COARSE = 3.0  #: a mesh of this spacing or more takes the time steps of 4 degrees [degrees]
-
-
-class TimeSteps(NamedTuple):
-    """Time steps of momentum and of tracers [s].
-
-    Attributes
-    ----------
-    accelerated : of the spin-up.
-    cautious : of the settling phase and of the retry after a blow-up.
-    """
-
-    accelerated: tuple[float, float]
-    cautious: tuple[float, float]
-
-
-AT_4_DEGREES = TimeSteps((1800.0, 2 * DAY), (3600.0, DAY))
-AT_2_DEGREES = TimeSteps((1350.0, 1.25 * DAY), (1800.0, DAY))
-
-
-def time_steps(resolution: float) -> TimeSteps:
-    """Choose time steps that were found to be stable.
-
-    Internal waves, slowed down by the longer step of the tracers (Bryan 1984, J. Phys. Oceanogr. 14, 666), limit the product of
-    both steps, currents that of the tracers; both limits follow the spacing of the mesh. `experiments/time-steps` holds
-    what was tried at 2 degrees. Finer meshes, where nothing was tried, have those steps halved with each halving of the spacing.
-
-    Parameters
-    ----------
-    resolution : zonal spacing of the mesh [degrees].
-
-    Returns
-    -------
-    Time steps; 30 days and a year are whole numbers of each.
-
-    Examples
-    --------
-    >>> time_steps(4.0).accelerated
-    (1800.0, 172800.0)
-    >>> time_steps(1.0).cautious
-    (900.0, 43200.0)
-    """
-    if resolution >= FINEST_COARSE:
-        return AT_4_DEGREES
-    share = 0.5 ** max(0, math.ceil(math.log2(2.0 / resolution)))
-    return TimeSteps(*((momentum * share, tracer * share) for momentum, tracer in AT_2_DEGREES))
-
-
-class Configuration(Config):
-    """Grid of the DINO configuration: zonal resolution [degrees] and number of levels."""
-
-    resolution: float = Field(gt=0.0, le=12.5)
-    levels: int = Field(ge=4, le=100)
-
 
 MOST_YEARS = 1_000_000  #: of a run [model years]
 MOST_STOPS = 1_000_000  #: of a phase: rows, snapshots and shifts each
@@ -168,13 +103,6 @@ class Phase(Config):
             return False
         return (day - start_day) % (self.acceleration.stretch_years * YEAR) == 0
 
-    def cautious(self, steps: TimeSteps) -> Phase:
-        """The same phase with the time steps of the retry, if it is accelerated."""
-        if self.dt_tracer <= self.dt_momentum:
-            return self
-        momentum, tracer = steps.cautious
-        return self.model_copy(update={"dt_momentum": momentum, "dt_tracer": min(tracer, self.dt_tracer)})
-
 
 class Job(Config):
     """One run of an engine.
@@ -193,7 +121,7 @@ class Job(Config):
 
     engine: str
     configuration: Any
-    parameters: dict[str, float]
+    parameters: dict[str, FiniteFloat]
     name: str | None = None
     split: Literal["train", "validation", "test"] | None = None
     start: str
@@ -221,8 +149,6 @@ class Job(Config):
                 f"parameters must be exactly those of the table; missing: {', '.join(sorted(missing)) or 'none'}, "
                 f"unknown: {', '.join(sorted(unknown)) or 'none'}"
             )
-        if not all(np.isfinite(value) for value in self.parameters.values()):
-            raise ValueError("parameters must be finite numbers")
         for phases in (self.phases, self.cautious_phases):
             day = 0.0
             for phase in phases:
@@ -257,10 +183,6 @@ def with_configuration(given: Any) -> Any:
     ----------
     given : what is to be validated: a mapping, or anything else, which stays as it is.
 
-    Returns
-    -------
-    The same with ``configuration`` as the engine's model.
-
     Raises
     ------
     ValueError
@@ -279,8 +201,13 @@ def with_configuration(given: Any) -> Any:
     try:
         return {**given, "configuration": engines.find(name).configuration.model_validate(configuration)}
     except ValidationError as error:
-        lines = (f"{'.'.join(('configuration', *map(str, e['loc'])))}: {e['msg']}" for e in error.errors())
-        raise ValueError("; ".join(lines)) from error
+        raise ValueError(_lines(error, "configuration")) from error
+
+
+def _lines(error: ValidationError, *where: str) -> str:
+    """Each wrong key, its path, and what was expected there."""
+    places = (".".join((*where, *map(str, e["loc"]))) or "job" for e in error.errors())
+    return "; ".join(f"{place}: {e['msg']}" for place, e in zip(places, error.errors(), strict=True))
 
 
 class SpinUp(Protocol):
@@ -291,6 +218,62 @@ class SpinUp(Protocol):
     settle_years: int
     until: Any
     acceleration: Acceleration | None
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What a file or folder is.
+
+    Attributes
+    ----------
+    name : in words.
+    holds : what can be opened of it: ``states``, ``mesh``, ``runs``.
+    maker : title of the engine, where only that engine leaves such files.
+    version : of the engine, or that the file does not show it; empty where that is no question.
+    detail : time stepping, pieces, means or instants: one phrase each.
+    """
+
+    name: str
+    holds: tuple[Literal["states", "mesh", "runs"], ...] = ()
+    maker: str = ""
+    version: str = ""
+    detail: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        version = f"(version: {self.version})" if self.version else ""
+        return ", ".join([" ".join(filter(None, (self.maker, self.name, version))), *self.detail])
+
+
+@dataclass(frozen=True)
+class Said:
+    """What a run, or what is to be one, says of its parameters.
+
+    Attributes
+    ----------
+    values : parameter to value, in its units.
+    unknown : parameters of the table that are not known, and why.
+    notes : how a value was found, or what it stands for, by parameter.
+    """
+
+    values: dict[str, float]
+    unknown: dict[str, str]
+    notes: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Results:
+    """What a finished run has to be looked at.
+
+    Attributes
+    ----------
+    paths : the files of its states.
+    mesh : where their mesh is, if not in or beside them.
+    parameters : what the run says of them.
+    """
+
+    paths: Sequence[Path]
+    mesh: Path | None = None
+    parameters: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -421,27 +404,21 @@ class Engine(Protocol):
 
     def require(self, verb: str) -> None:
         """Refuse a verb for which something has to be installed, or that this engine cannot do."""
-        ...
 
     def grid(self, configuration: BaseModel) -> Grid:
         """The mesh of a configuration."""
-        ...
 
     def configuration_of(self, grid: Grid, where: str) -> BaseModel:
         """The configuration whose mesh this is; `where` names its file in messages."""
-        ...
 
     def forcing(self, grid: Grid, parameters: Mapping[str, float]) -> xr.Dataset:
         """Profiles or maps that may condition a generator; an empty Dataset for none."""
-        ...
 
     def phases(self, plan: SpinUp) -> tuple[Phase, ...]:
         """What a member of a plan runs."""
-        ...
 
     def trial_phases(self, years: int, configuration: BaseModel) -> tuple[Phase, ...]:
         """What a start runs in a verification: a state a year, a row of the series a year or more often."""
-        ...
 
     def cycle_phases(self, years: int, configuration: BaseModel) -> tuple[Phase, ...]:
         """What a start runs in one cycle of a spin-up: as in a verification, and a Newton step at the end where the engine can tell one."""
@@ -449,43 +426,76 @@ class Engine(Protocol):
 
     def retried(self, phases: Sequence[Phase], configuration: BaseModel) -> tuple[Phase, ...]:
         """The phases of the retry after a blow-up."""
-        ...
 
     def command(self, device: str) -> list[str]:
         """Command line of a subprocess that runs the job files appended to it; it prints one JSON object a line."""
-        ...
 
-    def recognise(self, path: Path) -> str | None:
-        """What a file or folder is, if it is this engine's own; else None."""
-        ...
+    def recognise(self, path: Path, header: Header | None) -> Kind | None:
+        """What a file or folder is, if this engine can open it or made it; `header` is that of a NetCDF or HDF5 file."""
+
+    def describe(self, path: Path, kind: Kind) -> list[str]:
+        """Lines on a file or folder that it recognised, the first in place of its name."""
+
+    def open_grid(self, paths: Sequence[Path], kind: Kind) -> Grid:
+        """The mesh that files carry or that lies beside them; `kind` is that of the first."""
+
+    def open_state(self, paths: Sequence[Path], kind: Kind, grid: Grid, diagnostics: bool) -> xr.Dataset:
+        """States in files on their mesh, lazily; `diagnostics` asks for more than the state."""
+
+    def runs(self, folder: Path) -> list[Path]:
+        """Folders of finished runs: the folder itself, or those in it."""
+
+    def results(self, run: Path) -> Results:
+        """The files of a run whose states shall be looked at."""
+
+    def made_with(self, path: Path, own: Sequence[Parameter]) -> Said | None:
+        """What a run of this engine was made with, or what a file sets it up with; `own` are not in its table. None of any other."""
 
     def holds_runs(self, places: Sequence[Path]) -> bool:
         """Whether folders hold runs that this engine made."""
-        ...
 
     def refuse_unusable(self, state: xr.Dataset, grid: Grid, where: str) -> None:
         """Refuse a state that it could not start from, before anything is written."""
-        ...
 
     def restart_name(self, index: int) -> str:
         """Name of the restart file of a state."""
-        ...
 
     def write_restart(self, state: xr.Dataset, grid: Grid, path: Path, options: Mapping[str, Any]) -> Written:
         """Write one state as a restart."""
-        ...
 
     def read_restart(self, path: Path, grid: Grid) -> xr.Dataset:
         """Open a restart as a state."""
-        ...
 
     def members(self, places: Sequence[Path], options: Mapping[str, Any], transient: bool) -> Gathered:
         """Finished runs in folders."""
-        ...
 
     def trial(self, request: TrialRequest, jobs: JobRunner) -> Trial:
         """Run the starts of a verification, or read finished ones; `jobs` runs those of an engine that takes jobs."""
-        ...
+
+
+def only(paths: Sequence[Path], whose: str) -> Path:
+    """The one file of a state.
+
+    Parameters
+    ----------
+    paths : the files given.
+    whose : what writes them, for the message.
+
+    Raises
+    ------
+    UserError
+        If there are several.
+
+    Examples
+    --------
+    >>> only([Path("a.nc"), Path("b.nc")], "Veros")
+    Traceback (most recent call last):
+    ...
+    warmstart.errors.UserError: a.nc is of Veros, whose states are one file each; give one
+    """
+    if len(paths) > 1:
+        raise UserError(f"{paths[0]} is of {whose}, whose states are one file each; give one")
+    return paths[0]
 
 
 def load_job(path: str | Path) -> Job:
@@ -494,10 +504,6 @@ def load_job(path: str | Path) -> Job:
     Parameters
     ----------
     path : the file.
-
-    Returns
-    -------
-    The job.
 
     Raises
     ------
@@ -517,113 +523,11 @@ def load_job(path: str | Path) -> Job:
     try:
         return Job.model_validate(read_yaml(path))
     except ValidationError as error:
-        lines = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'job'}: {e['msg']}" for e in error.errors())
-        raise UserError(f"{path} is no valid job: {lines}") from error
+        raise UserError(f"{path} is no valid job: {_lines(error)}") from error
 
 
 def save_job(job: Job, path: str | Path) -> None:
-    """Write a job to YAML; the inverse of :func:`load_job`.
-
-    Parameters
-    ----------
-    job : the job.
-    path : the file, replaced if it exists.
-
-    Examples
-    --------
-    >>> save_job(job, "job.yaml")  # doctest: +SKIP
-    """
+    """Write a job to YAML, the inverse of :func:`load_job`; the file is replaced if it exists."""
     from warmstart.io.config import dump_yaml
 
     dump_yaml(job, path)
-
-
-def spinup_phases(
-    years: int,
-    settle_years: int = 20,
-    until: Literal["near", "equilibrium"] | None = None,
-    acceleration: Acceleration | None = None,
-    *,
-    resolution: float,
-) -> tuple[Phase, ...]:
-    """Phases of a spin-up: adjust, accelerate, settle.
-
-    Parameters
-    ----------
-    years : year at which the accelerated spin-up ends.
-    settle_years : years run after it at shorter time steps, from which four equilibrium states are kept.
-    until : the verdict at which the spin-up may end before `years`; None: it does not.
-    acceleration : extrapolation of the deep ocean on the way, from year 50 on.
-    resolution : zonal spacing of the mesh [degrees], which decides the time steps (:func:`time_steps`).
-
-    Returns
-    -------
-    30 days synchronous, then accelerated (1800 s / 2 days at 4 degrees) with states at years 10, 50, 100, 200 and every
-    100 on, then settling (3600 s / 1 day) with four states at equal intervals (5 years by default).
-
-    Examples
-    --------
-    >>> [(p.name, p.until_day / 360) for p in spinup_phases(600, resolution=4)][1:]
-    [('spinup', 600.0), ('settle', 620.0)]
-    """
-    kept = [year for year in (10, 50, 100, *range(200, years + 1, 100)) if year <= years]
-    settled = sorted({years + round(settle_years * i / 4) for i in range(1, 5)}) if settle_years else []
-    steps = time_steps(resolution)
-    spinup = _phase("spinup", years, steps.accelerated, kept)
-    phases = [_adjust()]
-    if acceleration is not None and years > UNTOUCHED_YEARS:
-        phases.append(_phase("upper ocean", UNTOUCHED_YEARS, steps.accelerated, [10, UNTOUCHED_YEARS]))
-        spinup = spinup.model_copy(
-            update={"snapshot_days": tuple(d for d in spinup.snapshot_days if d > UNTOUCHED_YEARS * YEAR)}
-        )
-    phases.append(spinup.model_copy(update={"until": until, "acceleration": acceleration}))
-    if settle_years:
-        phases.append(_phase("settle", years + settle_years, steps.cautious, settled, "equilibrium"))
-    return tuple(phases)
-
-
-def verify_phases(years: int = 20, *, resolution: float) -> tuple[Phase, ...]:
-    """Phases of a test of a start: 30 days synchronous with a row a day, then accelerated with a state a year.
-
-    Parameters
-    ----------
-    years : length of the run.
-    resolution : zonal spacing of the mesh [degrees], which decides the time steps (:func:`time_steps`).
-
-    Returns
-    -------
-    Two phases; states are kept on day 0, day 30 and at the end of each year.
-
-    Examples
-    --------
-    >>> [p.until_day for p in verify_phases(20, resolution=4)]
-    [30.0, 7200.0]
-    """
-    adjust = _adjust().model_copy(
-        update={"record_days": 1.0, "snapshot_days": (0.0, float(SYNCHRONOUS_DAYS))}
-    )
-    run = _phase("run", years, time_steps(resolution).accelerated, [])
-    return adjust, run.model_copy(update={"snapshot_every_days": float(YEAR)})
-
-
-def _adjust() -> Phase:
-    return Phase(
-        name="adjust", until_day=SYNCHRONOUS_DAYS, dt_momentum=SYNCHRONOUS_STEP, dt_tracer=SYNCHRONOUS_STEP
-    )
-
-
-def _phase(
-    name: str,
-    year: int,
-    steps: tuple[float, float],
-    kept: Sequence[int],
-    label: Literal["transient", "equilibrium"] = "transient",
-) -> Phase:
-    return Phase(
-        name=name,
-        until_day=year * YEAR,
-        dt_momentum=steps[0],
-        dt_tracer=steps[1],
-        snapshot_days=tuple(float(y * YEAR) for y in kept),
-        label=label,
-    )

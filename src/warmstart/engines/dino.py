@@ -10,15 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import xarray as xr
 
-if TYPE_CHECKING:
-    import xarray as xr
-
-    from warmstart.ocean.grid import Grid
-
+from warmstart.ocean.basin import face_masks
+from warmstart.ocean.grid import Grid, units_of
 
 SECTOR_WIDTH = 50.0  #: longitudinal extent [degrees]
 CHANNEL = (-65.0, -45.0)  #: latitudes between which the sector is re-entrant [degrees]
@@ -63,7 +60,7 @@ def wind_stress(latitude: np.ndarray, parameters: Mapping[str, float]) -> np.nda
 
 
 def restoring_shapes(latitude: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Latitudinal shapes of the restoring fields.
+    """Shapes of the restoring fields by latitude.
 
     Parameters
     ----------
@@ -111,10 +108,7 @@ def restoring_temperature(
     [-0.5, 27.0, 5.0]
     """
     weight, _, _, south = restoring_shapes(latitude)
-    cold_north, cold_south = (
-        parameters["restoring_temperature_north"],
-        parameters["restoring_temperature_south"],
-    )
+    cold_north, cold_south = (parameters[f"restoring_temperature_{side}"] for side in ("north", "south"))
     if day is not None:
         season = np.cos((day % YEAR_DAYS - SEASON_PEAK_DAY) / (YEAR_DAYS / 2) * np.pi)
         cold_north = cold_north + parameters["seasonal_amplitude_north"] * season
@@ -143,9 +137,8 @@ def restoring_salinity(latitude: np.ndarray, parameters: Mapping[str, float]) ->
     [35.0, 35.1]
     """
     _, weight, dip, south = restoring_shapes(latitude)
-    polar = np.where(
-        south > 0.5, parameters["restoring_salinity_south"], parameters["restoring_salinity_north"]
-    )
+    north_south = (parameters[f"restoring_salinity_{side}"] for side in ("south", "north"))
+    polar = np.where(south > 0.5, *north_south)
     return polar + (parameters["restoring_salinity_equator"] - polar) * weight + dip
 
 
@@ -169,8 +162,6 @@ def forcing(mesh_of_run: Grid, parameters: Mapping[str, float]) -> xr.Dataset:
     >>> forcing(dino.grid(10.0, 6), defaults()).forcing_wind_stress.dims
     ('y',)
     """
-    import xarray as xr
-
     latitude = mesh_of_run.gphit.values[:, 0]
     profiles = {
         "forcing_wind_stress": (wind_stress(latitude, parameters), "Pa", "eastward wind stress"),
@@ -179,12 +170,10 @@ def forcing(mesh_of_run: Grid, parameters: Mapping[str, float]) -> xr.Dataset:
         ),
         "forcing_restoring_salinity": (restoring_salinity(latitude, parameters), "1e-3", "restoring salinity"),
     }  # fmt: skip
-    return xr.Dataset(
-        {
-            name: ("y", values, {"units": units, "long_name": label})
-            for name, (values, units, label) in profiles.items()
-        }
+    about = (
+        (name, values, {"units": u, "long_name": label}) for name, (values, u, label) in profiles.items()
     )
+    return xr.Dataset({name: ("y", values, attrs) for name, values, attrs in about})
 
 
 @dataclass(frozen=True)
@@ -237,7 +226,7 @@ def mesh(resolution: float, levels: int) -> Mesh:
     edges = np.concatenate(
         [[latitude[0] - half], 0.5 * (latitude[1:] + latitude[:-1]), [latitude[-1] + half]],
     )
-    depth = level_depths(levels)
+    depth = _level_depths(levels)
     faces = np.concatenate(
         [[0.0], 0.5 * (depth[1:] + depth[:-1]), [depth[-1] + 0.5 * (depth[-1] - depth[-2])]]
     )
@@ -251,22 +240,8 @@ def mesh(resolution: float, levels: int) -> Mesh:
     )
 
 
-def level_depths(levels: int) -> np.ndarray:
-    """Depths of the T points by Madec and Imbard (1996), DINO's 36 levels rescaled to `levels`.
-
-    Parameters
-    ----------
-    levels : number of levels.
-
-    Returns
-    -------
-    Depths, surface first [m], shape ``(levels,)``.
-
-    Examples
-    --------
-    >>> level_depths(18).round(1)[:3].tolist()
-    [10.1, 31.5, 54.8]
-    """
+def _level_depths(levels: int) -> np.ndarray:
+    """Depths of the T points by Madec and Imbard (1996), DINO's 36 levels rescaled to `levels`; surface first [m]."""
     n = levels + 1
     kth, acr = 35.0 * n / 36, 10.5 * n / 36
     a0 = (TOP_THICKNESS - DEPTH / (n - 1)) / (
@@ -400,37 +375,28 @@ def grid(resolution: float, levels: int) -> Grid:
     >>> grid(10.0, 6).shape
     (6, 19, 6)
     """
-    import xarray as xr
-
-    from warmstart.ocean.grid import Grid
-
     axes = mesh(resolution, levels)
-    horizontal = _horizontal(axes)
-    masks = _masks(axes)
     shape = (levels, axes.latitude.size, axes.longitude.size)
-    centre_gaps = np.diff(axes.depth)
-    faces = np.concatenate([[0.0], np.cumsum(axes.thickness)[:-1]])
+    h, faces = axes.thickness, np.concatenate([[0.0], np.cumsum(axes.thickness)[:-1]])
     columns = {
-        **{name: axes.thickness for name in ("e3t_0", "e3u_0", "e3v_0")},
-        "e3w_0": np.concatenate([[2 * axes.depth[0]], centre_gaps]),
-        "gdept_0": axes.depth,
-        "gdepw_0": faces,
-    }
-    ds = xr.Dataset(
-        {
-            **{name: (("y", "x"), values) for name, values in horizontal.items()},
-            **{
-                n: (("z", "y", "x"), np.broadcast_to(c[:, None, None], shape).copy())
-                for n, c in columns.items()
+        "e3t_0": h, "e3u_0": h, "e3v_0": h, "e3w_0": np.diff(axes.depth, prepend=-axes.depth[0]), "gdept_0": axes.depth, "gdepw_0": faces,
+    }  # fmt: skip
+    wet = (np.arange(levels)[:, None, None] < wet_levels(axes)).astype("int8")
+    fields = _horizontal(axes)
+    fields |= {name: np.broadcast_to(c[:, None, None], shape).copy() for name, c in columns.items()}
+    fields |= face_masks(wet, periodic_x=True)
+    fields |= {"gdept_1d": axes.depth, "gdepw_1d": faces, "e3t_1d": h}
+    attrs = {"periodic_x": 1, "configuration": "DINO", "resolution": float(resolution), "engine": "veros"}
+    dims = ("z", "y", "x")
+    return Grid(
+        xr.Dataset(
+            {
+                n: (dims[:1] if v.ndim == 1 else dims[-v.ndim :], v, {"units": units_of(n)})
+                for n, v in fields.items()
             },
-            **{name: (("z", "y", "x"), values) for name, values in masks.items()},
-            "gdept_1d": ("z", axes.depth),
-            "gdepw_1d": ("z", faces),
-            "e3t_1d": ("z", axes.thickness),
-        },
-        attrs={"periodic_x": 1, "configuration": "DINO", "resolution": float(resolution), "engine": "veros"},
+            attrs=attrs,
+        )
     )
-    return Grid(_with_units(ds))
 
 
 def _horizontal(axes: Mesh) -> dict[str, np.ndarray]:
@@ -457,32 +423,3 @@ def _horizontal(axes: Mesh) -> dict[str, np.ndarray]:
         **{name: np.broadcast_to(values[None, :], shape).copy() for name, values in columns.items()},
         "bathymetry": np.concatenate([[0.0], np.cumsum(axes.thickness)])[wet_levels(axes)],
     }
-
-
-def _masks(axes: Mesh) -> dict[str, np.ndarray]:
-    """Masks of T, U, V and F points, dims ``(z, y, x)``; no water beyond the first and last row."""
-    wet = np.arange(axes.depth.size)[:, None, None] < wet_levels(axes)
-    east = np.roll(wet, -1, axis=2)
-    north = np.concatenate([wet[:, 1:], np.zeros_like(wet[:, :1])], axis=1)
-    north_east = np.roll(north, -1, axis=2)
-    masks = {
-        "tmask": wet,
-        "umask": wet & east,
-        "vmask": wet & north,
-        "fmask": wet & east & north & north_east,
-    }
-    return {name: values.astype("int8") for name, values in masks.items()}
-
-
-def _with_units(ds: Any) -> Any:
-    """Attach units and long names to the mesh variables."""
-    for name in ds.variables:
-        units = "1"
-        if name.startswith(("glam", "gphi")):
-            units = "degrees_east" if name.startswith("glam") else "degrees_north"
-        elif name.startswith(("e1", "e2", "e3", "gdep", "bathymetry")):
-            units = "m"
-        elif name.startswith("ff_"):
-            units = "s-1"
-        ds[name].attrs["units"] = units
-    return ds

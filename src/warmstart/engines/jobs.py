@@ -2,33 +2,51 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from pydantic import BaseModel
 
-from warmstart.engines.base import Gathered, JobRunner, Phase, SpinUp, Trial, TrialRequest, Written
+from warmstart.engines.base import (
+    Gathered,
+    JobRunner,
+    Kind,
+    Phase,
+    Results,
+    Said,
+    SpinUp,
+    Trial,
+    TrialRequest,
+    Written,
+    load_job,
+    only,
+)
 from warmstart.errors import UserError, require_installed
+from warmstart.io import files
 from warmstart.io.config import Config, read_yaml
 from warmstart.ocean.parameters import PARAMETERS, Parameter
+from warmstart.ocean.sea import require_whole
 from warmstart.ocean.variables import VARIABLES, Variable
 
 if TYPE_CHECKING:
     import xarray as xr
 
+    from warmstart.io.netcdf import Header
     from warmstart.ocean.grid import Grid
 
 #: What the work folder of a verification remembers of the request its runs belong to.
 REQUEST = "verify.yaml"
+#: The states of a run, with their mesh.
+STATES = "states.nc"
 
 
-class JobEngine:
+class JobEngine(ABC):
     """An engine that this package runs: as :class:`warmstart.engines.base.Engine`, with what such engines share.
 
     A subclass gives what is only its own: the attributes, and ``grid configuration_of phases trial_phases command
-    write_restart``. A run leaves ``states.nc``, ``series.nc`` and ``status.yaml`` in its folder.
+    write_restart read_restart``. A run leaves ``states.nc``, ``series.nc`` and ``status.yaml`` in its folder.
     """
 
     name: str
@@ -44,42 +62,44 @@ class JobEngine:
     work_marks: tuple[str, ...] = (REQUEST,)
     tabulates: bool = False
 
-    def require(self, verb: str) -> None:
-        """Refuse a verb for which a package is not installed.
-
-        Parameters
-        ----------
-        verb : what needs it.
-
-        Raises
-        ------
-        UserError
-            With the command that installs it.
-        """
-        for module in self.modules:
-            require_installed(module, self.extra, verb)
-
+    @abstractmethod
     def grid(self, configuration: BaseModel) -> Grid:
         """The mesh of a configuration."""
-        raise NotImplementedError
 
+    @abstractmethod
     def configuration_of(self, grid: Grid, where: str) -> BaseModel:
         """The configuration whose mesh this is; `where` names its file in messages."""
-        raise NotImplementedError
+
+    @abstractmethod
+    def phases(self, plan: SpinUp) -> tuple[Phase, ...]:
+        """What a member of a plan runs."""
+
+    @abstractmethod
+    def trial_phases(self, years: int, configuration: BaseModel) -> tuple[Phase, ...]:
+        """What a start runs in a verification."""
+
+    @abstractmethod
+    def command(self, device: str) -> list[str]:
+        """Command line of a subprocess that runs the job files appended to it."""
+
+    @abstractmethod
+    def write_restart(self, state: xr.Dataset, grid: Grid, path: Path, options: Mapping[str, Any]) -> Written:
+        """Write one state as a restart."""
+
+    @abstractmethod
+    def read_restart(self, path: Path, grid: Grid) -> xr.Dataset:
+        """Open a restart as a state."""
+
+    def require(self, verb: str) -> None:
+        """Refuse a verb for which a package is not installed, with the command that installs it."""
+        for module in self.modules:
+            require_installed(module, self.extra, verb)
 
     def forcing(self, grid: Grid, parameters: Mapping[str, float]) -> xr.Dataset:
         """No profiles."""
         import xarray as xr
 
         return xr.Dataset()
-
-    def phases(self, plan: SpinUp) -> tuple[Phase, ...]:
-        """What a member of a plan runs."""
-        raise NotImplementedError
-
-    def trial_phases(self, years: int, configuration: BaseModel) -> tuple[Phase, ...]:
-        """What a start runs in a verification."""
-        raise NotImplementedError
 
     def cycle_phases(self, years: int, configuration: BaseModel) -> tuple[Phase, ...]:
         """What a start runs in one cycle of a spin-up: as in a verification."""
@@ -89,31 +109,56 @@ class JobEngine:
         """The same phases: nothing else is tried after a blow-up."""
         return tuple(phases)
 
-    def command(self, device: str) -> list[str]:
-        """Command line of a subprocess that runs the job files appended to it."""
-        raise NotImplementedError
+    def recognise(self, path: Path, header: Header | None) -> Kind | None:
+        """The folder of a run. An engine whose restarts shall open says what they are: a kind that holds ``states``."""
+        job = path / "job.yaml"
+        return Kind("run", ("runs",), self.title) if job.is_file() and self._made(job) else None
 
-    def recognise(self, path: Path) -> str | None:
-        """The folder of a run of this engine.
+    def describe(self, path: Path, kind: Kind) -> list[str]:
+        """What it is; nothing more."""
+        return [str(kind)]
 
-        Parameters
-        ----------
-        path : a file or folder.
+    def open_grid(self, paths: Sequence[Path], kind: Kind) -> Grid:
+        """The mesh of the run whose folder this is, or lies in.
 
-        Returns
-        -------
-        What it is, or None.
+        Raises
+        ------
+        UserError
+            If no states of the run are there.
         """
-        if not (path / "job.yaml").is_file():
-            return None
-        return f"run of {self.title}" if self._made(path / "job.yaml") else None
+        states = self._states(paths[0], kind)
+        if not states.is_file():
+            raise UserError(
+                f"{paths[0]} carries no mesh, and there is no {states}; give the mesh (grid, --grid)"
+            )
+        return files.open_grid(states)
 
-    def _made(self, path: Path) -> bool:
-        """Whether a job or a plan names this engine."""
-        try:
-            return read_yaml(path).get("engine") == self.name
-        except UserError:
-            return False
+    def open_state(self, paths: Sequence[Path], kind: Kind, grid: Grid, diagnostics: bool) -> xr.Dataset:
+        """The states of a run, or that of a restart."""
+        path = only(paths, self.title)
+        if "runs" in kind.holds:
+            return files.open_dataset(self._states(path, kind))
+        return self.read_restart(path, grid)
+
+    def _states(self, path: Path, kind: Kind) -> Path:
+        return (path if "runs" in kind.holds else path.parent) / STATES
+
+    def runs(self, folder: Path) -> list[Path]:
+        """The folder itself, or those in it, that hold states of this engine."""
+        places = [folder, *sorted(folder.glob("*/"))]
+        found = [p for p in places if (p / STATES).is_file() and self.recognise(p, None) is not None]
+        return found[:1] if folder in found else found
+
+    def results(self, run: Path) -> Results:
+        """The states of a run."""
+        return Results([run / STATES])
+
+    def made_with(self, path: Path, own: Sequence[Parameter]) -> Said | None:
+        """The parameters of a job, or of the folder of a run."""
+        job = path if path.name == "job.yaml" else path / "job.yaml"
+        if not job.is_file() or not self._made(job):
+            return None
+        return Said(load_job(job).parameters, {}, {})
 
     def holds_runs(self, places: Sequence[Path]) -> bool:
         """Whether the first of the folders holds a plan or members of this engine."""
@@ -122,6 +167,13 @@ class JobEngine:
                 if path.is_file():
                     return self._made(path)
         return False
+
+    def _made(self, path: Path) -> bool:
+        """Whether a job or a plan names this engine."""
+        try:
+            return read_yaml(path).get("engine") == self.name
+        except UserError:
+            return False
 
     def refuse_unusable(self, state: xr.Dataset, grid: Grid, where: str) -> None:
         """Refuse a state that no engine could start from.
@@ -139,17 +191,13 @@ class JobEngine:
         """
         for name in self.given(state):
             table = self.variables[name]
-            wet = grid.ds[table.mask].values > 0 if table.three_d else grid.mask(table.point, False).values
+            wet = grid.mask(table.point, table.three_d).values
             values = state[name].transpose(*table.dims).values
             if values.shape != wet.shape:
                 raise UserError(
                     f"{where}: {name} has shape {values.shape}, its mesh {wet.shape}; expected the same"
                 )
-            holes = int((~np.isfinite(values[wet])).sum())
-            if holes:
-                raise UserError(
-                    f"{where}: {name} is not finite at {holes} of {wet.sum()} wet points; expected a number at each"
-                )
+            require_whole(state, grid, f"{where}: ", tables={name: table})
             low, high = table.bounds
             mean = float(values[wet].mean())
             if not low <= mean <= high:
@@ -164,14 +212,6 @@ class JobEngine:
     def restart_name(self, index: int) -> str:
         """Name of the restart file of a state."""
         return f"{index:03d}.h5"
-
-    def write_restart(self, state: xr.Dataset, grid: Grid, path: Path, options: Mapping[str, Any]) -> Written:
-        """Write one state as a restart."""
-        raise NotImplementedError
-
-    def read_restart(self, path: Path, grid: Grid) -> xr.Dataset:
-        """Open a restart as a state."""
-        raise NotImplementedError
 
     def members(self, places: Sequence[Path], options: Mapping[str, Any], transient: bool) -> Gathered:
         """The finished members of an ensemble.

@@ -66,10 +66,6 @@ def read_manifest(folder: str | Path) -> Manifest:
     ----------
     folder : what :func:`restart` made.
 
-    Returns
-    -------
-    The manifest.
-
     Raises
     ------
     UserError
@@ -105,24 +101,17 @@ def fields_of(folder: str | Path) -> str:
     -------
     Text for the screen.
 
-    Examples
-    --------
-    >>> fields_of("no-such-folder")
-    Traceback (most recent call last):
-    ...
-    warmstart.errors.UserError: no-such-folder holds no restarts.yaml; give a folder made by 'warmstart restart'
+    Raises
+    ------
+    UserError
+        As :func:`read_manifest`.
     """
     groups = read_manifest(folder).fields
     lines = [f"{name:<8} {' '.join(names)}" for name, names in groups if names]
     for path in sorted(Path(folder).glob("*.namelist"))[:1]:
-        lines += [
-            "set in namelist_cfg (of the first restart; each has its own beside it):",
-            "\n".join(
-                line
-                for line in path.read_text(encoding="utf-8", errors="replace").splitlines()
-                if not line.startswith(("! sha256 ", "! made by"))
-            ),
-        ]
+        lines.append("set in namelist_cfg (of the first restart; each has its own beside it):")
+        said = path.read_text(encoding="utf-8", errors="replace").splitlines()
+        lines += [line for line in said if not line.startswith(("! sha256 ", "! made by"))]
     return "\n".join(lines)
 
 

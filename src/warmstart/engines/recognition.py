@@ -1,29 +1,84 @@
-"""The doors for whatever a user has on disk: states and meshes of this package, of NEMO and of CMIP6."""
+"""The door for whatever a user has on disk: what a file is shows in its content; each engine is asked, and the one that knows it opens it."""
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import xarray as xr
 
-from warmstart.engines.nemo import header, mesh, state
-from warmstart.engines.veros import averages as veros
+from warmstart import engines
+from warmstart.engines.base import Kind, only
 from warmstart.errors import UserError, require_path
 from warmstart.io import files
+from warmstart.io.netcdf import read_header
 from warmstart.ocean.grid import Grid
+from warmstart.ocean.places import locate
 from warmstart.ocean.variables import DIAGNOSTICS, VARIABLES
 
+if TYPE_CHECKING:
+    from warmstart.engines.base import Engine
 
-def open_grid(path: str | Path | Iterable[str | Path]) -> Grid:
-    """Open a mesh: the one a states file or store carries, one of NEMO, or the one that lies beside NEMO's states.
+#: What this package writes, and what nobody knows.
+OWN, OTHER = Kind("warmstart", ("states",)), Kind("other")
+
+
+class Found(NamedTuple):
+    """What a path is, and the engine that opens it; None for files of this package and of nobody."""
+
+    engine: Engine | None
+    kind: Kind
+
+
+def recognise(path: str | Path) -> Found:
+    """Tell what a file or folder is, by its content.
 
     Parameters
     ----------
-    path : states file, store, ``mesh_mask.nc`` or ``domain_cfg.nc`` (whole, a per-process piece, or a list of files), a
-        NEMO run's folder, or a NEMO restart or output with the mesh in the same folder. A mesh in three files (``mesh_hgr
-        mesh_zgr mask``) is found by its folder or by one of them.
+    path : anything; of a file only the header is read, once for all engines.
+
+    Returns
+    -------
+    The engine and the kind. A file that one engine alone leaves goes before one that an engine can open too (CMIP6).
+
+    Raises
+    ------
+    UserError
+        If it is a file that no engine knows and that cannot be read.
+
+    Examples
+    --------
+    >>> str(recognise("no-such-folder").kind)
+    'other'
+    """
+    path = require_path(path)
+    if is_zarr(path):
+        return Found(None, OWN)
+    header, unread = None, None
+    if path.is_file():
+        try:
+            header = read_header(path)
+        except UserError as error:
+            unread = error
+    if header is not None and files.is_own(header):
+        return Found(None, OWN)
+    answers = ((engine, engine.recognise(path, header)) for engine in engines.installed())
+    known = [Found(engine, kind) for engine, kind in answers if kind is not None]
+    if not known and unread is not None:
+        raise unread
+    return min(known, key=lambda found: not found.kind.maker, default=Found(None, OTHER))
+
+
+def open_grid(path: str | Path | Iterable[str | Path]) -> Grid:
+    """Open a mesh: the one that a states file or store carries, one of NEMO, or the one that lies beside the files of an engine.
+
+    Parameters
+    ----------
+    path : states file, store, ``mesh_mask.nc`` or ``domain_cfg.nc`` (whole, a per-process piece, or a list of files), the folder of
+        a run, or a restart or output with the mesh in the same folder. A mesh in three files (``mesh_hgr mesh_zgr mask``) is
+        found by its folder or by one of them.
 
     Returns
     -------
@@ -41,23 +96,9 @@ def open_grid(path: str | Path | Iterable[str | Path]) -> Grid:
     ...
     warmstart.errors.UserError: no-such-file.nc does not exist; give an existing NetCDF file or zarr store
     """
-    if not isinstance(path, str | Path):
-        paths = [Path(p) for p in path]
-        if len(paths) != 1:
-            return mesh.open_grid(paths)
-        path = paths[0]
-    path = require_path(path)
-    if path.is_dir() and not is_zarr(path):
-        return mesh.open_grid(mesh.find(path))
-    if not path.is_file() or (what := header.recognise(path)).name in (header.OWN, header.OTHER):
-        return files.open_grid(path)
-    if what.name == header.VEROS:
-        return veros.open_grid(path)
-    if what.name == header.VEROS_RESTART:
-        raise UserError(_BARE.format(path))
-    if what.name in (header.MESH, header.DOMAIN):
-        return mesh.open_grid((what.partial and mesh.split(path.parent)) or path)
-    return mesh.open_grid(mesh.find(path.parent, f"{path} carries no mesh"))
+    paths = _paths(path)
+    engine, kind = recognise(paths[0])
+    return files.open_grid(paths[0]) if engine is None else engine.open_grid(paths, kind)
 
 
 def open_state(
@@ -68,7 +109,8 @@ def open_state(
 ) -> xr.Dataset:
     """Open states: generated, simulated, a store, NEMO's restarts and output of 3.6 to 5.0, CMIP6 files, Veros's snapshots and averages.
 
-    What a file is shows in its content, not in its name. Nothing is read before it is used.
+    What a file is shows in its content, not in its name. Nothing is read before it is used. The files of other engines
+    (:mod:`warmstart.engines`) open as well.
 
     Parameters
     ----------
@@ -79,7 +121,9 @@ def open_state(
 
     Returns
     -------
-    ``thetao [degC] so [1e-3] uo vo [m s-1] zos [m]``, dims ``([sample|time,] z, y, x)``, NaN on land, surface first.
+    ``thetao [degC] so [1e-3] uo vo [m s-1] zos [m]``, dims ``([sample|time,] z, y, x)``, NaN on land, surface first. Coordinates:
+    ``lat lon`` [degrees] and ``depth`` [m] of the T points, which select (``sel(lat=30, method="nearest")``); ``latitude longitude``
+    ``(y, x)`` where the mesh is not rectilinear; ``time`` [years]; the parameters.
 
     Raises
     ------
@@ -93,45 +137,28 @@ def open_state(
     ...
     warmstart.errors.UserError: no-such-file.nc does not exist; give an existing NetCDF file or zarr store
     """
-    paths = [require_path(p) for p in ([path] if isinstance(path, str | Path) else path)]
-    if not paths:
-        raise UserError("no file given; give at least one states file")
-    first = paths[0]
-    what = header.recognise(first) if first.is_file() else header.FileKind(header.OWN)
-    if what.name == header.VEROS_RESTART:
-        raise UserError(_BARE.format(first))
-    if what.name in (header.OWN, header.OTHER, header.VEROS):
-        if len(paths) > 1:
-            raise UserError(
-                f"{first} is no file of NEMO; states of this package and of Veros are one file each: give one"
-            )
-        if what.name == header.VEROS:
-            own = None if grid is None else grid if isinstance(grid, Grid) else open_grid(grid)
-            ds = veros.open_state(first, own)
-        else:
-            ds = files.open_dataset(first)
-        if what.name == header.OTHER:
-            _require_known(ds, first)
-        return ds if chunks is None else ds.chunk(chunks)
-    if what.name in (header.MESH, header.DOMAIN):
-        raise UserError(f"{first} is a mesh ({what}), no state; give a restart or output")
-    if grid is None:
-        grid = open_grid(mesh.find(first.parent, f"{first} needs its mesh"))
-    return state.open_state(paths, grid if isinstance(grid, Grid) else open_grid(grid), chunks, diagnostics)
+    paths = _paths(path)
+    ds, mesh = _opened(paths, grid, diagnostics)
+    ds = ds if chunks is None else ds.chunk(chunks)
+    if mesh is None:  # a file of this package may do without one
+        with contextlib.suppress(UserError):
+            mesh = files.open_grid(paths[0])
+    return ds if mesh is None else locate(ds, mesh)
 
 
-#: What is said of a restart of Veros.
-_BARE = "{} is a restart of Veros: it holds arrays without positions, depths or units; give the snapshot or the averages of the run (.nc)"
+def open_bare(
+    path: str | Path | Iterable[str | Path], grid: Grid | None = None, diagnostics: bool = False
+) -> xr.Dataset:
+    """As :func:`open_state`, without positions: what is calculated with.
 
-
-def _require_known(ds: xr.Dataset, path: Path) -> None:
-    """Refuse a file of unknown origin that holds no variable of a state under its name."""
-    if not any(name in ds for name in VARIABLES | DIAGNOSTICS):
-        held = ", ".join(str(n) for n in list(ds.data_vars)[:8]) or "nothing at its root"
-        ds.close()
-        raise UserError(
-            f"{path} holds no state ({held}); expected variables among {', '.join(VARIABLES)}, or a file of NEMO, CMIP6 or Veros"
-        )
+    Examples
+    --------
+    >>> open_bare([])
+    Traceback (most recent call last):
+    ...
+    warmstart.errors.UserError: no file given; give at least one states file
+    """
+    return _opened(_paths(path), grid, diagnostics)[0]
 
 
 def is_zarr(path: Path) -> bool:
@@ -143,3 +170,32 @@ def is_zarr(path: Path) -> bool:
     False
     """
     return any((path / name).exists() for name in ("zarr.json", ".zgroup", ".zmetadata"))
+
+
+def _paths(path: str | Path | Iterable[str | Path]) -> list[Path]:
+    paths = [require_path(p) for p in ([path] if isinstance(path, str | Path) else path)]
+    if not paths:
+        raise UserError("no file given; give at least one states file")
+    return paths
+
+
+def _opened(
+    paths: list[Path], grid: Grid | str | Path | None, diagnostics: bool
+) -> tuple[xr.Dataset, Grid | None]:
+    """States, and their mesh where it was given or needed."""
+    first, (engine, kind) = paths[0], recognise(paths[0])
+    mesh = grid if grid is None or isinstance(grid, Grid) else open_grid(grid)
+    if engine is None:
+        ds = files.open_dataset(only(paths, "this package"))
+        if kind is OTHER and not any(name in ds for name in VARIABLES | DIAGNOSTICS):
+            held = ", ".join(str(n) for n in list(ds.data_vars)[:8]) or "nothing at its root"
+            ds.close()
+            raise UserError(
+                f"{first} holds no state ({held}); expected variables among {', '.join(VARIABLES)}, or a file of NEMO, CMIP6 or Veros"
+            )
+        return ds, mesh
+    if kind.holds == ("mesh",):
+        raise UserError(f"{first} is a mesh ({kind}), no state; give a restart or output")
+    if mesh is None:
+        mesh = engine.open_grid(paths, kind)
+    return engine.open_state(paths, kind, mesh, diagnostics), mesh

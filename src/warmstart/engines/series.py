@@ -32,6 +32,9 @@ SERIES: dict[str, tuple[str, str]] = {
     "speed_max": ("m s-1", "largest horizontal velocity component"),
 }
 
+#: Of the years of series and states.
+YEARS = {"units": "1", "long_name": "model years of 360 days since the start of the run"}
+
 #: How a row of the series came about: type, units, meaning.
 CIRCUMSTANCES: dict[str, tuple[str, str, str]] = {
     "stretch": ("int32", "1", "extrapolations of the deep ocean before"),
@@ -56,11 +59,6 @@ def series_row(fields: Mapping[str, np.ndarray], grid: Grid) -> dict[str, float]
     Returns
     -------
     One number for each name of :data:`SERIES`, in its units.
-
-    Examples
-    --------
-    >>> series_row(newest(carry), grid)["channel_transport"]  # doctest: +SKIP
-    135.6
     """
     volume = grid.volume.values
     deep = volume * (grid.gdept_0.values > DEEP)
@@ -71,7 +69,7 @@ def series_row(fields: Mapping[str, np.ndarray], grid: Grid) -> dict[str, float]
 
     u, v, w = fields["u"], fields["v"], fields["w"]
     flow = xr.Dataset({"uo": (("z", "y", "x"), u)})
-    residual = residual_overturning(v, fields["B1_gm"], grid)
+    residual = _residual_overturning(v, fields["B1_gm"], grid)
     north_row = grid.gphiv.values[:, 0]
     face = grid.gdepw_0.values[:, 0, 0]
     north = ((north_row > 10) & (north_row < 65))[None, :] & (face > 500.0)[:, None]
@@ -104,11 +102,6 @@ def profiles(fields: Mapping[str, np.ndarray], grid: Grid) -> dict[str, list[flo
     Returns
     -------
     The names of :data:`PROFILES`, a value a level.
-
-    Examples
-    --------
-    >>> len(profiles(newest(carry), grid)["so_profile"])  # doctest: +SKIP
-    18
     """
     volume = grid.volume.values
     water = np.maximum(volume.sum(axis=(1, 2)), 1e-300)
@@ -118,22 +111,10 @@ def profiles(fields: Mapping[str, np.ndarray], grid: Grid) -> dict[str, list[flo
     }
 
 
-def residual_overturning(v: np.ndarray, eddy: np.ndarray, grid: Grid) -> np.ndarray:
-    """Overturning by the mean flow and the eddy-induced velocity, positive where water sinks in the north.
+def _residual_overturning(v: np.ndarray, eddy: np.ndarray, grid: Grid) -> np.ndarray:
+    """Overturning by the mean flow `v` [m s-1] and the eddy streamfunction at the top faces, ``B1_gm`` of Veros [m2 s-1], dims ``(z, y)`` [Sv].
 
-    Parameters
-    ----------
-    v : meridional velocity, zero on land [m s-1], dims ``(z, y, x)``.
-    eddy : Veros's ``B1_gm``, the eddy streamfunction at the top face of each cell [m2 s-1].
-    grid : the mesh.
-
-    Returns
-    -------
-    Streamfunction at the top face of each cell [Sv], dims ``(z, y)``.
-
-    Examples
-    --------
-    >>> residual_overturning(v, eddy, grid)  # doctest: +SKIP
+    Positive where water sinks in the north.
     """
     width = grid.e1v.values * grid.vmask.values
     northward = (v * width * grid.e3v_0.values).sum(axis=2)
@@ -151,31 +132,19 @@ def series_dataset(rows: list[dict[str, Any]]) -> xr.Dataset:
     Returns
     -------
     Dataset with dim ``time`` and coordinate ``year``; profiles have dims ``(time, z)``.
-
-    Examples
-    --------
-    >>> series_dataset([{**series_row(fields, grid), "day": 0.0}])  # doctest: +SKIP
     """
     years = np.array([row["day"] for row in rows]) / dino.YEAR_DAYS
-    variables: dict[str, Any] = {
-        name: (
-            "time",
-            np.array([row.get(name, np.nan) for row in rows]),  # rows of an earlier version may lack one
-            {"units": units, "long_name": f"{meaning} (instantaneous)"},
-        )
-        for name, (units, meaning) in SERIES.items()
-    }
-    for name, (kind, units, meaning) in CIRCUMSTANCES.items():
-        if rows and all(name in row for row in rows):
-            values = np.array([row[name] for row in rows], dtype=kind)
-            variables[name] = ("time", values, {"units": units, "long_name": meaning})
-    for name, (_, units, meaning) in PROFILES.items():
-        if rows and all(name in row for row in rows):
-            values = np.array([row[name] for row in rows])
-            variables[name] = (
-                ("time", "z"),
-                values,
-                {"units": units, "long_name": f"{meaning} (instantaneous)"},
-            )
-    attrs = {"units": "1", "long_name": "model years of 360 days since the start of the run"}
-    return xr.Dataset(variables, coords={"year": ("time", years, attrs)})
+    variables: dict[str, Any] = {}
+    for name, (units, meaning) in SERIES.items():
+        values = np.array([row.get(name, np.nan) for row in rows])  # rows of an earlier version may lack one
+        variables[name] = ("time", values, {"units": units, "long_name": f"{meaning} (instantaneous)"})
+    whole = [n for n in (*CIRCUMSTANCES, *PROFILES) if rows and all(n in row for row in rows)]
+    for name in whole:
+        kind, units, meaning = (CIRCUMSTANCES | PROFILES)[name]
+        held = [row[name] for row in rows]
+        if name in CIRCUMSTANCES:
+            variables[name] = ("time", np.array(held, kind), {"units": units, "long_name": meaning})
+        else:
+            attrs = {"units": units, "long_name": f"{meaning} (instantaneous)"}
+            variables[name] = (("time", "z"), np.array(held), attrs)
+    return xr.Dataset(variables, coords={"year": ("time", years, YEARS)})

@@ -14,6 +14,7 @@ import xarray as xr
 
 from warmstart.errors import UserError, reading, require_path
 from warmstart.io import cf, hdf5, lazy_arrays
+from warmstart.io.netcdf import Header, require_plausible
 from warmstart.io.outputs import ATTRIBUTE, mark, replacing, version
 from warmstart.ocean.grid import HORIZONTAL, MASKS, THREE_D, VERTICAL, Grid
 from warmstart.ocean.parameters import PARAMETERS
@@ -222,6 +223,14 @@ def open_dataset(path: str | Path, group: str | None = None) -> xr.Dataset:
         return ds if path.is_dir() else cf.undress(ds)
 
 
+def is_own(header: Header) -> bool:
+    """Whether a file holds states or a mesh as this package writes them: the group of its mesh, its dimensions, its bathymetry."""
+    variables = header.variables
+    name = "tmask" if {"e1t", "tmask", "bathymetry"} <= set(variables) else "thetao"
+    dims = variables[name][1] if name in variables else ()
+    return "grid" in header.groups or (dims if name == "tmask" else dims[-3:]) == ("z", "y", "x")
+
+
 def _require_numbers(ds: xr.Dataset, path: Path) -> None:
     """Refuse text or dates where the package goes by numbers, and dimensions without a name."""
     for name, var in ds.variables.items():
@@ -255,28 +264,6 @@ def _holds_text(path: Path) -> bool:
     with netCDF4.Dataset(path) as file:
         require_plausible(file, path)
         return any(variable.dtype is str for variable in file.variables.values())
-
-
-def require_plausible(file: Any, path: Path) -> None:
-    """Refuse a NetCDF file whose axes are longer than it can hold: they are read when it is opened.
-
-    Parameters
-    ----------
-    file : opened by the netCDF library.
-    path : its path.
-
-    Raises
-    ------
-    UserError
-        As :func:`warmstart.io.lazy_arrays.require_held`.
-
-    Examples
-    --------
-    >>> require_plausible(netCDF4.Dataset("states.nc"), Path("states.nc"))  # doctest: +SKIP
-    """
-    for name, dim in file.dimensions.items():
-        if name in file.variables:
-            lazy_arrays.require_held(path, name, 8 * len(dim))
 
 
 def _in_memory(path: Path, group: str | None) -> Any:

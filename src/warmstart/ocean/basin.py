@@ -73,13 +73,19 @@ def mesh(
         ds[name] = (("z", "y", "x"), np.broadcast_to(level[:, None, None], shape).copy())
     ds["bathymetry"] = (("y", "x"), np.asarray(depth_w)[bottom.astype(int)])
     tmask = (np.arange(dz.size)[:, None, None] < bottom[None]).astype("int8")
-    ds = ds.assign({n: (("z", "y", "x"), m) for n, m in _masks(tmask, periodic_x).items()})
+    ds = ds.assign({n: (("z", "y", "x"), m) for n, m in face_masks(tmask, periodic_x).items()})
     ds.attrs["periodic_x"] = int(periodic_x)
     return Grid(ds)
 
 
-def _masks(tmask: np.ndarray, periodic_x: bool) -> dict[str, np.ndarray]:
-    """Masks of all points from that of T: a face is open where both its sides are wet."""
+def face_masks(tmask: np.ndarray, periodic_x: bool) -> dict[str, np.ndarray]:
+    """Masks of all points from that of T, dims ``(z, y, x)``, 0 or 1: a face is open where both its sides are wet.
+
+    Examples
+    --------
+    >>> face_masks(np.ones((1, 2, 2), int), periodic_x=False)["umask"].tolist()
+    [[[1, 0], [1, 0]]]
+    """
     east = np.roll(tmask, -1, axis=-1)
     if not periodic_x:
         east[..., -1] = 0

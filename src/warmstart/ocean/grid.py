@@ -311,6 +311,18 @@ class Grid:
         return f"<warmstart.Grid {_describe(self)}>"
 
 
+def units_of(name: str) -> str:
+    """Units of a variable of the mesh.
+
+    Examples
+    --------
+    >>> units_of("gphit"), units_of("e3t_0"), units_of("tmask")
+    ('degrees_north', 'm', '1')
+    """
+    known = {"glam": "degrees_east", "gphi": "degrees_north", "ff_t": "s-1", "ff_f": "s-1"}
+    return known.get(name[:4], "1" if "mask" in name else "m")
+
+
 def _digits(values: np.ndarray) -> Any:
     """Round to 6 significant digits."""
     with np.errstate(divide="ignore", invalid="ignore"):

@@ -13,9 +13,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from warmstart.engines.nemo.folders import STATES
-from warmstart.engines.nemo.header import recognise
-from warmstart.engines.recognition import open_grid, open_state
+from warmstart.engines.recognition import open_bare, open_grid, recognise
 from warmstart.errors import UserError, reason, require_path, shortened
 from warmstart.io.config import read_yaml
 from warmstart.io.files import open_dataset
@@ -217,7 +215,7 @@ def _recognise(path: Path, quiet: bool = False) -> tuple[str, Any] | None:
         quiet and path.suffix not in (".nc", ".zarr")
     ):
         return None
-    if path.is_file() and recognise(path).name in STATES:
+    if path.is_file() and (found := recognise(path)).engine is not None and "states" in found.kind.holds:
         return "states", _states(path)
     ds = open_dataset(path)
     if "start" in ds.dims:
@@ -275,7 +273,7 @@ def _table(path: Path) -> pd.DataFrame | None:
 
 
 def _states(path: Path) -> States:
-    ds = open_state(path)
+    ds = open_bare(path)
     if "thetao" not in ds and "so" not in ds:
         raise UserError(f"{path} holds no state: expected variables {', '.join(STATE_VARIABLES)}")
     lead = [d for d in ds[[n for n in STATE_VARIABLES if n in ds]].dims if d not in ("z", "y", "x")]

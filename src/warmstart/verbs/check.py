@@ -15,8 +15,9 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from warmstart.engines.nemo import folders, mesh
-from warmstart.engines.recognition import is_zarr, open_grid, open_state
+from warmstart import engines
+from warmstart.engines.jobs import STATES
+from warmstart.engines.recognition import is_zarr, open_bare, open_grid
 from warmstart.errors import UserError, require_path
 from warmstart.io import config
 from warmstart.io.files import open_dataset, provenance
@@ -44,9 +45,6 @@ from warmstart.scores.metric_table import (
 from warmstart.scores.metrics import ALL, DRIFTS, PUBLISHED, Metric, named
 
 logger = logging.getLogger(__name__)
-
-#: The states in a folder that ``warmstart simulate`` wrote.
-STATES = "states.nc"
 
 #: Whatever holds states.
 Source: TypeAlias = str | Path | Sequence[str | Path] | xr.Dataset
@@ -410,29 +408,22 @@ def _of_folder(folder: Path, grid: Mesh | None) -> list[Origin]:
     if own:
         return [Origin(str(p.parent if p.name == STATES else p.with_suffix("")), p, grid, {}) for p in own]
     runs = []
-    for place in (places := folders.find(folder)):
+    places = [(engine, place) for engine in engines.installed() for place in engine.runs(folder)]
+    for engine, place in places:
         try:
-            paths, _, values = folders.states_of(place)
+            found = engine.results(place)
         except UserError as error:
             if len(places) == 1:
                 raise
             logger.warning("%s left out: %s", place, error)
             continue
-        shared = folder if grid is None and not _has_mesh(place) else grid
-        runs.append(Origin(str(place), list(map(str, paths)) if len(paths) > 1 else paths[0], shared, values))
+        source: Source = [str(p) for p in found.paths] if len(found.paths) > 1 else found.paths[0]
+        runs.append(Origin(str(place), source, found.mesh if grid is None else grid, dict(found.parameters)))
     if not runs:
         raise UserError(
             f"{folder} holds no run: expected {STATES}, restarts or output of NEMO with their mesh, or folders of such"
         )
     return runs
-
-
-def _has_mesh(folder: Path) -> bool:
-    try:
-        mesh.find(folder)
-    except UserError:
-        return False
-    return True
 
 
 def _of_files(paths: list[Path], grid: Mesh | None) -> list[Origin]:
@@ -441,7 +432,7 @@ def _of_files(paths: list[Path], grid: Mesh | None) -> list[Origin]:
         return [Origin(str(paths[0].with_suffix("")), paths[0], grid, {})]
     together: Sequence[str | Path] = [str(p) for p in paths]
     try:
-        open_state(together, None if grid is None else mesh_of(grid)).close()
+        open_bare(together, None if grid is None else mesh_of(grid)).close()
     except UserError:
         if not all(_is_whole(path, grid) for path in paths):
             raise
@@ -452,7 +443,7 @@ def _of_files(paths: list[Path], grid: Mesh | None) -> list[Origin]:
 def _is_whole(path: Path, grid: Mesh | None) -> bool:
     """Whether a file alone holds temperature and salinity."""
     try:
-        with open_state(path, None if grid is None else mesh_of(grid)) as ds:
+        with open_bare(path, None if grid is None else mesh_of(grid)) as ds:
             return "thetao" in ds and "so" in ds
     except UserError:
         return False
@@ -506,7 +497,7 @@ def _opened(source: Source, grid: Mesh | None) -> tuple[xr.Dataset, Grid, list[P
     if not paths:
         raise UserError("no file given; give at least one states file")
     mesh = _mesh(paths[0], grid)
-    return open_state(paths if len(paths) > 1 else paths[0], mesh, diagnostics=True), mesh, paths
+    return open_bare(paths if len(paths) > 1 else paths[0], mesh, diagnostics=True), mesh, paths
 
 
 def mesh_of(grid: Mesh) -> Grid:

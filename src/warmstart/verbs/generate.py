@@ -11,9 +11,8 @@ from typing import Any
 
 import xarray as xr
 
-from warmstart.engines.nemo import header
-from warmstart.engines.nemo.configuration import settings
-from warmstart.engines.recognition import open_grid, open_state
+from warmstart import engines
+from warmstart.engines.recognition import open_bare, open_grid, recognise
 from warmstart.errors import UserError, require_path, shortened
 from warmstart.generator.checkpoint import load
 from warmstart.generator.constraints.contents import check_targets
@@ -144,7 +143,7 @@ def wanted(
     Parameters
     ----------
     sets : ``"name=value"``, with or without a unit.
-    path : YAML file, namelist or run of NEMO, or a states file that carries them; None reads none.
+    path : YAML file, namelist of NEMO, folder of a run, or a states file that carries them; None reads none.
     say : told of what a namelist does not state, and of what stands behind the values that it does.
     described : parameters that are not in the table, with the entry of a namelist that holds them.
 
@@ -173,13 +172,14 @@ def wanted(
 
 
 def _read(path: Path, say: Callable[[str], None], described: Mapping[str, Parameter]) -> dict[str, Any]:
-    """Parameters that a file holds, or that a NEMO run was made with."""
+    """Parameters that a file holds, or that a run was made with."""
     if require_path(path).suffix in (".nc", ".zarr"):
         return _carried(path)
-    if not path.is_dir() and not path.name.startswith("namelist") and path.suffix != ".nml":
-        return read_yaml(path)
     own = [p for name, p in described.items() if name not in PARAMETERS and p.namelist]
-    made = settings(path, name=own)
+    answers = (engine.made_with(path, own) for engine in engines.installed())
+    made = next((found for found in answers if found is not None), None)
+    if made is None:
+        return read_yaml(path)
     for name, why in made.unknown.items():
         say(f"{name}: default, {why}")
     for name, note in made.notes.items():
@@ -200,7 +200,7 @@ def _carried(path: Path) -> dict[str, float]:
 
 
 def initial_state(path: Path, generator: str | Path | None = None) -> xr.Dataset | Path:
-    """An initial state: a file of this package as it is, one of NEMO or Veros opened with its mesh; moved where that is asked for.
+    """An initial state: a file of this package as it is, one of an engine opened with its mesh; moved where that is asked for.
 
     Parameters
     ----------
@@ -219,9 +219,7 @@ def initial_state(path: Path, generator: str | Path | None = None) -> xr.Dataset
     """
     if generator is not None:
         return _moved(path, generator)
-    if require_path(path).is_file() and header.recognise(path).name not in (header.OWN, header.OTHER):
-        return open_state(path)
-    return path
+    return path if recognise(path).engine is None else open_bare(path)
 
 
 def _moved(path: Path, generator: str | Path) -> xr.Dataset:
@@ -230,5 +228,5 @@ def _moved(path: Path, generator: str | Path) -> xr.Dataset:
     from warmstart.physics.regrid import regrid
 
     source, target = open_grid(path), open_grid(whole(locate(generator)) / NORMALIZER)
-    with open_state(path, source) as ds:
+    with open_bare(path, source) as ds:
         return regrid(ds.load(), source, target)

@@ -8,18 +8,14 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from warmstart.engines.nemo import folders as nemo_folders
-from warmstart.engines.nemo import header, namelist
-from warmstart.engines.nemo.configuration import settings
-from warmstart.engines.nemo.subdomains import open_file
 from warmstart.engines.nemo.times import AXES, Times, read_times, time_axis
-from warmstart.engines.recognition import is_zarr, open_grid
+from warmstart.engines.recognition import is_zarr, open_grid, recognise
 from warmstart.errors import UserError, reading, require_path
 from warmstart.io import hdf5
 from warmstart.io.config import read_yaml
 from warmstart.io.files import open_dataset
+from warmstart.io.netcdf import open_file
 from warmstart.ocean.grid import Grid
-from warmstart.ocean.parameters import PARAMETERS
 
 #: Variables larger than this are described without their range [bytes].
 LARGEST_RANGE = 256 * 2**20
@@ -59,10 +55,10 @@ def info(path: str | Path) -> str:
         return _runs(path)
     if (path / "restarts.yaml").exists():
         return f"{path}: restarts\n" + text_of(path / "restarts.yaml")
-    if path.is_dir() and (found := nemo_folders.find(path)):
-        return _nemo(path, found)
     if path.is_dir() and not is_zarr(path):
-        return _folder(path)
+        engine, kind = recognise(path)
+        lines = ["folder"] if engine is None else engine.describe(path, kind)
+        return "\n".join([f"{path}: {lines[0]}", *(lines[1:] or _folder(path))])
     if path.suffix in (".yaml", ".yml", ".csv", ".md", ".jsonl"):
         return f"{path}:\n" + text_of(path)
     if path.suffix == ".h5":
@@ -71,30 +67,26 @@ def info(path: str | Path) -> str:
 
 
 def _dataset(path: Path) -> str:
-    what = header.recognise(path) if path.is_file() else header.FileKind(header.OWN)
-    # NEMO's calendars and coordinates are not those that xarray expects
-    foreign = what.name in (*header.NEMO, header.CMIP, header.VEROS)
+    engine, what = recognise(path)
+    foreign = engine is not None  # calendars and coordinates may not be those that xarray expects
     with open_file(path) if foreign else open_dataset(path) as ds:
         dates = _dates(ds) if foreign else None
-        lines = [f"{path}: {_said(what, path) if foreign else _kind(ds)}", "", "dimensions"]
+        lines = [
+            f"{path}: {engine.describe(path, what)[0] if engine is not None else _kind(ds)}",
+            "",
+            "dimensions",
+        ]
         lines += [f"  {name:<12} {size}" for name, size in ds.sizes.items()]
         for title, names in _sections(ds):
             lines += ["", title] + [_variable(ds[name], dates) for name in names]
         lines += _time_lines(dates)
-        if not foreign or what.name in (header.MESH, header.DOMAIN, header.VEROS):
+        if not foreign or "mesh" in what.holds:
             lines += _grid_lines(path)
         if not foreign:
             lines += _verdict_lines(path, ds)
         if ds.attrs:
             lines += ["", "attributes"] + [f"  {k:<20} {v}" for k, v in ds.attrs.items()]
     return "\n".join(lines)
-
-
-def _said(what: header.FileKind, path: Path) -> str:
-    """What a file of NEMO is; its version by the files beside it where it does not show it."""
-    unsure = any(word in what.version for word in (header.UNSAID, " to ", " or "))
-    beside = header.version_beside(path) if unsure else ""
-    return f"{what}; {beside}" if beside else str(what)
 
 
 def _kind(ds: xr.Dataset) -> str:
@@ -239,54 +231,28 @@ def _runs(path: Path) -> str:
     return "\n".join(lines)
 
 
-def _nemo(path: Path, folders: list[Path]) -> str:
-    """Runs of NEMO in a folder: what each holds, without opening the states."""
-    lines = [f"{path}: {len(folders)} run{'s' * (len(folders) > 1)} of NEMO"]
-    for folder in folders:
-        lines += ["", f"{folder.name}"]
-        for file in sorted(p for p in folder.glob("*.nc*") if p.is_file()):
-            try:
-                lines.append(f"  {file.name:<44} {header.recognise(file)}")
-            except UserError as error:
-                lines.append(f"  {file.name:<44} {error}")
-        if (folder / namelist.CFG).exists():
-            try:
-                made = settings(folder)
-            except UserError as error:
-                lines.append(f"  {namelist.CFG:<44} {error}")
-                continue
-            for name, value in made.values.items():
-                table = PARAMETERS.get(name) or made.described[name]
-                note = f" ({made.notes[name]})" if name in made.notes else ""
-                lines.append(f"  {name:<44} {value:g} {table.units}{note}")
-            lines += [
-                f"  {n:<44} unknown: {why}" for n, why in made.unknown.items() if PARAMETERS[n].namelist
-            ]
-            lines.append(f"  {'equation of state':<44} {made.equation}")
-    return "\n".join(lines)
-
-
-def _folder(path: Path) -> str:
+def _folder(path: Path) -> list[str]:
     """A folder of no kind of its own: what its NetCDF files are."""
     found = sorted(p for p in path.glob("*") if p.suffix in (".nc", ".h5") or is_zarr(p))
     if not found:
         raise UserError(
             f"{path} is a folder without runs, a store, a generator, restarts or NetCDF files; give a file or another folder"
         )
-    lines = [f"{path}: folder"]
+    lines = []
     for file in found:
         try:
-            what = header.recognise(file) if file.suffix == ".nc" else header.FileKind(header.OWN)
-            lines.append(f"  {file.name:<44} {what if what.name != header.OTHER else 'NetCDF file'}")
+            what = recognise(file).kind
+            lines.append(f"  {file.name:<44} {what if what.name != 'other' else 'NetCDF file'}")
         except UserError as error:
             lines.append(f"  {file.name:<44} {error}")
-    return "\n".join(lines)
+    return lines
 
 
 def _restart(path: Path) -> str:
     import h5py
 
-    lines = [f"{path}: restart of Veros"]
+    found = recognise(path)
+    lines = [f"{path}: {found.kind if found.engine is not None else 'HDF5 file'}"]
     hdf5.require_sound(path)
     with reading(path, "the file may be truncated or of another kind"), h5py.File(path) as file:
 

@@ -11,7 +11,7 @@ import xarray as xr
 
 from warmstart import engines
 from warmstart.engines.manifest import MANIFEST, Manifest, Sample, StatesFile, content_hash
-from warmstart.engines.recognition import open_grid, open_state
+from warmstart.engines.recognition import open_bare, open_grid
 from warmstart.errors import UserError, require_path
 from warmstart.io import files, outputs
 from warmstart.io.config import dump_yaml
@@ -91,7 +91,7 @@ def restart(
     mesh = open_grid(states if grid is None else grid)
     configuration = model.configuration_of(mesh, place)
     own = _mesh_of(states, mesh)
-    with open_state(states, own) as ds:
+    with open_bare(states, own) as ds:
         dim = _state_dim(ds, str(states), model)
         ds = _on_mesh(ds, states, own, mesh, regrid)
         # everything is looked at before anything is written

@@ -10,6 +10,7 @@ import pytest
 import warmstart as ws
 from warmstart import engines
 from warmstart.engines.base import Job, save_job
+from warmstart.engines.jobs import JobEngine
 from warmstart.ensemble.member import run_member
 from warmstart.equilibrium import distance
 from warmstart.errors import UserError
@@ -61,6 +62,51 @@ def runs(tmp_path_factory):
 def test_it_is_found_by_its_entry_point_and_recognises_its_runs(runs):
     assert "column" in engines.names() and engines.find("column").title == "the diffusing column"
     assert engines.recognise(runs / "member_000") == "column"
+
+
+def test_its_files_open_like_those_of_any_engine(runs, tmp_path):
+    """Its restart holds thetao, which alone would make it a file of CMIP6; the mesh is that of the run it lies in."""
+    member = runs / "member_000"
+    states, grid = files.open_dataset(member / "states.nc"), files.open_grid(member / "states.nc")
+    assert engines.recognise(member / "restart.h5") == "column"
+    assert (
+        ws.open_grid(member / "restart.h5").fingerprint
+        == ws.open_grid(member).fingerprint
+        == grid.fingerprint
+    )
+    found = ws.open_state(member / "restart.h5")
+    np.testing.assert_array_equal(found["dye"], states["dye"].isel(time=-1))
+    assert float(found["thetao"].sel(lat=0.0, method="nearest").lat) == pytest.approx(0.0, abs=7.0)
+    np.testing.assert_array_equal(ws.open_state(member)["thetao"], states["thetao"])
+    table = ws.check(member / "restart.h5", only=["thetao_mean"])
+    assert table["value"].item() == pytest.approx(float(grid.mean(states["thetao"].isel(time=-1))))
+    assert "restart" in ws.info(member / "restart.h5") and "column run" in ws.info(member)
+    alone = tmp_path / "alone.h5"
+    alone.write_bytes((member / "restart.h5").read_bytes())
+    with pytest.raises(
+        UserError, match=r"alone.h5 carries no mesh, and there is no .*states.nc; give the mesh"
+    ):
+        ws.open_state(alone)
+    np.testing.assert_array_equal(ws.open_state(alone, member / "states.nc")["dye"], found["dye"])
+    with pytest.raises(UserError, match="one file each"):
+        ws.open_state([alone, member / "restart.h5"], grid)
+
+
+def test_an_engine_that_cannot_be_loaded_stands_in_nobodys_way(runs, monkeypatch):
+    def load(name, loaded=engines._loaded):
+        if name == "broken":
+            raise ImportError(name)
+        return loaded(name)
+
+    monkeypatch.setattr(engines, "names", lambda: ("nemo", "broken", "column"))
+    monkeypatch.setattr(engines, "_loaded", load)
+    assert [engine.name for engine in engines.installed()] == ["nemo", "column"]
+    assert ws.open_state(runs / "member_000" / "restart.h5")["dye"].dims == ("z", "y", "x")
+
+
+def test_an_engine_that_leaves_something_out_is_refused_when_it_is_made():
+    with pytest.raises(TypeError, match="abstract"):
+        type("Half", (JobEngine,), {"name": "half"})()
 
 
 def job(folder, years, start="rest", **changes):

@@ -7,6 +7,7 @@ import xarray as xr
 from nemo_files import write_template
 from warmstart.engines.nemo.clock import (
     Clock,
+    clock_of,
     date_of,
     day_after,
     first_step,
@@ -181,3 +182,14 @@ def test_a_patched_copy_lies_beside_the_restart_or_nothing_does(tmp_path):
     assert not list(tmp_path.glob("b*"))
     with pytest.raises(UserError, match=r"end in \.nc"):
         write_restart(state, tmp_path / "b", grid=grid)
+
+
+def test_time_step_and_calendar_are_those_that_nemo_runs_with():
+    assert clock_of({"namdom": {"rn_rdt": 7200}}).step == 7200 and clock_of({}).step is None
+    calendars = [clock_of({"namrun": {"nn_leapy": n}}).calendar for n in (0, 1, 30)]
+    assert calendars == ["noleap", "standard", "360_day"] and clock_of({}).calendar == "360_day"
+    for step in (7000.0, -1.0):
+        with pytest.raises(UserError, match="does not divide a day"):
+            clock_of({"namdom": {"rn_dt": step}})
+    with pytest.raises(UserError, match="nn_leapy = 2"):
+        clock_of({"namrun": {"nn_leapy": 2}})

@@ -8,13 +8,11 @@ from nemo_layouts import REAL, mesh_variables, needs_real_files, ocean, write
 from warmstart.engines.dino import wind_stress
 from warmstart.engines.nemo.configuration import (
     DEGREE,
-    calendar,
-    equation_of_state,
+    _equation_of_state,
     is_package_equation,
     named,
     physics,
     settings,
-    time_step,
 )
 from warmstart.engines.nemo.namelist import patch_namelist, read
 from warmstart.engines.nemo.seawater import equation_of
@@ -246,24 +244,24 @@ def test_a_run_may_say_its_parameters_itself(run):
 def test_the_equation_of_state_is_said_with_its_numbers():
     seos = {"ln_seos": True, "rn_a0": 0.165, "rn_b0": 0.76554, "rn_lambda1": 0.06, "rn_lambda2": 0.0, "rn_mu1": 1.497e-4,
             "rn_mu2": 0.0, "rn_nu": 0.0}  # fmt: skip
-    assert is_package_equation(equation_of_state({"nameos": seos}))
-    other = equation_of_state({"nameos": seos | {"rn_lambda1": 0.05952}})
+    assert is_package_equation(_equation_of_state({"nameos": seos}))
+    other = _equation_of_state({"nameos": seos | {"rn_lambda1": 0.05952}})
     assert "rn_lambda1 0.05952" in other and not is_package_equation(other)
-    assert equation_of_state({"nameos": {"ln_eos80": True}}).startswith("EOS-80")
-    assert equation_of_state({"nameos": {"nn_eos": -1}}).startswith("TEOS-10")
-    assert equation_of_state({}).startswith("unknown")
+    assert _equation_of_state({"nameos": {"ln_eos80": True}}).startswith("EOS-80")
+    assert _equation_of_state({"nameos": {"nn_eos": -1}}).startswith("TEOS-10")
+    assert _equation_of_state({}).startswith("unknown")
     with pytest.raises(UserError, match="NEMO takes one"):
-        equation_of_state({"nameos": {"ln_eos80": True, "ln_seos": True}})
+        _equation_of_state({"nameos": {"ln_eos80": True, "ln_seos": True}})
 
 
 def test_the_physics_of_a_state_set_in_a_namelist_are_the_parameters_that_are_read_from_it(run):
     values = defaults() | {"wind_stress_south": 0.31, "eddy_diffusivity": 700.0, "salt_restoring": 5e-3}
     made = physics(values, {}, 4 * DEGREE, read(run), run)
     patch_namelist(run / "namelist_cfg", run / "copy", made.entries)
-    again = settings(run / "copy", run / "namelist_ref")
+    again = settings(run / "copy")
     for name, value in again.values.items():
         assert value == pytest.approx(values[name], rel=1e-6), name
-    assert not physics(values, {}, 4 * DEGREE, read(run / "copy", run / "namelist_ref"), run).differs
+    assert not physics(values, {}, 4 * DEGREE, read(run / "copy"), run).differs
     assert set(made.differs) == {
         "wind_stress_south", "vertical_diffusivity", "vertical_viscosity", "eddy_diffusivity", "salt_restoring",
     }  # fmt: skip
@@ -290,19 +288,6 @@ def test_a_parameter_of_the_users_own_goes_back_to_its_entry(run):
         and "wind" in made.differs
         and "level" in made.missing
     )
-
-
-def test_time_step_and_calendar_are_those_that_nemo_runs_with():
-    assert time_step({"namdom": {"rn_rdt": 7200}}) == 7200 and time_step({}) is None
-    assert [calendar({"namrun": {"nn_leapy": n}}) for n in (0, 1, 30)] == ["noleap", "standard", "360_day"]
-    for groups, match in (
-        ({"namdom": {"rn_dt": 7000.0}}, "does not divide a day"),
-        ({"namdom": {"rn_dt": -1.0}}, "does not divide"),
-    ):
-        with pytest.raises(UserError, match=match):
-            time_step(groups)
-    with pytest.raises(UserError, match="nn_leapy = 2"):
-        calendar({"namrun": {"nn_leapy": 2}})
 
 
 @needs_real_files

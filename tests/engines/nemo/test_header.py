@@ -6,15 +6,14 @@ import pytest
 import xarray as xr
 
 from nemo_layouts import UNCUT, mesh_variables, ocean, restart_variables, write
+from warmstart.engines import recognition
 from warmstart.engines.nemo.header import (
     CMIP,
     IOIPSL,
     MESH,
     OTHER,
-    OWN,
     RESTART,
     SNAPSHOT,
-    VEROS,
     XIOS,
     recognise,
     version_beside,
@@ -46,8 +45,8 @@ def file(path, variables, **attrs):
 @pytest.mark.parametrize(
     ("variables", "attrs", "kind", "detail"),
     [
-        ({"thetao": (("z", "y", "x"), {})}, {}, OWN, ()),
-        ({"thetao": (("sample", "z", "y", "x"), {})}, {}, OWN, ()),
+        ({"thetao": (("z", "y", "x"), {})}, {}, "warmstart", ()),
+        ({"thetao": (("sample", "z", "y", "x"), {})}, {}, "warmstart", ()),
         ({"thetao": (("time", "lev", "y", "x"), {})}, {}, CMIP, ()),
         ({"thetao": (("time", "y", "x", "z"), {})}, {}, CMIP, ()),
         ({"zos": (("time", "y", "x"), {"cell_methods": "time: mean"})}, {"source_id": "EC-Earth3"}, CMIP,
@@ -64,7 +63,7 @@ def file(path, variables, **attrs):
         ({"votemper": (TZYX, {})}, {"production": "An IPSL model"}, IOIPSL, ()),
         ({"votemper": (TZYX, {}), "vovvle3t": (TZYX, {})}, {"production": "An IPSL model"}, IOIPSL,
          ("tracers times thickness",)),
-        ({"temp": (("time", "zt", "yt", "xt"), {})}, {}, VEROS, ()),
+        ({"temp": (("time", "zt", "yt", "xt"), {})}, {}, "output", ()),
         ({"depth": (("time", "zt", "yt", "xt"), {})}, {}, OTHER, ()),
         ({"tn": (TZYX, {}), "sn": (TZYX, {})}, {}, RESTART, ("2 prognostic fields only",)),
         ({"tn": (TZYX, {})}, {}, OTHER, ()),
@@ -74,7 +73,7 @@ def file(path, variables, **attrs):
     ],
 )  # fmt: skip
 def test_a_file_is_what_its_names_dimensions_and_attributes_say(tmp_path, variables, attrs, kind, detail):
-    found = recognise(file(tmp_path / "file.nc", variables, **attrs))
+    found = recognition.recognise(file(tmp_path / "file.nc", variables, **attrs)).kind
     assert (found.name, found.detail) == (kind, detail)
 
 

@@ -36,7 +36,7 @@ def test_a_flow_without_divergence_does_not_rise_where_the_bottom_cells_are_thin
     uo = (south - psi) / (partial.e2u.values * partial.e3u_0.values)
     vo = (psi - np.roll(psi, 1, axis=2)) / (partial.e1v.values * partial.e3v_0.values)
     zero = np.zeros(partial.shape)
-    row = launch.row({"thetao": zero, "so": zero, "uo": uo, "vo": vo}, partial)
+    row = launch._row({"thetao": zero, "so": zero, "uo": uo, "vo": vo}, partial)
     assert row["speed_max"] > 0.01
     assert row["vertical_velocity_rms"] < 1e-12 * row["speed_max"]
     assert row["vertical_velocity_max"] < 1e-12 * row["speed_max"]
@@ -101,8 +101,11 @@ def test_of_what_a_run_holds_the_states_that_hold_most_are_taken_and_what_is_not
     assert found.years.tolist() == [1.0, 2.0]
     assert set(found.variables) == {"thetao", "so", "uo", "vo", "zos"}
     assert any("XIOS output, every 1m: no so, no uo" in note for note in found.notes), found.notes
-    paths, grid, _ = folders.states_of(run)
-    assert tuple(paths) == found.paths and grid.fingerprint == found.grid.fingerprint
+    results = folders.states_of(run)
+    assert results.paths == found.paths and results.mesh is None
+    (run / "mesh_mask.nc").rename(run.parent / "mesh_mask.nc")
+    assert folders.states_of(run).mesh == run.parent
+    assert folders.read_run(run).grid.fingerprint == found.grid.fingerprint
 
 
 def test_among_files_of_the_same_variables_those_of_more_states_are_taken(run):
@@ -115,7 +118,7 @@ def test_among_files_of_the_same_variables_those_of_more_states_are_taken(run):
     (run / "X_1m_grid_T.nc").unlink()
     once.to_netcdf(run / "X_1y_grid_T.nc")
     twelve.to_netcdf(run / "X_1m_grid_T.nc")
-    assert [path.name for path in folders.states_of(run)[0]] == ["X_1m_grid_T.nc"]
+    assert [path.name for path in folders.states_of(run).paths] == ["X_1m_grid_T.nc"]
     with pytest.raises(UserError, match="no so"):
         folders.read_run(run)
 

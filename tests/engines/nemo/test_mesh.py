@@ -246,7 +246,7 @@ def test_the_basin_of_gyre_is_closed_in_every_version(version):
 
 @needs_real_files
 def test_masks_of_faces_and_corners_of_a_real_mesh_follow_from_its_cells():
-    from warmstart.engines.nemo.subdomains import open_file
+    from warmstart.io.netcdf import open_file
 
     with open_file(REAL / "nemo_dino" / "v50_4deg_rk3" / "mesh_mask.nc") as ds:
         grid = open_grid(REAL / "nemo_dino" / "v50_4deg_rk3" / "mesh_mask.nc")

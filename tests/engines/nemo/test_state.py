@@ -80,7 +80,7 @@ def test_opening_reads_nothing_and_indexing_reads_only_what_is_asked_for(tmp_pat
     read.clear()
     found.thetao.isel(time=0, z=2, y=slice(3, 5)).load()
     assert sum(read) == 2 * GRID.shape[2]
-    chunked = open_state(path, GRID, chunks={})
+    chunked = open_state(path, GRID).chunk({})
     assert chunked.thetao.chunks is not None
     same(chunked, tolerance=0)
 

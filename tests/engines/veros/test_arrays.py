@@ -152,7 +152,7 @@ def test_vertical_velocity_of_a_flow_that_piles_up_is_upward(grid, state):
         (lambda s: s.drop_vars("so"), "no so"),
         (lambda s: s.isel(x=slice(0, 3)), "has shape"),
         (lambda s: s.expand_dims("sample"), "select a sample"),
-        (lambda s: s.assign(thetao=s.thetao * np.nan), "not finite in"),
+        (lambda s: s.assign(thetao=s.thetao * np.nan), "thetao is not finite at"),
     ],
 )
 def test_a_state_that_cannot_start_is_refused_and_nothing_is_written(state, grid, tmp_path, spoil, message):

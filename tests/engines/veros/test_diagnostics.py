@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from warmstart.engines import dino
-from warmstart.engines.series import SERIES, residual_overturning, series_row
+from warmstart.engines.series import SERIES, _residual_overturning, series_row
 from warmstart.engines.veros.sea_level import sea_level
 from warmstart.ocean import eos
 
@@ -79,7 +79,7 @@ def test_water_that_goes_north_above_and_south_below_is_a_positive_cell(grid):
     for levels, transport in ((upper, 1e7), (~upper, -1e7)):
         section = face[levels].sum(axis=(0, 2))
         v[levels] = (transport / np.maximum(section, 1.0))[None, :, None] * grid.vmask.values[levels]
-    psi = residual_overturning(v, np.zeros(grid.shape), grid)
+    psi = _residual_overturning(v, np.zeros(grid.shape), grid)
     rows = grid.vmask.values[-1].any(axis=1)
     assert psi[upper.sum(), rows] == pytest.approx(10.0)
     assert psi[0, rows] == pytest.approx(0.0, abs=1e-9)
@@ -89,5 +89,5 @@ def test_water_that_goes_north_above_and_south_below_is_a_positive_cell(grid):
 
 def test_the_eddy_streamfunction_counts_in_the_overturning(grid):
     eddy = np.where(grid.vmask.values > 0, -1.0, 0.0)
-    psi = residual_overturning(np.zeros(grid.shape), eddy, grid)
+    psi = _residual_overturning(np.zeros(grid.shape), eddy, grid)
     assert psi[5] == pytest.approx((grid.e1v.values * grid.vmask.values[5]).sum(1) / 1e6)

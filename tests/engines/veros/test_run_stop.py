@@ -8,10 +8,11 @@ import xarray as xr
 import yaml
 
 from warmstart.engines import dino
-from warmstart.engines.base import Job, spinup_phases
+from warmstart.engines.base import Job
 from warmstart.engines.veros import run
 from warmstart.engines.veros.arrays import LEVELS, fields_of_state, from_veros, read_restart
-from warmstart.engines.veros.status import opened
+from warmstart.engines.veros.phases import spinup_phases
+from warmstart.engines.veros.run_state import opened
 from warmstart.io import files
 from warmstart.ocean import parameters
 from warmstart.ocean.basin import finish

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 
-from warmstart.engines.base import Gathered, JobRunner, Trial, TrialRequest, Written
+from warmstart.engines.base import Gathered, JobRunner, Kind, Results, Said, Trial, TrialRequest, Written
 from warmstart.errors import UserError
 from warmstart.io.config import Config
 from warmstart.ocean.parameters import PARAMETERS, Parameter
@@ -21,6 +21,7 @@ from warmstart.ocean.variables import VARIABLES, Variable
 if TYPE_CHECKING:
     import xarray as xr
 
+    from warmstart.io.netcdf import Header
     from warmstart.ocean.grid import Grid
 
 
@@ -52,17 +53,7 @@ class Nemo:
     tabulates = True
 
     def require(self, verb: str) -> None:
-        """Refuse to simulate.
-
-        Parameters
-        ----------
-        verb : what is asked for.
-
-        Raises
-        ------
-        UserError
-            If it is ``simulate``.
-        """
+        """Refuse to simulate."""
         if verb == "simulate":
             self._refuse()
 
@@ -85,26 +76,72 @@ class Nemo:
 
         return xr.Dataset()
 
-    def recognise(self, path: Path) -> str | None:
-        """Mesh, restart or output of NEMO, or the folder of a run."""
-        from warmstart.engines.nemo import header
-        from warmstart.engines.nemo.folders import find
+    def recognise(self, path: Path, header: Header | None) -> Kind | None:
+        """Mesh, restart or output of NEMO, the folder of a run or of runs, or a file of CMIP6."""
+        from warmstart.engines.nemo.header import OTHER, kind_of
 
         if path.is_dir():
-            return "run of NEMO" if find(path) and not _is_ensemble(path) else None
-        if not path.is_file():
-            return None
-        try:
-            kind = header.recognise(path)
-        except UserError:
-            return None
-        return str(kind) if kind.name in header.NEMO else None
+            return Kind("run", ("runs",), self.title) if self.runs(path) else None
+        kind = None if header is None else kind_of(header, path)
+        return None if kind is None or kind.name == OTHER else kind
+
+    def describe(self, path: Path, kind: Kind) -> list[str]:
+        """The kind, with the version by the files beside it where it does not show it; of runs what each holds."""
+        from warmstart.engines.nemo.folders import describe
+        from warmstart.engines.nemo.header import UNSAID, version_beside
+
+        if "runs" in kind.holds:
+            return describe(self.runs(path))
+        unsure = any(word in kind.version for word in (UNSAID, " to ", " or "))
+        beside = version_beside(path) if unsure else ""
+        return [f"{kind}; {beside}" if beside else str(kind)]
+
+    def open_grid(self, paths: Sequence[Path], kind: Kind) -> Grid:
+        """The mesh in files, in the folder of a run, or beside the states."""
+        from warmstart.engines.nemo.header import PARTIAL
+        from warmstart.engines.nemo.mesh import find, open_grid, split
+
+        first = paths[0]
+        if "runs" in kind.holds:
+            return open_grid(find(first))
+        if "mesh" not in kind.holds:
+            return open_grid(find(first.parent, f"{first} needs its mesh"))
+        if len(paths) > 1:
+            return open_grid(paths)
+        return open_grid((PARTIAL in kind.detail and split(first.parent)) or first)
+
+    def open_state(self, paths: Sequence[Path], kind: Kind, grid: Grid, diagnostics: bool) -> xr.Dataset:
+        """The states in restarts or output, or those of a run with the most."""
+        from warmstart.engines.nemo.folders import states_of
+        from warmstart.engines.nemo.state import open_state
+
+        return open_state(
+            list(states_of(paths[0], grid).paths) if "runs" in kind.holds else paths, grid, diagnostics
+        )
+
+    def runs(self, folder: Path) -> list[Path]:
+        """The folder itself, or those in it, with a namelist or files of NEMO; none in what ``simulate`` wrote."""
+        from warmstart.engines.nemo.folders import find
+
+        return [] if _is_ensemble(folder) else find(folder)
+
+    def results(self, run: Path) -> Results:
+        """The restarts or output with the most states, and what the namelist says."""
+        from warmstart.engines.nemo.folders import states_of
+
+        return states_of(run)
+
+    def made_with(self, path: Path, own: Sequence[Parameter]) -> Said | None:
+        """What a namelist says, or the folder of a run."""
+        from warmstart.engines.nemo.configuration import settings
+        from warmstart.engines.nemo.namelist import CFG
+
+        named = path.name.startswith("namelist") or path.suffix == ".nml"
+        return settings(path, name=own) if named or (path / CFG).is_file() else None
 
     def holds_runs(self, places: Sequence[Path]) -> bool:
         """Whether any folder holds runs of NEMO and is none that ``simulate`` wrote."""
-        from warmstart.engines.nemo.folders import find
-
-        return any(find(place) for place in places if not _is_ensemble(place))
+        return any(self.runs(place) for place in places)
 
     def refuse_unusable(self, state: xr.Dataset, grid: Grid, where: str) -> None:
         """Nothing: :func:`warmstart.engines.nemo.restart_file.write_restart` looks at each state with its template."""

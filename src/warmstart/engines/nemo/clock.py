@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,6 @@ import numpy as np
 import xarray as xr
 
 from warmstart.engines.nemo import namelist as namelists
-from warmstart.engines.nemo.configuration import calendar as calendar_of
-from warmstart.engines.nemo.configuration import require_step, time_step
 from warmstart.errors import UserError
 from warmstart.ocean.season import ATTRIBUTE, DAYS, NONE, season
 
@@ -24,6 +23,8 @@ LAST_YEAR = 9999  #: of a date of eight digits
 FIRST_OF_JANUARY = 10101  #: ``nn_date0`` of the first day of year 1
 MONTHS_OF_30 = "360_day"  #: calendar of DINO (``nn_leapy = 30``)
 DAY = 86400.0
+#: By ``nn_leapy``; where none is stated that of DINO.
+CALENDARS: dict[float | None, str] = {None: MONTHS_OF_30, 0.0: "noleap", 1.0: "standard", 30.0: MONTHS_OF_30}
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,21 @@ def clock_of(groups: Mapping[str, Mapping[str, Any]], step: float | None = None)
     >>> clock_of({"namdom": {"rn_dt": 5400.0}, "namrun": {"nn_leapy": 0}})
     Clock(step=5400.0, calendar='noleap')
     """
-    return Clock(time_step(groups) or step, calendar_of(groups) or MONTHS_OF_30)
+    stated = namelists.number(groups, "namdom", "rn_Dt", "rn_rdt")
+    if stated is not None:
+        _require_step(stated)
+    leap = namelists.number(groups, "namrun", "nn_leapy")
+    if leap not in CALENDARS:
+        raise UserError(
+            f"nn_leapy = {leap:g}; expected 0 (365 days), 1 (leap years) or 30 (12 months of 30 days)"
+        )
+    return Clock(stated or step, CALENDARS[leap])
+
+
+def _require_step(step: float) -> None:
+    """Refuse a time step [s] with which NEMO stops."""
+    if not step > 0 or abs(DAY / step - round(DAY / step)) > 1e-9:
+        raise UserError(f"rn_Dt = {step:g} s does not divide a day of 86400 s; NEMO would stop")
 
 
 def start_entries(
@@ -127,7 +142,9 @@ def first_step(date: int, clock: Clock) -> int:
     (1, 2881)
     """
     refuse_date(date, clock.calendar)
-    days = _days(date, clock.calendar)
+    year, month, day = _parts(date)
+    begin, end = (cftime.datetime(year, *md, calendar=clock.calendar) for md in ((1, 1), (month, day)))
+    days = int((end - begin).days)
     if days == 0:
         return 1
     if clock.step is None:
@@ -135,24 +152,17 @@ def first_step(date: int, clock: Clock) -> int:
             f"date {date:08d}: NEMO takes the season from the number of the first time step, which needs rn_Dt; give the "
             "namelist_cfg of the run (--namelist) or a template, or start on a 1 January (--date 00010101)"
         )
-    require_step(clock.step, "rn_Dt")
+    _require_step(clock.step)
     return round(days * DAY / clock.step) + 1
 
 
-def _days(date: int, calendar: str) -> int:
-    """Days from 1 January to a date."""
-    year, month, day = date // 10000, date // 100 % 100, date % 100
-    begin = cftime.datetime(year, 1, 1, calendar=calendar)
-    return int((cftime.datetime(year, month, day, calendar=calendar) - begin).days)
+def _parts(date: int) -> tuple[int, int, int]:
+    """Year, month and day of yyyymmdd."""
+    return date // 10000, date // 100 % 100, date % 100
 
 
 def refuse_date(date: int, calendar: str = MONTHS_OF_30) -> None:
-    """Refuse what is no date.
-
-    Raises
-    ------
-    UserError
-        If the calendar has no such year, month or day.
+    """Refuse what is no date yyyymmdd of a calendar.
 
     Examples
     --------
@@ -161,7 +171,7 @@ def refuse_date(date: int, calendar: str = MONTHS_OF_30) -> None:
     try:
         if not 10101 <= date <= 99991231:
             raise ValueError
-        cftime.datetime(date // 10000, date // 100 % 100, date % 100, calendar=calendar)
+        cftime.datetime(*_parts(date), calendar=calendar)
     except ValueError:
         months = " in months of 30 days" if calendar == MONTHS_OF_30 else ""
         raise UserError(
@@ -195,13 +205,11 @@ def date_of(state: xr.Dataset, calendar: str = MONTHS_OF_30) -> tuple[int | None
         if own.startswith(NONE):
             return number * 10000 + 101, _assumed(own.removeprefix(NONE))
         first = cftime.datetime(number, 1, 1, calendar=calendar)
-        length = (
-            (cftime.datetime(number + 1, 1, 1, calendar=calendar) - first).days if number < LAST_YEAR else 365
-        )
+        length = 365
+        if number < LAST_YEAR:
+            length = (cftime.datetime(number + 1, 1, 1, calendar=calendar) - first).days
         day = min(round((year - whole) * length), length - 1) if year > whole else 0
-        found = cftime.num2date(
-            day, f"days since {number:04d}-01-01", calendar, only_use_cftime_datetimes=True
-        )
+        found = first + timedelta(days=day)
         return found.year * 10000 + found.month * 100 + found.day, ""
     said = str(state.attrs.get(ATTRIBUTE, ""))
     if said and not said.startswith(NONE):
@@ -229,7 +237,7 @@ def day_after(date: int, calendar: str = MONTHS_OF_30) -> int:
     >>> day_after(41230), day_after(50102), day_after(51231, "noleap")
     (50101, 50103, 60101)
     """
-    year, month, day = date // 10000, date // 100 % 100, date % 100
+    year, month, day = _parts(date)
     try:
         cftime.datetime(year, month, day + 1, calendar=calendar)
         return date + 1
@@ -259,8 +267,7 @@ def namelist_lines(
     >>> print(namelist_lines(start_entries("restart_in.nc")).splitlines()[1])
        ln_rstart       = .true.        ! start from a restart
     """
-    lines = [f"! {remark}" for remark in remarks]
-    lines.append("&namrun")
+    lines = [*(f"! {remark}" for remark in remarks), "&namrun"]
     for name, value in entries.items():
         note = _NOTES[name]
         if name == "ln_1st_euler":
@@ -269,11 +276,8 @@ def namelist_lines(
         lines.append(f"   {name:<15} = {text:<13} ! {note}")
     lines.append("/")
     for group, held in (physics or {}).items():
-        lines += [
-            f"&{group}",
-            *(f"   {name:<15} = {namelists.fortran(value)}" for name, value in held.items()),
-            "/",
-        ]
+        set_ = (f"   {name:<15} = {namelists.fortran(value)}" for name, value in held.items())
+        lines += [f"&{group}", *set_, "/"]
     return "\n".join([*lines, ""])
 
 
@@ -298,22 +302,9 @@ def patch_start(
 
     Parameters
     ----------
-    namelist : the user's ``namelist_cfg``.
-    target : the copy to write; it must not exist.
+    namelist, target : as for :func:`warmstart.engines.nemo.namelist.patch_namelist`.
     entries : of ``&namrun``. ``ln_1st_euler`` becomes ``nn_euler`` in a namelist that has that entry (NEMO up to 4.0).
     physics : of other groups.
-
-    Raises
-    ------
-    UserError
-        If there is no such file, or it is no namelist.
-
-    Examples
-    --------
-    >>> patch_start("namelist_cfg", "copy", {"ln_rstart": True})
-    Traceback (most recent call last):
-    ...
-    warmstart.errors.UserError: namelist namelist_cfg does not exist; give the namelist_cfg of the run
     """
     run = namelists.read(namelist).get("namrun", {})
     entries = dict(entries)
@@ -325,15 +316,10 @@ def patch_start(
 
 def _say_length(namelist: str | Path, run: Mapping[str, Any], entries: Mapping[str, Any]) -> None:
     """Warn where a new first step would make the run longer or shorter than it was."""
-    known = all(isinstance(run.get(n), int) for n in ("nn_it000", "nn_itend"))
-    if (
-        known
-        and "nn_it000" in entries
-        and "nn_itend" not in entries
-        and run["nn_it000"] != entries["nn_it000"]
-    ):
-        log.warning(
-            "%s ran %d steps (nn_it000 = %d to nn_itend = %d); from nn_it000 = %d it needs nn_itend = %d for as many: set it",
-            namelist, run["nn_itend"] - run["nn_it000"] + 1, run["nn_it000"], run["nn_itend"], entries["nn_it000"],
-            run["nn_itend"] - run["nn_it000"] + entries["nn_it000"],
-        )  # fmt: skip
+    begin, end, new = run.get("nn_it000"), run.get("nn_itend"), entries.get("nn_it000")
+    if not (isinstance(begin, int) and isinstance(end, int)) or new in (None, begin) or "nn_itend" in entries:
+        return
+    log.warning(
+        "%s ran %d steps (nn_it000 = %d to nn_itend = %d); from nn_it000 = %d it needs nn_itend = %d for as many: set it",
+        namelist, end - begin + 1, begin, end, new, end - begin + new,
+    )  # fmt: skip

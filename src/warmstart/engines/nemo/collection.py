@@ -21,7 +21,7 @@ from warmstart.errors import UserError
 from warmstart.ocean import parameters
 from warmstart.ocean.grid import Grid
 from warmstart.ocean.parameters import Parameter
-from warmstart.ocean.variables import STATE_VARIABLES, VARIABLES
+from warmstart.ocean.sea import require_whole
 from warmstart.scores.metrics import METRICS
 from warmstart.store import members as members_
 
@@ -117,14 +117,12 @@ def collect(places: Sequence[Path], options: Mapping[str, Any], transient: bool)
 
 def _told(equilibrium: str | None, begin: float | str | None) -> float | None:
     """Model year from which on records are equilibrium, minus infinity for all; None where that is to be judged."""
-    if equilibrium is None and begin is None:
-        return None
-    if equilibrium is not None:
-        if equilibrium != "all" or begin is not None:
-            raise UserError(
-                f"equilibrium = {equilibrium!r}: expected 'all', or a model year as equilibrium_from, not both"
-            )
-        return -math.inf
+    if equilibrium not in (None, "all") or None not in (equilibrium, begin):
+        raise UserError(
+            f"equilibrium = {equilibrium!r}: expected 'all', or a model year as equilibrium_from, not both"
+        )
+    if begin is None:
+        return None if equilibrium is None else -math.inf
     match = re.fullmatch(r"\s*(\d+(?:\.\d*)?)\s*(?:y|yr|years?)?\s*", str(begin))
     if match is None:
         raise UserError(f"equilibrium_from = {begin!r}: expected a model year, for example 50y")
@@ -152,9 +150,9 @@ def _commonest(grids: list[Grid]) -> Grid | None:
 
 def _numbers(folders: list[Path]) -> list[int]:
     """Numbers of the members: those in their names (``member_007``) if all have one, else their places."""
-    digits = [folder.name.removeprefix("member_") for folder in folders]
-    named = all(d.isdigit() and d != f.name for d, f in zip(digits, folders, strict=True))
-    return [int(d) for d in digits] if named and len({*digits}) == len(digits) else list(range(len(folders)))
+    matches = [re.fullmatch(r"member_(\d+)", folder.name) for folder in folders]
+    digits = [match[1] for match in matches if match]
+    return [int(d) for d in digits] if len({*digits}) == len(folders) else list(range(len(folders)))
 
 
 def _say_notes(taken: dict[Path, NemoRun]) -> None:
@@ -183,12 +181,10 @@ def _described(taken: dict[Path, NemoRun]) -> dict[str, Parameter]:
 def _equation(taken: dict[Path, NemoRun]) -> str:
     """The equation of state of the runs; said where it is not the one that densities are computed by."""
     found = {run.settings.equation: folder.name for folder, run in taken.items()}
-    equation = (
-        next(iter(found)) if len(found) == 1 else "; ".join(f"{name}: {e}" for e, name in found.items())
-    )
     if len(found) > 1:
+        equation = "; ".join(f"{name}: {e}" for e, name in found.items())
         log.warning("the runs have several equations of state: %s", equation)
-    elif not is_package_equation(equation):
+    elif not is_package_equation(equation := next(iter(found))):
         log.warning(
             "equation of state: %s; stability and densities are computed here by S-EOS with DINO's numbers",
             equation,
@@ -234,7 +230,7 @@ def _series(run: NemoRun) -> xr.Dataset:
     with run.open() as ds:
         for i in range(ds.sizes["time"]):
             state = ds[list(run.variables)].isel(time=[i]).drop_vars(["time", "year"], errors="ignore").load()
-            _require_finite(state, run.grid, f"year {float(ds['year'][i]):g}")
+            require_whole(state, run.grid, f"year {float(ds['year'][i]):g}: ")
             rows.append({n: _metric(n, state, run.grid) for n in SERIES})
         years = ds["year"].values
     columns = {n: ("time", np.array([row[n] for row in rows])) for n in SERIES}
@@ -248,14 +244,6 @@ def _metric(name: str, state: xr.Dataset, grid: Grid) -> float:
     except UserError as error:
         log.debug("%s: %s", name, error)
         return math.nan
-
-
-def _require_finite(state: xr.Dataset, grid: Grid, when: str) -> None:
-    for name in (n for n in STATE_VARIABLES if n in state):
-        sea = grid.mask(VARIABLES[name].point, VARIABLES[name].three_d).values
-        holes = int((~np.isfinite(state[name].values) & sea).sum())
-        if holes:
-            raise UserError(f"{name} is not finite at {holes} of {int(sea.sum())} points at sea in {when}")
 
 
 def _say_incomplete(taken: list[dict[str, Any]], names: list[str]) -> None:

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from warmstart.engines.base import Said
 from warmstart.engines.nemo import seawater
-from warmstart.engines.nemo.namelist import CFG, number, read
+from warmstart.engines.nemo.namelist import CFG, fortran, number, read
 from warmstart.engines.nemo.wind import IGNORED, NORTH, SOUTH, wind
 from warmstart.errors import UserError
 from warmstart.io.config import read_yaml
@@ -47,22 +48,16 @@ _FIXED = {"rn_t0": eos.T0, "rn_s0": eos.S0}
 
 
 @dataclass(frozen=True)
-class Settings:
-    """What a run was made with, as far as it says.
+class Settings(Said):
+    """What a run of NEMO was made with, as far as it says.
 
     Attributes
     ----------
-    values : parameter to value, in its units.
-    unknown : parameters of the table that are not known, and why.
-    notes : how a value was found, or what it stands for, by parameter.
     described : the parameters that are not in the table.
     equation : the equation of state, in words.
     code : the same as ``teos10``, ``eos80`` or ``seos``; empty where it is not known.
     """
 
-    values: dict[str, float]
-    unknown: dict[str, str]
-    notes: dict[str, str]
     described: dict[str, Parameter]
     equation: str
     code: str
@@ -74,10 +69,6 @@ def named(text: str) -> Parameter:
     Parameters
     ----------
     text : ``name=group/entry:units``; units may be left out for pure numbers.
-
-    Returns
-    -------
-    The parameter.
 
     Raises
     ------
@@ -104,9 +95,7 @@ def named(text: str) -> Parameter:
     return own(name, (match["units"] or "1").strip(), namelist=(group, match["entry"].lower()))
 
 
-def settings(
-    cfg: str | Path, ref: str | Path | None = None, name: Iterable[Parameter] = (), required: bool = True
-) -> Settings:
+def settings(cfg: str | Path, name: Iterable[Parameter] = (), required: bool = True) -> Settings:
     """Read what a NEMO run was made with.
 
     Parameters are those of the table, as far as the namelists state them, and those that `name` names or ``parameters.yaml`` in the
@@ -116,13 +105,8 @@ def settings(
     Parameters
     ----------
     cfg : ``namelist_cfg``, or the folder of a run.
-    ref : ``namelist_ref``; None takes the one beside `cfg`, or none.
     name : entries that are parameters too; those of the table that are made of the same entries are left out.
     required : refuse a folder without ``namelist_cfg``; else nothing is known of it but ``parameters.yaml``.
-
-    Returns
-    -------
-    The settings.
 
     Raises
     ------
@@ -141,7 +125,7 @@ def settings(
     cfg, name = Path(cfg), list(name)
     folder = cfg if cfg.is_dir() else cfg.parent
     there = required or (folder / CFG).exists() or not cfg.is_dir()
-    groups: Groups = read(cfg, ref) if there else {}
+    groups: Groups = read(cfg) if there else {}
     try:
         values, unknown, notes = _of_table(groups, folder, cfg.is_dir())
         used = {p.namelist for p in name}
@@ -156,12 +140,13 @@ def settings(
     if cfg.is_dir() and (folder / FILE).is_file():
         given, others = _given(folder / FILE)
         values, described = values | given, described | others
-        unknown = {n: why for n, why in unknown.items() if n not in given}
-        notes = {n: note for n, note in notes.items() if n not in given}
+        unknown, notes = (
+            {n: said for n, said in held.items() if n not in given} for held in (unknown, notes)
+        )
     if not there:
         unknown = {n: f"the run has no {CFG}" for n in unknown if n not in values}
     return Settings(
-        values, unknown, notes, described, equation_of_state(groups), seawater.equation_in(groups) or ""
+        values, unknown, notes, described, _equation_of_state(groups), seawater.equation_in(groups) or ""
     )
 
 
@@ -173,26 +158,24 @@ def _of_table(
     for name, table in PARAMETERS.items():
         if name in (SOUTH, NORTH):
             continue
-        reason = _unused(name, groups)
+        value, why = None, _unused(name, groups)
         if table.namelist is None:
-            unknown[name] = "NEMO's DINO has no namelist entry for it"
-        elif reason:
-            unknown[name] = reason
-        elif name == "eddy_diffusivity":
-            _eddies(groups, values, unknown, notes)
+            why = "NEMO's DINO has no namelist entry for it"
+        elif not why and name == "eddy_diffusivity":
+            value, why = _eddies(groups, notes)
+        elif not why:
+            value, why = _evaluate(table, groups)
+        if value is None:
+            unknown[name] = why
         else:
-            value, missing = _evaluate(table, groups)
-            if value is None:
-                unknown[name] = missing
-            else:
-                values[name] = value
-    for name, value in values.items():
+            values[name] = value
+    for name, value in list(values.items()):
         if PARAMETERS[name].scale == "log" and value < 0:
             group, rule = PARAMETERS[name].namelist or ("", "")
             raise UserError(f"&{group} {rule} makes {name} = {value:g}; expected a positive number")
-    for name in [n for n, v in values.items() if PARAMETERS[n].scale == "log" and v == 0]:
-        unknown[name] = "it is 0"
-        del values[name]
+        if PARAMETERS[name].scale == "log" and value == 0:
+            unknown[name] = "it is 0"
+            del values[name]
     order = list(PARAMETERS)
     return {n: values[n] for n in order if n in values}, {n: unknown[n] for n in order if n in unknown}, notes
 
@@ -218,72 +201,58 @@ def _unused(name: str, groups: Groups) -> str:
     return ""
 
 
-def _eddies(groups: Groups, values: dict[str, float], unknown: dict[str, str], notes: dict[str, str]) -> None:
-    """The eddy coefficient at the equator, and beside it that of the diffusion along isopycnals."""
+def _eddies(groups: Groups, notes: dict[str, str]) -> tuple[float | None, str]:
+    """The eddy coefficient at the equator [m2 s-1], None and why where it is not known; a note where it stands for something else."""
     kind = int(number(groups, "namtra_eiv", "nn_aei_ijk_t") or 0)
     value, why = _coefficient(groups, "namtra_eiv", kind, "rn_Ue", "rn_Le")
     if value is None:
-        unknown["eddy_diffusivity"] = why
-        return
-    values["eddy_diffusivity"] = value
+        return None, why
+    said = []
     if kind == CAPPED:
-        notes["eddy_diffusivity"] = (
+        said.append(
             f"nn_aei_ijk_t = 21: {value:g} m2/s is a cap only, the coefficient follows the flow; the parameter is its value at the equator"
         )
     elif kind in CONSTANT:
-        notes["eddy_diffusivity"] = (
-            f"nn_aei_ijk_t = {kind}: the same at all latitudes; the parameter falls with the cosine"
-        )
-    along, _ = redi(groups)
+        said.append(f"nn_aei_ijk_t = {kind}: the same at all latitudes; the parameter falls with the cosine")
+    along = _redi(groups)
     if along is not None and not math.isclose(along, value, rel_tol=1e-3):
-        said = notes.get("eddy_diffusivity")
-        notes["eddy_diffusivity"] = (f"{said}; " if said else "") + (
+        said.append(
             f"the diffusivity along isopycnals (rn_Ud) is {along:.4g} m2/s at the equator; the parameter stands for both"
         )
+    if said:
+        notes["eddy_diffusivity"] = "; ".join(said)
+    return value, ""
 
 
-def redi(groups: Groups) -> tuple[float | None, str]:
-    """Diffusivity along isopycnals at the equator.
-
-    Parameters
-    ----------
-    groups : the namelists.
-
-    Returns
-    -------
-    Its value [m2 s-1], 0 where there is none; None and the reason where it is not known.
-
-    Examples
-    --------
-    >>> redi({"namtra_ldf": {"nn_aht_ijk_t": 0, "rn_ud": 0.02, "rn_ld": 1e5}})
-    (1000.0, '')
-    """
-    held = groups.get("namtra_ldf", {})
-    if held.get("ln_traldf_off") is True:
-        return 0.0, ""
+def _redi(groups: Groups) -> float | None:
+    """Diffusivity along isopycnals at the equator [m2 s-1], 0 where there is none; None where it is not known."""
+    if groups.get("namtra_ldf", {}).get("ln_traldf_off") is True:
+        return 0.0
     kind = int(number(groups, "namtra_ldf", "nn_aht_ijk_t") or 0)
-    return _coefficient(groups, "namtra_ldf", kind, "rn_Ud", "rn_Ld")
+    return _coefficient(groups, "namtra_ldf", kind, "rn_Ud", "rn_Ld")[0]
 
 
 def _coefficient(groups: Groups, group: str, kind: int, speed: str, length: str) -> tuple[float | None, str]:
     """Velocity times length over 2, by the rule that NEMO's ``ldf_tra`` has for a kind; at the equator."""
-    velocity = number(groups, group, speed)
-    if velocity is None:
+    if (velocity := number(groups, group, speed)) is None:
         return None, f"&{group} lacks {speed}"
     if kind in SPACING:
         degrees = number(groups, "namusr_def", "rn_e1_deg")
         if degrees is None:
             return None, "the coefficient goes with the grid spacing, and &namusr_def lacks rn_e1_deg"
-        return float(f"{velocity * degrees * DEGREE / 2:.15g}"), ""
+        return _rounded(velocity * degrees * DEGREE / 2), ""
     if kind in (*CONSTANT, CAPPED):
         size = number(groups, group, length)
-        if size is None:
-            return None, f"&{group} lacks {length}"
-        return float(f"{velocity * size / 2:.15g}"), ""
+        return (None, f"&{group} lacks {length}") if size is None else (_rounded(velocity * size / 2), "")
     return (
         None,
         f"the coefficient of kind {kind} varies in a way that is not the parameter's, or is read from a file",
     )
+
+
+def _rounded(value: float) -> float:
+    """Without the last digit, which depends on the order of factors."""
+    return float(f"{value:.15g}") + 0.0
 
 
 def _evaluate(table: Parameter, groups: Groups) -> tuple[float | None, str]:
@@ -301,7 +270,7 @@ def _evaluate(table: Parameter, groups: Groups) -> tuple[float | None, str]:
         if factor is None:
             return None, f"&{group} lacks {token}"
         product = product / factor if divide else product * factor
-    return float(f"{product:.15g}") + 0.0, ""
+    return _rounded(product), ""
 
 
 def _named_value(parameter: Parameter, groups: Groups) -> float:
@@ -331,28 +300,8 @@ def _given(path: Path) -> tuple[dict[str, float], dict[str, Parameter]]:
     return values, described
 
 
-def equation_of_state(groups: Groups) -> str:
-    """Say which equation of state NEMO's namelists choose.
-
-    Parameters
-    ----------
-    groups : the namelists.
-
-    Returns
-    -------
-    For example ``S-EOS: rn_a0 0.165, …``, ``EOS-80 (potential temperature, practical salinity)``,
-    ``TEOS-10 (conservative temperature, absolute salinity)``; or why it is not known.
-
-    Raises
-    ------
-    UserError
-        If the namelists choose several.
-
-    Examples
-    --------
-    >>> equation_of_state({"nameos": {"ln_teos10": True}})
-    'TEOS-10 (conservative temperature, absolute salinity)'
-    """
+def _equation_of_state(groups: Groups) -> str:
+    """Which equation of state the namelists choose, in words: ``S-EOS: rn_a0 0.165, …``, ``TEOS-10 (…)``; or why it is not known."""
     held = groups.get("nameos", {})
     several = [switch for switch in seawater.SWITCHES if held.get(switch) is True]
     if len(several) > 1:
@@ -449,7 +398,7 @@ def physics(
         if mine is None and name in described and (place := described[name].namelist):
             mine = number(groups, *place)
         changed = _changed(wanted, groups)
-        if (mine is None or not _same(mine, value)) or (name == "eddy_diffusivity" and changed):
+        if mine is None or not _same(mine, value) or (name == "eddy_diffusivity" and changed):
             has = "does not state it" if mine is None else f"has {mine:g}"
             if name == "eddy_diffusivity" and name in notes:
                 has += f" ({notes[name]})"
@@ -488,88 +437,22 @@ def _setting(
     if table is None or table.namelist is None:
         return {}
     group, rule = table.namelist
-    if rule.startswith("-"):
-        return {group: {rule[1:]: -value}}
-    return {group: {rule: value}}
+    return {group: {rule[1:]: -value} if rule.startswith("-") else {rule: value}}
 
 
 def _without_entry(name: str, value: float) -> str:
     """What to know of a parameter that NEMO has no entry for; nothing where DINO has the same number in its source."""
     if name in IN_SOURCE:
-        return (
-            ""
-            if _same(IN_SOURCE[name], value)
-            else f"DINO's source has {IN_SOURCE[name]:g}, the state {value:g}"
-        )
+        same = _same(IN_SOURCE[name], value)
+        return "" if same else f"DINO's source has {IN_SOURCE[name]:g}, the state {value:g}"
     return f"{INSTEAD.get(name, 'no entry of a namelist is known for it')} (the state has {value:g})"
 
 
 def _text(entries: Groups) -> str:
-    parts = (
-        f"&{group} " + ", ".join(f"{n} = {_plain(v)}" for n, v in held.items())
-        for group, held in entries.items()
+    def plain(value: Any) -> str:
+        return f"{value:g}" if isinstance(value, float) else fortran(value)
+
+    groups = (
+        (group, ", ".join(f"{n} = {plain(v)}" for n, v in held.items())) for group, held in entries.items()
     )
-    return "; ".join(parts)
-
-
-def _plain(value: Any) -> str:
-    return f"{value:g}" if isinstance(value, float) else (".true." if value is True else str(value))
-
-
-def time_step(groups: Groups) -> float | None:
-    """Time step of a run [s]; None if its namelists do not state it.
-
-    Raises
-    ------
-    UserError
-        If it is not positive, or does not divide a day: NEMO stops there.
-
-    Examples
-    --------
-    >>> time_step({"namdom": {"rn_dt": 5400.0}})
-    5400.0
-    """
-    step = number(groups, "namdom", "rn_Dt", "rn_rdt")
-    if step is not None:
-        require_step(step, "rn_Dt")
-    return step
-
-
-def require_step(step: float, name: str) -> None:
-    """Refuse a time step that does not divide a day.
-
-    Raises
-    ------
-    UserError
-        As :func:`time_step`.
-
-    Examples
-    --------
-    >>> require_step(5400.0, "rdt")
-    """
-    if not step > 0 or abs(86400.0 / step - round(86400.0 / step)) > 1e-9:
-        raise UserError(f"{name} = {step:g} s does not divide a day of 86400 s; NEMO would stop")
-
-
-def calendar(groups: Groups) -> str | None:
-    """Calendar of a run by ``nn_leapy``; None if its namelists do not state it.
-
-    Raises
-    ------
-    UserError
-        If it is none of NEMO's.
-
-    Examples
-    --------
-    >>> calendar({"namrun": {"nn_leapy": 30}})
-    '360_day'
-    """
-    leap = number(groups, "namrun", "nn_leapy")
-    if leap is None:
-        return None
-    known = {0: "noleap", 1: "standard", 30: "360_day"}
-    if leap not in known:
-        raise UserError(
-            f"nn_leapy = {leap:g}; expected 0 (365 days), 1 (leap years) or 30 (12 months of 30 days)"
-        )
-    return known[int(leap)]
+    return "; ".join(f"&{group} {held}" for group, held in groups)

@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-import gzip
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+from warmstart.engines.base import Kind
 from warmstart.engines.nemo.dimensions import role
-from warmstart.engines.nemo.subdomains import GZIP, whole_number
+from warmstart.engines.nemo.subdomains import whole_number
 from warmstart.engines.nemo.times import means, sampling
-from warmstart.errors import UserError, reading, require_path
-from warmstart.io import hdf5
+from warmstart.errors import UserError
+from warmstart.io.files import is_own
+from warmstart.io.netcdf import Header, read_header
 
-MESH, DOMAIN, RESTART, XIOS, IOIPSL, SNAPSHOT, CMIP, VEROS, VEROS_RESTART, OWN, OTHER = (
-    "mesh_mask", "domain_cfg", "restart", "XIOS output", "IOIPSL output", "snapshot", "CMIP6 output", "Veros output", "Veros restart",
-    "warmstart", "other",
+MESH, DOMAIN, RESTART, XIOS, IOIPSL, SNAPSHOT, CMIP, OTHER = (
+    "mesh_mask", "domain_cfg", "restart", "XIOS output", "IOIPSL output", "snapshot", "CMIP6 output", "other",
 )  # fmt: skip
-#: Kinds that only NEMO writes.
-NEMO = (MESH, DOMAIN, RESTART, XIOS, IOIPSL, SNAPSHOT)
 
 _XIOS_NAMES = {"toce", "soce", "uoce", "voce", "woce", "toce_inst", "soce_inst", "ssh_inst",
                "toce_e3t", "soce_e3t", "uoce_e3u", "voce_e3v"}  # fmt: skip
@@ -35,85 +30,8 @@ PARTIAL = "part of a mesh in several files"
 UNSAID = "the file does not show it"
 
 
-@dataclass(frozen=True)
-class FileKind:
-    """What a file is.
-
-    Attributes
-    ----------
-    name : one of the constants of this module.
-    version : version of NEMO, or that the file does not show it; empty for what is not NEMO's.
-    detail : time stepping, pieces, means or instants: one phrase each.
-    """
-
-    name: str
-    version: str = ""
-    detail: tuple[str, ...] = ()
-
-    @property
-    def partial(self) -> bool:
-        """Whether it is one of the files that a mesh is split into."""
-        return PARTIAL in self.detail
-
-    def __str__(self) -> str:
-        text = f"NEMO {self.name}" if self.name in NEMO else self.name
-        text += f" (version: {self.version})" if self.version else ""
-        return ", ".join([text, *self.detail])
-
-
-@dataclass(frozen=True)
-class Header:
-    """Names, dimensions and attributes of a file, without its values."""
-
-    dims: Mapping[str, int]
-    variables: Mapping[str, tuple[str, tuple[str, ...], Mapping[str, Any]]]
-    attrs: Mapping[str, Any]
-    groups: Collection[str]
-    bounded: bool | None = (
-        None  # whether its records are intervals, by the bounds of its time axis; None without bounds
-    )
-
-
-def read_header(path: str | Path) -> Header:
-    """Read the header of a NetCDF file, gzipped or not.
-
-    Raises
-    ------
-    UserError
-        If it cannot be read.
-
-    Examples
-    --------
-    >>> read_header("no-such-file.nc")
-    Traceback (most recent call last):
-    ...
-    warmstart.errors.UserError: no-such-file.nc does not exist; give an existing NetCDF file
-    """
-    import netCDF4
-
-    path = require_path(path)
-    if not path.is_file():
-        raise UserError(f"{path} does not exist; give an existing NetCDF file")
-    with reading(path, "the file is cut off or no NetCDF file: copy it again"):
-        with path.open("rb") as stream:
-            packed = stream.read(2) == GZIP
-        hdf5.require_sound(path)
-        memory = gzip.decompress(path.read_bytes()) if packed else None
-        with netCDF4.Dataset(path.name if packed else str(path), mode="r", memory=memory) as nc:
-            return Header(
-                {n: len(d) for n, d in nc.dimensions.items()},
-                {
-                    n: (v.dtype.str if hasattr(v.dtype, "str") else "O", v.dimensions, v.__dict__)
-                    for n, v in nc.variables.items()
-                },
-                nc.__dict__,
-                tuple(nc.groups),
-                _bounded(nc),
-            )
-
-
-def recognise(path: str | Path) -> FileKind:
-    """Tell what a NetCDF file is, by its content.
+def recognise(path: str | Path) -> Kind:
+    """Tell what a NetCDF file is to NEMO: a mesh, a restart or output of it, or a file of CMIP6.
 
     Parameters
     ----------
@@ -121,7 +39,7 @@ def recognise(path: str | Path) -> FileKind:
 
     Returns
     -------
-    Its kind; nothing but the header is read.
+    Its kind, by its header; ``other`` for what is none of these.
 
     Raises
     ------
@@ -135,52 +53,43 @@ def recognise(path: str | Path) -> FileKind:
     ...
     warmstart.errors.UserError: no-such-file.nc does not exist; give an existing NetCDF file
     """
-    header = read_header(path)
+    return kind_of(read_header(path), path)
+
+
+def kind_of(header: Header, path: str | Path) -> Kind:
+    """As :func:`recognise`, of a file whose header was read."""
     names = set(header.variables)
-    if "grid" in header.groups or _is_own(header):
-        return FileKind(OWN)
-    if {"xt", "yt", "zt"} <= set(header.dims) and names & {"temp", "salt", "u", "v"}:
-        return FileKind(VEROS)
-    if {"core", "snapshot"} <= set(header.groups):
-        return FileKind(VEROS_RESTART)
+    if is_own(header):
+        return Kind(OTHER)
     pieces, number = (
         whole_number(header.attrs, n, d, path) for n, d in (("DOMAIN_number_total", 1), ("DOMAIN_number", 0))
     )
     detail = (f"piece {number} of {pieces}",) if pieces > 1 else ()
     if {"e1t", "e2t"} <= names and names & {"tmask", "bottom_level"}:
         name = MESH if "tmask" in names else DOMAIN
-        return FileKind(name, _mesh_version(header), detail)
+        return _kind(name, _mesh_version(header), detail)
     levels = names & {"e3t_1d", "e3t_0"} and names & {"gdept_1d", "gdept_0", "e3w_1d", "mbathy"}
     if names & {"glamt", "e1t"} or {"tmask", "umask"} <= names or levels:
-        return FileKind(MESH, "3.6", (*detail, PARTIAL))
+        return _kind(MESH, "3.6", (*detail, PARTIAL))
     if {"tn", "sn"} <= names or ({"kt", "ndastp"} <= names and "tb" in names):
-        return FileKind(RESTART, *_restart_version(header, detail))
+        return _kind(RESTART, *_restart_version(header, detail))
     if names & _IOIPSL_NAMES:
         return _old_names(header, detail)
     if names & _XIOS_NAMES or (names & _COMMON_NAMES and _is_xios(header)):
-        return FileKind(XIOS, _xios_version(header), (*detail, *_sampling(header)))
+        return _kind(XIOS, _xios_version(header), (*detail, *_sampling(header)))
     if names & _CMIP_NAMES or header.attrs.get("mip_era") == "CMIP6":
         said = " ".join(str(header.attrs[a]) for a in _CMIP_ATTRS if a in header.attrs)
-        return FileKind(CMIP, "", (*([said] if said else []), *_sampling(header)))
-    return FileKind(OTHER)
+        return Kind(CMIP, ("states",), detail=(*([said] if said else []), *_sampling(header)))
+    return Kind(OTHER)
+
+
+def _kind(name: str, version: str, detail: tuple[str, ...]) -> Kind:
+    """A kind of file that only NEMO writes."""
+    return Kind(name, ("mesh",) if name in (MESH, DOMAIN) else ("states",), "NEMO", version, detail)
 
 
 def version_beside(path: str | Path) -> str:
-    """Tell the version from the mesh or a restart in the same folder, for output that does not show its own.
-
-    Parameters
-    ----------
-    path : the file.
-
-    Returns
-    -------
-    For example ``5.0, by mesh_mask.nc beside it``; empty if nothing there shows one.
-
-    Examples
-    --------
-    >>> version_beside("no-such-folder/output.nc")
-    ''
-    """
+    """The version that a mesh or a restart beside a file shows: ``5.0, by mesh_mask.nc beside it``; empty if none does."""
     path = Path(path)
     for pattern in ("*mesh_mask*.nc*", "*restart*.nc*", "*domain_cfg*.nc*"):
         for other in sorted(p for p in path.parent.glob(pattern) if p != path and p.is_file())[:1]:
@@ -199,20 +108,13 @@ def _is_xios(header: Header) -> bool:
     return "time_counter" in header.dims or any("online_operation" in a for a in attrs)
 
 
-def _is_own(header: Header) -> bool:
-    """States or a mesh as this package writes them: its dimensions, its bathymetry."""
-    if {"e1t", "tmask", "bathymetry"} <= set(header.variables):
-        return header.variables["tmask"][1] == ("z", "y", "x")
-    return "thetao" in header.variables and header.variables["thetao"][1][-3:] == ("z", "y", "x")
-
-
 def _mesh_version(header: Header) -> str:
     names = header.variables
     if "jperio" in names:
         return "4.0"
     if "CfgName" not in header.attrs:
         return "3.6" if "top_level" not in names else UNSAID
-    if len(names["x"][1]) == 2 if "x" in names else False:
+    if "x" in names and len(names["x"][1]) == 2:
         return "4.2.0"
     if not {"tmask", "fmask"} <= names.keys():
         return "4.2.1 to 5.0"
@@ -233,15 +135,15 @@ def _restart_version(header: Header, detail: tuple[str, ...]) -> tuple[str, tupl
     return ("4.0 or 4.2" if "ntime" in names else "3.6"), stepping
 
 
-def _old_names(header: Header, detail: tuple[str, ...]) -> FileKind:
+def _old_names(header: Header, detail: tuple[str, ...]) -> Kind:
     """``votemper`` and its kin: written by IOIPSL, by XIOS under the old names, or as a snapshot of the state."""
     if "IPSL" in str(header.attrs.get("production", "")):
         content = "vovvle3t" in header.variables and "votemper" in header.variables
         extra = ("tracers times thickness",) if content else ()
-        return FileKind(IOIPSL, _ioipsl_version(header), (*detail, *_sampling(header), *extra))
+        return _kind(IOIPSL, _ioipsl_version(header), (*detail, *_sampling(header), *extra))
     if not _sampling(header):
-        return FileKind(SNAPSHOT, UNSAID, (*detail, "state at one instant, as output.init.nc"))
-    return FileKind(XIOS, _xios_version(header), (*detail, *_sampling(header)))
+        return _kind(SNAPSHOT, UNSAID, (*detail, "state at one instant, as output.init.nc"))
+    return _kind(XIOS, _xios_version(header), (*detail, *_sampling(header)))
 
 
 def _ioipsl_version(header: Header) -> str:
@@ -270,20 +172,6 @@ def _xios_version(header: Header) -> str:
 
 def _sampling(header: Header) -> tuple[str, ...]:
     """Whether the fields are means or instants: by what they say, else by the bounds of the time axis."""
-    said = [
-        sampling(attrs)
-        for _, dims, attrs in header.variables.values()
-        if len(dims) > 2 and any(role(d) == "time" for d in dims)
-    ]
-    return means(said) or means([header.bounded])
-
-
-def _bounded(nc: Any) -> bool | None:
-    """Whether the first record is an interval."""
-    for name, variable in nc.variables.items():
-        bounds = nc.variables.get(str(variable.__dict__.get("bounds", "")))
-        if bounds is None or role(name) != "time" or not bounds.size or bounds.shape[-1] != 2:
-            continue
-        first = bounds[...].reshape(-1, 2)[0]
-        return bool(first[1] > first[0])
-    return None
+    fields = [(dims, attrs) for _, dims, attrs in header.variables.values() if len(dims) > 2]
+    said = [sampling(attrs) for dims, attrs in fields if any(role(d) == "time" for d in dims)]
+    return means(said) or means(header.intervals.values())

@@ -21,6 +21,7 @@ from warmstart.engines.nemo.state import open_state
 from warmstart.engines.series import series_dataset, series_row
 from warmstart.errors import UserError
 from warmstart.io import files, outputs
+from warmstart.io.netcdf import open_file
 from warmstart.io.signals import terminable
 from warmstart.ocean.grid import Grid
 from warmstart.ocean.variables import VARIABLES
@@ -71,10 +72,6 @@ def prepare(
     ------
     UserError
         If the template has no namelist, no time step can be found, or the run is longer than NEMO can count.
-
-    Examples
-    --------
-    >>> prepare(Path("RUN"), Path("verify_runs/control"), [Path("restart_in.nc")], entries, 20)  # doctest: +SKIP
     """
     if years > LONGEST:
         raise UserError(
@@ -87,16 +84,17 @@ def prepare(
     written = _written(template)
     given = {path.name for path in restarts}
     for path in sorted(template.iterdir()):
-        if path.name not in (CFG, *given) and not _is_left(path, written):
+        # what a former run left would pass for output of this one
+        left = _LEFT.fullmatch(path.name) or (
+            _is_called_output(path, written) and not _is_input(path, written)
+        )
+        if path.name not in (CFG, *given) and not left:
             _bring(path, folder / path.name, written)
     for path in restarts:
         (folder / path.name).symlink_to(path.resolve())
-    # the first step counts from 1 January, in the time step of this run
-    first = (
-        first_step(int(entries["nn_date0"]), clock)
-        if "nn_date0" in entries
-        else int(entries.get("nn_it000", 1))
-    )
+    first = int(entries.get("nn_it000", 1))
+    if "nn_date0" in entries:  # counted from 1 January, in the time step of this run
+        first = first_step(int(entries["nn_date0"]), clock)
     # restarts go into the run folder itself: another one may be a link to that of the template
     wanted = {
         **entries, "nn_it000": first, "nn_itend": first - 1 + steps * years, "nn_stock": steps, "cn_ocerst_outdir": ".",
@@ -115,19 +113,15 @@ def _written(template: Path) -> tuple[str, ...]:
     return tuple(name.removeprefix("./") for name in names if name.strip())
 
 
-def _is_left(path: Path, written: tuple[str, ...]) -> bool:
-    """Whether a file is what a former run left behind: it would pass for output of this one."""
-    called_so = re.search(r"\.nc(\.gz)?$", path.name) and path.name.startswith(written)
-    return bool(_LEFT.fullmatch(path.name) or (called_so and not _is_input(path, written)))
+def _is_called_output(path: Path, written: tuple[str, ...]) -> bool:
+    """Whether a file is called like output of a run."""
+    return path.name.startswith(written) and re.search(r"\.nc(\.gz)?$", path.name) is not None
 
 
 def _bring(path: Path, target: Path, written: tuple[str, ...]) -> None:
     """Copy small input, which a run might write to; link programs and what is large, but nothing that it writes."""
-    if (
-        path.is_file()
-        and (path.stat().st_size <= LARGE or _is_input(path, written))
-        and not _is_program(path)
-    ):
+    small = path.is_file() and (path.stat().st_size <= LARGE or _is_input(path, written))
+    if small and not _is_program(path):
         shutil.copy2(path, target)
     elif path.is_dir() and any(name.startswith(f"{path.name}/") for name in written):
         target.mkdir()
@@ -155,11 +149,8 @@ def _clock(folder: Path) -> Clock:
     groups = read(folder)
     clock = clock_of(groups)
     if clock.step is None:
-        raise UserError(
-            f"{folder}/namelist_cfg: no rn_Dt (or rn_rdt) in &namdom, nor in namelist_ref; set it"
-        )
-    stated = "nn_leapy" in groups.get("namrun", {})
-    return clock if stated else Clock(clock.step, "noleap")
+        raise UserError(f"{folder}/{CFG}: no rn_Dt (or rn_rdt) in &namdom, nor in namelist_ref; set it")
+    return clock if "nn_leapy" in groups.get("namrun", {}) else Clock(clock.step, "noleap")
 
 
 def _steps_per_year(clock: Clock) -> int:
@@ -183,10 +174,6 @@ def execute(command: str, folder: Path) -> float:
     ------
     UserError
         If the command is not there, fails without NEMO having said why it stopped, or leaves nothing to read.
-
-    Examples
-    --------
-    >>> execute("./nemo", Path("verify_runs/control"))  # doctest: +SKIP
     """
     before = {path.name for path in folder.iterdir()}
     started = time.monotonic()
@@ -203,42 +190,26 @@ def execute(command: str, folder: Path) -> float:
             process.terminate()
             process.wait()
             raise
-    if code != 0 and not stopped(folder):
+    if _stopped(folder):
+        return time.monotonic() - started
+    log_ = folder / LOG
+    if code != 0:
+        lines = [line.strip() for line in log_.read_text(errors="replace").splitlines() if line.strip()]
+        last = lines[-1][:200] if lines else "it said nothing"
         raise UserError(
-            f"'{command}' failed with exit code {code}: {_last_line(folder / LOG)}; see {folder / LOG} and "
-            f"{folder / 'ocean.output'}"
+            f"'{command}' failed with exit code {code}: {last}; see {log_} and {folder / 'ocean.output'}"
         )
-    new = [path.name for path in folder.iterdir() if path.name not in before]
-    if not stopped(folder) and not any(_RESTART.match(name) or _OUTPUT.match(name) for name in new):
+    if not any(_is_result(path) for path in folder.iterdir() if path.name not in before):
         raise UserError(
-            f"'{command}' ended without an error but left no restart and no output in {folder}; see {folder / LOG}"
+            f"'{command}' ended without an error but left no restart and no output in {folder}; see {log_}"
         )
-    if not stopped(folder) and (short := unfinished(folder, [])):
-        raise UserError(f"'{command}' ended without an error, but the run is {short}; see {folder / LOG}")
+    if short := _unfinished(folder, []):
+        raise UserError(f"'{command}' ended without an error, but the run is {short}; see {log_}")
     return time.monotonic() - started
 
 
-def _last_line(path: Path) -> str:
-    lines = [line.strip() for line in path.read_text(errors="replace").splitlines() if line.strip()]
-    return lines[-1][:200] if lines else "it said nothing"
-
-
-def stopped(folder: Path) -> str | None:
-    """Say why NEMO stopped a run before its end; None if it did not.
-
-    Parameters
-    ----------
-    folder : the run folder.
-
-    Returns
-    -------
-    The first line of the error in ``ocean.output``, or that ``output.abort`` is there.
-
-    Examples
-    --------
-    >>> stopped(Path("no-such-folder")) is None
-    True
-    """
+def _stopped(folder: Path) -> str | None:
+    """Why NEMO stopped a run before its end: the first line of the error in ``ocean.output``, or that ``output.abort`` is there."""
     output = folder / "ocean.output"
     if output.is_file():
         lines = output.read_text(errors="replace").splitlines()
@@ -253,7 +224,11 @@ def stopped(folder: Path) -> str | None:
 
 def is_run(folder: Path) -> bool:
     """Whether a folder holds fields that NEMO wrote."""
-    return folder.is_dir() and any(_RESTART.match(p.name) or _OUTPUT.match(p.name) for p in folder.iterdir())
+    return folder.is_dir() and any(map(_is_result, folder.iterdir()))
+
+
+def _is_result(path: Path) -> bool:
+    return bool(_RESTART.match(path.name) or _OUTPUT.match(path.name))
 
 
 def gather(folder: Path, grid: Grid, target: Path) -> dict[str, Any]:
@@ -275,17 +250,13 @@ def gather(folder: Path, grid: Grid, target: Path) -> dict[str, Any]:
     ------
     UserError
         If there is nothing to read, or a file is of another grid or cut off.
-
-    Examples
-    --------
-    >>> gather(Path("verify_runs/control"), grid, Path("work/control"))  # doctest: +SKIP
     """
     rows, states = [], _States()
-    for state in records(folder, grid):
+    for state in _records(folder, grid):
         fields = {n: np.nan_to_num(state[n].values.astype("float64")) for n in VARIABLES if n in state}
         if not any(n in state for n in ("thetao", "so")):
             continue
-        rows.append({**row(fields, grid), "day": float(state["day"])})
+        rows.append({**_row(fields, grid), "day": float(state["day"])})
         if {"thetao", "so"} <= set(fields):
             states.add(state[["thetao", "so"]])
     if not rows:
@@ -296,15 +267,11 @@ def gather(folder: Path, grid: Grid, target: Path) -> dict[str, Any]:
     files.write_dataset(target / "series.nc", _labelled(series_dataset(rows)), overwrite=True)
     if stacked := states.stacked():
         files.write_dataset(target / "states.nc", stacked, overwrite=True)
-    years, why = rows[-1]["day"] / 360.0, stopped(folder)
+    years, why = rows[-1]["day"] / 360.0, _stopped(folder)
     if why:
-        return {
-            "state": "failed",
-            "years": years,
-            "blow_ups": [{"year": years, "reason": why}],
-            "reason": why,
-        }
-    short = unfinished(folder, [row["day"] for row in rows])
+        blown = [{"year": years, "reason": why}]
+        return {"state": "failed", "years": years, "blow_ups": blown, "reason": why}
+    short = _unfinished(folder, [row["day"] for row in rows])
     return {"state": "unfinished" if short else "finished", "years": years, "blow_ups": [], "reason": short}
 
 
@@ -360,24 +327,10 @@ def _timed(state: xr.Dataset, day: float, averaged: float) -> xr.Dataset:
     )
 
 
-def unfinished(folder: Path, days: Sequence[float]) -> str | None:
-    """Say how far a run came that has not done all the steps its namelist asks for; None if it has, or nothing tells.
+def _unfinished(folder: Path, days: Sequence[float]) -> str | None:
+    """How far a run came that has not done all the steps its namelist asks for; None if it has, or nothing tells.
 
-    ``time.step`` counts, then ``run.stat``, then the steps in the names of restarts, then the days of the output.
-
-    Parameters
-    ----------
-    folder : the run folder.
-    days : days of the records found in it, since the start of the run.
-
-    Returns
-    -------
-    The step, how many there are to be, and which file says so.
-
-    Examples
-    --------
-    >>> unfinished(Path("no-such-folder"), []) is None
-    True
+    ``time.step`` counts, then ``run.stat``, then the steps in the names of restarts, then the days of the output since the start.
     """
     if not (folder / CFG).is_file():
         return None
@@ -386,10 +339,8 @@ def unfinished(folder: Path, days: Sequence[float]) -> str | None:
     if not isinstance(end, int):
         return None
     first = first if isinstance(first, int) else 1
-    steps = [
-        int(m[1]) for m in (_STEP.search(p.name) for p in folder.iterdir() if _RESTART.match(p.name)) if m
-    ]
-    steps = [step for step in steps if first <= step <= end]
+    named = (_STEP.search(p.name) for p in folder.iterdir() if _RESTART.match(p.name))
+    steps = [int(m[1]) for m in named if m and first <= int(m[1]) <= end]
     step, source = _counted(folder)
     if step is None and steps:
         step, source = max(steps), "the restarts"
@@ -405,14 +356,10 @@ def unfinished(folder: Path, days: Sequence[float]) -> str | None:
 
 def _counted(folder: Path) -> tuple[int | None, str]:
     """The last step that NEMO counted, and where; None without such a file."""
-    if (path := folder / "time.step").is_file() and (
-        words := re.findall(r"\d+", path.read_text(errors="replace"))
-    ):
-        return int(words[0]), path.name
-    if (path := folder / "run.stat").is_file() and (
-        found := re.findall(r"\bit\s*:\s*(\d+)", path.read_text(errors="replace"))
-    ):
-        return int(found[-1]), path.name
+    for name, pattern, place in (("time.step", r"(\d+)", 0), ("run.stat", r"\bit\s*:\s*(\d+)", -1)):
+        path = folder / name
+        if path.is_file() and (found := re.findall(pattern, path.read_text(errors="replace"))):
+            return int(found[place]), name
     return None, ""
 
 
@@ -429,35 +376,14 @@ def _too_short(folder: Path, groups: Mapping[str, Any], days: Sequence[float], s
 
 def _labelled(series: xr.Dataset) -> xr.Dataset:
     """Say what differs from Veros's series: no eddy-induced overturning, and means among the records."""
-    for name in series.data_vars:
-        attrs = series[name].attrs
-        attrs["long_name"] = attrs["long_name"].replace(" (instantaneous)", "")
-    for name in ("overturning_north", "overturning_abyssal"):
-        attrs = series[name].attrs
-        attrs["long_name"] = attrs["long_name"].replace("residual", "Eulerian")
+    for var in series.data_vars.values():
+        said = var.attrs["long_name"].replace(" (instantaneous)", "")
+        var.attrs["long_name"] = said.replace("residual overturning", "Eulerian overturning")
     return series
 
 
-def row(fields: Mapping[str, np.ndarray], grid: Grid) -> dict[str, float]:
-    """Reduce a state to the numbers that every engine's series has; NaN for what it does not hold.
-
-    Parameters
-    ----------
-    fields : ``thetao so uo vo``, dims ``(z, y, x)``, zero on land; any may be missing.
-    grid : the mesh.
-
-    Returns
-    -------
-    As :func:`warmstart.engines.series.series_row`; the overturning is that of the given velocity, the channel that of
-    the mesh, as in ``check``.
-
-    Examples
-    --------
-    >>> from warmstart.ocean.basin import basin
-    >>> state, grid = basin(nx=6, ny=8, nz=4)
-    >>> round(row({n: np.nan_to_num(v.values) for n, v in state.items()}, grid)["so_mean"])
-    35
-    """
+def _row(fields: Mapping[str, np.ndarray], grid: Grid) -> dict[str, float]:
+    """The numbers that every engine's series has, NaN for what a state lacks; the overturning is that of the given velocity."""
     zero = np.zeros(grid.shape)
     u, v = fields.get("uo", zero), fields.get("vo", zero)
     flow = xr.Dataset({"uo": (("z", "y", "x"), u), "vo": (("z", "y", "x"), v)})
@@ -472,23 +398,8 @@ def row(fields: Mapping[str, np.ndarray], grid: Grid) -> dict[str, float]:
     }
 
 
-def records(folder: Path, grid: Grid) -> Iterator[xr.Dataset]:
-    """Give all states of a run in order of time, with ``day`` and ``year`` since its start.
-
-    Parameters
-    ----------
-    folder : the run folder.
-    grid : its mesh.
-
-    Yields
-    ------
-    Single states, lazily; instants from restarts, means from output.
-
-    Examples
-    --------
-    >>> [float(state["day"]) for state in records(Path("RUN"), grid)]  # doctest: +SKIP
-    [0.0, 15.0, 45.0]
-    """
+def _records(folder: Path, grid: Grid) -> Iterator[xr.Dataset]:
+    """All states of a run in order of time, with ``day`` and ``year`` since its start: instants from restarts, means from output."""
     sources, begin = _sources(folder, grid), _starting_restart(folder)
     opened = [(path, ds) for path, ds in sources if "thetao" in ds or "so" in ds]
     origin = _origin(folder, opened)
@@ -496,11 +407,8 @@ def records(folder: Path, grid: Grid) -> Iterator[xr.Dataset]:
     for path, ds in opened:
         for i in range(ds.sizes["time"]):
             year = float(ds["year"][i]) - origin
-            if begin is not None and path.name.startswith(begin):
-                year = 0.0
-            if not np.isfinite(
-                year
-            ):  # only a restart that a tool made has no date: what the run started from
+            # only a restart that a tool made has no date: what the run started from
+            if (begin is not None and path.name.startswith(begin)) or not np.isfinite(year):
                 year = 0.0
             day = round(year * 360.0, 6)
             one = ds.isel(time=i).drop_vars(["time"], errors="ignore")
@@ -533,36 +441,28 @@ def _sources(folder: Path, grid: Grid) -> list[tuple[Path, xr.Dataset]]:
 
 def _starting_restart(folder: Path) -> str | None:
     """Name of the restart that the run started from, without its ending."""
-    if not (folder / "namelist_cfg").is_file():
-        return None
-    run = read(folder).get("namrun", {})
+    run = _namrun(folder)
     return str(run["cn_ocerst_in"]) if run.get("ln_rstart") and run.get("cn_ocerst_in") else None
+
+
+def _namrun(folder: Path) -> Mapping[str, Any]:
+    return read(folder).get("namrun", {}) if (folder / CFG).is_file() else {}
 
 
 def _origin(folder: Path, opened: list[tuple[Path, xr.Dataset]]) -> float:
     """Model year at which the run began: from the namelist, else from the days that a restart counts."""
-    if (folder / "namelist_cfg").is_file():
-        run = read(folder).get("namrun", {})
-        if "nn_date0" in run and int(run.get("nn_rstctl", 0)) == 0:
-            date = int(run["nn_date0"])
-            return date // 10000 - 1 + ((date // 100 % 100 - 1) * 30 + date % 100 - 1) / 360.0
-    begins = []
-    for path, ds in opened:
-        elapsed = _elapsed_days(path)
-        if elapsed is not None and np.isfinite(float(ds["year"][0])):
-            begins.append(float(ds["year"][0]) - elapsed / 360.0)
-    if begins:
-        return min(begins)
-    years = [float(ds["year"][0]) for _, ds in opened if np.isfinite(float(ds["year"][0]))]
-    return float(np.floor(min(years))) if years else 0.0
-
-
-def _elapsed_days(path: Path) -> float | None:
-    """``adatrj`` of a restart."""
-    from warmstart.engines.nemo.subdomains import open_file
-
-    with open_file(path) as ds:
-        return float(ds["adatrj"]) if "adatrj" in ds.variables else None
+    run = _namrun(folder)
+    if "nn_date0" in run and int(run.get("nn_rstctl", 0)) == 0:
+        date = int(run["nn_date0"])
+        return date // 10000 - 1 + ((date // 100 % 100 - 1) * 30 + date % 100 - 1) / 360.0
+    begins, years = [], []
+    for path, states in opened:
+        if np.isfinite(year := float(states["year"][0])):
+            years.append(year)
+            with open_file(path) as ds:
+                if "adatrj" in ds.variables:
+                    begins.append(year - float(ds["adatrj"]) / 360.0)
+    return min(begins) if begins else float(np.floor(min(years))) if years else 0.0
 
 
 def require_ours(folder: Path) -> None:
@@ -603,8 +503,8 @@ def _is_strange(path: Path, listed: Collection[str], written: tuple[str, ...]) -
             found.relative_to(path.parent).as_posix() for found in path.rglob("*") if not found.is_dir()
         )
         return not all(name.startswith(written) for name in inside)
-    called_so = path.name.startswith(written) and re.search(r"\.nc(\.gz)?$", path.name)
-    return path.name not in listed and not called_so and not _ALWAYS.fullmatch(path.name)
+    known = path.name in listed or _is_called_output(path, written)
+    return not known and not _ALWAYS.fullmatch(path.name)
 
 
 def clear(folder: Path) -> None:

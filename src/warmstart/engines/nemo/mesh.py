@@ -11,10 +11,12 @@ import numpy as np
 import xarray as xr
 
 from warmstart.engines.nemo.dimensions import arrange
-from warmstart.engines.nemo.subdomains import NemoFile, open_file, open_sources, total, whole_number
+from warmstart.engines.nemo.subdomains import NemoFile, close, open_sources, total, whole_number
 from warmstart.errors import UserError
+from warmstart.io.netcdf import open_file
+from warmstart.ocean.basin import face_masks
 from warmstart.ocean.fold import Fold, recognise, unique_cells
-from warmstart.ocean.grid import HORIZONTAL, MASKS, THREE_D, VERTICAL, Grid
+from warmstart.ocean.grid import HORIZONTAL, MASKS, THREE_D, VERTICAL, Grid, units_of
 
 EARTH_ROTATION = 7.292115083046061e-05  #: NEMO's omega [s-1]
 #: What says how a mesh is joined.
@@ -64,7 +66,7 @@ def open_grid(path: str | Path | Iterable[str | Path]) -> Grid:
     >>> open_grid("mesh_mask.nc")
     Traceback (most recent call last):
     ...
-    warmstart.errors.UserError: mesh_mask.nc does not exist; give an existing NetCDF file of NEMO
+    warmstart.errors.UserError: mesh_mask.nc does not exist; give an existing NetCDF file
     """
     sources = open_sources(path)
     where = str(sources[0].path)
@@ -74,8 +76,7 @@ def open_grid(path: str | Path | Iterable[str | Path]) -> Grid:
         attrs |= {k: whole_number(attrs, k, 0, where) for k in NUMBERS if k in attrs}
         scalars |= {k: whole_number(scalars, k, 0, where) for k in NUMBERS if k in scalars}
     finally:
-        for source in sources:
-            source.close()
+        close(sources)
     _require(fields, where)
     _require_shapes(fields, where)
     width = fields["glamt"].shape[1]
@@ -173,13 +174,9 @@ def _read(sources: list[NemoFile]) -> tuple[Fields, dict[str, Any]]:
                 values = _values(source, alias, dims)
                 if values is not None and name not in fields:
                     fields[name] = values
-    scalars = {
-        str(n): v.values.item()
-        for s in sources
-        for n, v in s.first.variables.items()
-        if v.ndim == 0 and n in ("jperio", "ln_zco", "ln_zps", "ln_sco")
-    }
-    return fields, scalars
+    names = ("jperio", "ln_zco", "ln_zps", "ln_sco")
+    held = ((n, s.first.variables[n]) for s in sources for n in names if n in s.first.variables)
+    return fields, {n: var.values.item() for n, var in held if var.ndim == 0}
 
 
 def _values(source: NemoFile, name: str, dims: tuple[str, ...]) -> np.ndarray | None:
@@ -199,11 +196,11 @@ def _values(source: NemoFile, name: str, dims: tuple[str, ...]) -> np.ndarray | 
 
 
 def _require(fields: Fields, where: str) -> None:
-    needed = [n for n in HORIZONTAL if n not in ("ff_t", "ff_f", "bathymetry")] + ["e3t_1d"]
+    needed = [n for n in HORIZONTAL if n not in ("ff_t", "ff_f", "bathymetry")]
     missing = [n for n in needed if n not in fields]
-    if "e3t_0" in fields and "e3t_1d" in missing:
-        missing.remove("e3t_1d")
-    if "tmask" not in fields and "bottom_level" not in fields:
+    if not {"e3t_1d", "e3t_0"} & set(fields):
+        missing.append("e3t_1d")
+    if not {"tmask", "bottom_level"} & set(fields):
         missing.append("tmask (or bottom_level)")
     if missing:
         raise UserError(
@@ -214,10 +211,8 @@ def _require(fields: Fields, where: str) -> None:
 
 def _require_shapes(fields: Fields, where: str) -> None:
     """Refuse a mesh whose variables are of several sizes, or of none."""
-    levels, (rows, columns) = (
-        len(fields["e3t_1d"] if "e3t_1d" in fields else fields["e3t_0"]),
-        fields["glamt"].shape,
-    )
+    levels = len(fields["e3t_1d"] if "e3t_1d" in fields else fields["e3t_0"])
+    rows, columns = fields["glamt"].shape
     expected = {1: (levels,), 2: (rows, columns), 3: (levels, rows, columns)}
     for name, values in fields.items():
         if values.shape != expected[values.ndim]:
@@ -302,9 +297,8 @@ def _complete_vertical(fields: Fields, fold: Fold | None) -> None:
         north = np.concatenate([fields["e3t_0"][:, 1:], last[:, None]], axis=1)
         fields["e3v_0"] = np.minimum(fields["e3t_0"], north)
     if "gdepw_0" not in fields:
-        fields["gdepw_0"] = np.concatenate(
-            [np.zeros((1, *shape[1:])), np.cumsum(fields["e3t_0"], axis=0)[:-1]]
-        )
+        below = np.cumsum(fields["e3t_0"], axis=0)
+        fields["gdepw_0"] = np.concatenate([np.zeros((1, *shape[1:])), below[:-1]])
     if "gdept_0" not in fields:
         fields["gdept_0"] = _centres(fields["e3w_0"])
 
@@ -338,29 +332,17 @@ def _complete_masks(fields: Fields, periodic: bool, where: str, fold: Fold | Non
         tmask = (level >= top) & (level <= fields["bottom_level"]) & ~dry
     if not tmask.any():
         raise UserError(f"{where}: no cell is wet; expected a mask that is 1 in the sea")
-    masks = {"tmask": tmask, "umask": tmask & _east(tmask, periodic), "vmask": tmask & _north(tmask, fold)}
-    inside = tmask & _north(tmask, None)
-    masks["fmask"] = inside & _east(inside, periodic)
+    masks = face_masks(tmask.astype("int8"), periodic)
+    if fold is not None:
+        masks["vmask"][:, -1] = tmask[:, -1] & fold.next_row(tmask, "T")
     for name in ("umask", "vmask"):  # the file's own may close straits
         if name in fields:
-            masks[name] = (fields[name] > 0.5) & tmask
-    fields |= {name: values.astype("int8") for name, values in masks.items()}
+            masks[name] = ((fields[name] > 0.5) & tmask).astype("int8")
+    fields |= masks
     once = unique_cells(fields, fold)
     for name in UNIQUE:
         fields.pop(name, None)
     fields |= once
-
-
-def _east(mask: np.ndarray, periodic: bool) -> np.ndarray:
-    """The eastern neighbours; beyond the last column lies the first, or land."""
-    beyond = mask[..., :1] if periodic else np.zeros_like(mask[..., :1])
-    return np.concatenate([mask[..., 1:], beyond], axis=-1)
-
-
-def _north(mask: np.ndarray, fold: Fold | None) -> np.ndarray:
-    """The northern neighbours; beyond the last row lie those across the fold, or land."""
-    last = np.zeros_like(mask[:, 0]) if fold is None else fold.next_row(mask, "T")
-    return np.concatenate([mask[:, 1:], last[:, None]], axis=1)
 
 
 def _grid(
@@ -371,20 +353,13 @@ def _grid(
         fields["ff_f"] = 2 * EARTH_ROTATION * np.sin(np.deg2rad(fields["gphif"]))
     dims = {1: ("z",), 2: ("y", "x"), 3: ("z", "y", "x")}
     names = (*HORIZONTAL, *THREE_D, *MASKS, *VERTICAL, *(n for n in UNIQUE if n in fields))
+    whole = {n: np.ascontiguousarray(fields[n]) for n in names}
+    # fastpath: the ordinary way imports dask, a third of what `info` takes
     ds = xr.Dataset(
-        {
-            # fastpath: the ordinary way imports dask, a third of what `info` takes
-            n: xr.Variable(
-                dims[fields[n].ndim], np.ascontiguousarray(fields[n]), {"units": _units(n)}, fastpath=True
-            )
-            for n in names
-        }
+        {n: xr.Variable(dims[v.ndim], v, {"units": units_of(n)}, fastpath=True) for n, v in whole.items()}
     )
-    ds.attrs = {
-        "configuration": str(attrs.get("CfgName", attrs.get("cn_cfg", "NEMO"))),
-        "engine": "nemo",
-        "periodic_x": int(periodic),
-    }
+    name = str(attrs.get("CfgName", attrs.get("cn_cfg", "NEMO")))
+    ds.attrs = {"configuration": name, "engine": "nemo", "periodic_x": int(periodic)}
     if attrs["repeated_columns"]:  # of the files; not of this grid
         ds.attrs["repeated_columns"] = 1
     if fold is not None:
@@ -392,20 +367,7 @@ def _grid(
     spacing = np.diff(fields["glamt"], axis=1)
     if np.ptp(spacing) < 1e-3 * abs(spacing.mean()):
         ds.attrs["resolution"] = round(float(spacing.mean()), 6)
-    coordinate = str(attrs.get("VertCoord", "")) or next(
-        (n.removeprefix("ln_") for n, v in scalars.items() if n != "jperio" and v), ""
-    )
-    if coordinate:
+    switched = [n.removeprefix("ln_") for n, v in scalars.items() if n != "jperio" and v]
+    if coordinate := str(attrs.get("VertCoord", "")) or "".join(switched[:1]):
         ds.attrs["vertical_coordinate"] = coordinate
     return Grid(ds)
-
-
-def _units(name: str) -> str:
-    """Units of a mesh variable."""
-    if name.startswith("glam"):
-        return "degrees_east"
-    if name.startswith("gphi"):
-        return "degrees_north"
-    if name.startswith("ff_"):
-        return "s-1"
-    return "1" if name in (*MASKS, *UNIQUE) else "m"

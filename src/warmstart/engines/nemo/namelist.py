@@ -78,37 +78,32 @@ def read_namelist(namelist: str | Path) -> dict[str, dict[str, Any]]:
     ...
     warmstart.errors.UserError: namelist namelist_cfg does not exist; give the namelist_cfg of the run
     """
-    return _values(_parse(_text(Path(namelist)), namelist))
+    found: dict[str, dict[str, Any]] = {}
+    for name, group in _parse(_text(Path(namelist)), namelist).items():
+        held = ((entry, e.values) for entry, e in group.entries if e.values)
+        found[name] = {entry: values[0] if len(values) == 1 else values for entry, values in held}
+    return found
 
 
-def read(cfg: str | Path, ref: str | Path | None = None) -> dict[str, dict[str, Any]]:
+def read(cfg: str | Path) -> dict[str, dict[str, Any]]:
     """Read a configuration's namelist over the reference namelist.
 
     Parameters
     ----------
-    cfg : ``namelist_cfg``, or the folder of a run.
-    ref : ``namelist_ref``; None takes the one beside `cfg`, or none.
+    cfg : ``namelist_cfg``, or the folder of a run; ``namelist_ref`` is taken where it lies beside it.
 
     Returns
     -------
-    Entries by group, names in lower case; those of `cfg` go before those of `ref`. ``&namusr_def`` is that of `cfg` alone.
+    Entries by group, names in lower case; those of `cfg` go first. ``&namusr_def`` is that of `cfg` alone.
 
     Raises
     ------
     UserError
-        If `cfg` does not exist, or one of the files cannot be read.
-
-    Examples
-    --------
-    >>> read("no-such-folder/namelist_cfg")
-    Traceback (most recent call last):
-    ...
-    warmstart.errors.UserError: namelist no-such-folder/namelist_cfg does not exist; give the namelist_cfg of the run
+        As :func:`read_namelist`.
     """
     cfg = Path(cfg) / CFG if Path(cfg).is_dir() else Path(cfg)
-    if ref is None and cfg.name != REF and (cfg.parent / REF).is_file():
-        ref = cfg.parent / REF
-    groups = {} if ref is None else read_namelist(ref)
+    ref = cfg.parent / REF
+    groups = read_namelist(ref) if cfg.name != REF and ref.is_file() else {}
     groups = {name: entries for name, entries in groups.items() if name not in CFG_ONLY}
     for name, entries in read_namelist(cfg).items():
         groups[name] = groups.get(name, {}) | entries
@@ -132,10 +127,12 @@ def patch_namelist(namelist: str | Path, target: str | Path, wanted: Mapping[str
 
     Examples
     --------
-    >>> patch_namelist("namelist_cfg", "copy", {"namrun": {"ln_rstart": True}})
-    Traceback (most recent call last):
-    ...
-    warmstart.errors.UserError: namelist namelist_cfg does not exist; give the namelist_cfg of the run
+    >>> import tempfile
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> _ = (folder / "namelist_cfg").write_text("&namrun nn_no = 1 / ! mine")
+    >>> patch_namelist(folder / "namelist_cfg", folder / "copy", {"namrun": {"nn_no": 2}})
+    >>> (folder / "copy").read_text()
+    '&namrun nn_no = 2 / ! mine'
     """
     outputs.require_free(target, inputs=[namelist], folder=False)
     text = _text(Path(namelist))
@@ -169,10 +166,6 @@ def fortran(value: Any) -> str:
     ----------
     value : number, text, logical, or a list of them.
 
-    Returns
-    -------
-    Text.
-
     Examples
     --------
     >>> fortran(True), fortran(2e-5), fortran([1, 2])
@@ -195,16 +188,6 @@ def _text(path: Path) -> str:
             f"{path} has {path.stat().st_size} bytes, too many for a namelist; give the namelist_cfg of the run"
         )
     return path.read_bytes().decode("utf-8", "surrogateescape")
-
-
-def _values(groups: Mapping[str, _Group]) -> dict[str, dict[str, Any]]:
-    found: dict[str, dict[str, Any]] = {}
-    for name, group in groups.items():
-        entries = found.setdefault(name, {})
-        for entry, held in group.entries:
-            if held.values:
-                entries[entry] = held.values[0] if len(held.values) == 1 else held.values
-    return found
 
 
 def _parse(text: str, path: str | Path) -> dict[str, _Group]:
@@ -260,9 +243,8 @@ def _read_values(text: str, held: _Entry, path: str | Path) -> int:
         elif repeat is not None:
             value = None  # so many values that stay as they are
         else:
-            what = (
-                "a quote that is not closed" if text[position] in "'\"" else f"{text[position]!r} is no value"
-            )
+            opened = text[position] in "'\""
+            what = "a quote that is not closed" if opened else f"{text[position]!r} is no value"
             raise _error(path, text, position, f"{what}; correct it")
         if len(held.values) + count > MOST:
             raise _error(path, text, begin, f"more than {MOST} values of one entry; correct it")

@@ -25,7 +25,6 @@ from warmstart.engines.nemo.clock import (
 )
 from warmstart.engines.nemo.configuration import Physics, physics
 from warmstart.engines.nemo.dimensions import role
-from warmstart.engines.nemo.mesh import open_grid
 from warmstart.engines.nemo.namelist import read
 from warmstart.engines.nemo.template import (
     PROGNOSTIC,
@@ -35,6 +34,7 @@ from warmstart.engines.nemo.template import (
     write_bare,
     write_from,
 )
+from warmstart.engines.recognition import open_bare, open_grid
 from warmstart.errors import UserError
 from warmstart.io import files, outputs
 from warmstart.ocean import eos, parameters
@@ -53,18 +53,14 @@ ZERO_LEVEL = 1e-12
 SUFFIX, PATCHED = ".namelist", ".namelist_cfg"
 
 Fields: TypeAlias = Mapping[str, np.ndarray]
+#: Names in a restart that a field follows from, and how.
+Made: TypeAlias = tuple[tuple[str, ...], Callable[[Fields, Grid], np.ndarray]]
 
-#: Before-fields of the leapfrog scheme and the now-fields they start from.
-BEFORE = {"tb": "tn", "sb": "sn", "ub": "un", "vb": "vn", "sshb": "sshn"}
 #: Largest rms misfit at which a template's ``rhop`` counts as that of the simplified equation of state [kg m-3].
 SAME_DENSITY = 0.05
 
 #: Sums that NEMO goes on adding to (sbcssm), over all steps of a period of the surface forcing but one.
 SUMS = ("ssu_m", "ssv_m", "sst_m", "sss_m", "ssh_m", "e3t_m")
-
-
-def _before(name: str) -> Callable[[Fields, Grid], np.ndarray]:
-    return lambda fields, grid: fields[BEFORE[name]]
 
 
 def _density(fields: Fields, grid: Grid) -> np.ndarray:
@@ -77,33 +73,30 @@ def _depth(grid: Grid, point: str) -> np.ndarray:
     return (grid.ds[f"e3{point}_0"].values * (grid.ds[f"{point}mask"].values > 0)).sum(axis=0)
 
 
-def depth_mean(velocity: np.ndarray, grid: Grid, point: str) -> np.ndarray:
-    """Depth mean of a velocity; the sea level stretches all cells of a column alike and does not change it.
-
-    Parameters
-    ----------
-    velocity : at U or V points, land 0 [m s-1], dims ``(z, y, x)``.
-    grid : its mesh.
-    point : ``"u"`` or ``"v"``.
-
-    Returns
-    -------
-    ``(y, x)`` [m s-1], 0 on land: NEMO's ``uu_b``, ``uu_n``.
-
-    Examples
-    --------
-    >>> import warmstart as ws
-    >>> grid = ws.basin()[1]
-    >>> float(depth_mean(grid.umask.values * 0.1, grid, "u").max())
-    0.1
-    """
+def _depth_mean(velocity: np.ndarray, grid: Grid, point: str) -> np.ndarray:
+    """Depth mean of a velocity [m s-1], 0 on land; the sea level stretches all cells of a column alike and does not change it."""
     thickness = grid.ds[f"e3{point}_0"].values * (grid.ds[f"{point}mask"].values > 0)
     total = thickness.sum(axis=0)
     return (velocity * thickness).sum(axis=0) / np.where(total > 0, total, 1.0)
 
 
-def _surface(name: str) -> Callable[[Fields, Grid], np.ndarray]:
-    return lambda fields, grid: fields[name][0] if fields[name].ndim == 3 else fields[name]
+def _same(name: str) -> Made:
+    return (name,), lambda fields, grid: fields[name]
+
+
+def _surface(name: str) -> Made:
+    return (name,), lambda fields, grid: fields[name][0]
+
+
+def _barotropic(point: str, transport: bool = False) -> Made:
+    """The depth mean of a velocity, or its transport a metre of width."""
+    name = f"{point}n"
+    return (
+        (name,),
+        lambda fields, grid: (
+            _depth_mean(fields[name], grid, point) * (_depth(grid, point) if transport else 1.0)
+        ),
+    )
 
 
 def _stretched(fields: Fields, grid: Grid) -> np.ndarray:
@@ -114,52 +107,25 @@ def _stretched(fields: Fields, grid: Grid) -> np.ndarray:
 
 
 #: Name in the restart: what it depends on, and how it is computed. ``sst_m`` is potential temperature, as with ``ln_seos``.
-DERIVED: dict[str, tuple[tuple[str, ...], Callable[[Fields, Grid], np.ndarray]]] = {
-    **{name: ((now,), _before(name)) for name, now in BEFORE.items()},
+DERIVED: dict[str, Made] = {
+    "tb": _same("tn"), "sb": _same("sn"), "ub": _same("un"), "vb": _same("vn"), "sshb": _same("sshn"),
     "rhop": (("tn", "sn"), _density),
-    "uu_n": (("un",), lambda fields, grid: depth_mean(fields["un"], grid, "u")),
-    "vv_n": (("vn",), lambda fields, grid: depth_mean(fields["vn"], grid, "v")),
-    "ssha": (("sshn",), lambda fields, grid: fields["sshn"]),
-    "ub2_b": (("un",), lambda fields, grid: depth_mean(fields["un"], grid, "u") * _depth(grid, "u")),
-    "vb2_b": (("vn",), lambda fields, grid: depth_mean(fields["vn"], grid, "v") * _depth(grid, "v")),
+    "uu_n": _barotropic("u"), "vv_n": _barotropic("v"), "ssha": _same("sshn"),
+    "ub2_b": _barotropic("u", transport=True), "vb2_b": _barotropic("v", transport=True),
     "un_bf": (("un",), lambda fields, grid: np.zeros(grid.shape[1:])),
     "vn_bf": (("vn",), lambda fields, grid: np.zeros(grid.shape[1:])),
-    "ssu_m": (("un",), _surface("un")),
-    "ssv_m": (("vn",), _surface("vn")),
-    "sst_m": (("tn",), _surface("tn")),
-    "sss_m": (("sn",), _surface("sn")),
-    "ssh_m": (("sshn",), _surface("sshn")),
+    "ssu_m": _surface("un"), "ssv_m": _surface("vn"), "sst_m": _surface("tn"), "sss_m": _surface("sn"), "ssh_m": _same("sshn"),
     "e3t_m": (("sshn",), lambda fields, grid: _stretched(fields, grid)[0]),
-    "e3t_n": (("sshn",), _stretched),
-    "e3t_b": (("sshn",), _stretched),
-    **{name: (("un",), lambda fields, grid: depth_mean(fields["un"], grid, "u")) for name in ("ub_e", "ubb_e")},
-    **{name: (("vn",), lambda fields, grid: depth_mean(fields["vn"], grid, "v")) for name in ("vb_e", "vbb_e")},
-    **{name: (("sshn",), lambda fields, grid: fields["sshn"]) for name in ("sshb_e", "sshbb_e")},
+    "e3t_n": (("sshn",), _stretched), "e3t_b": (("sshn",), _stretched),
+    "ub_e": _barotropic("u"), "ubb_e": _barotropic("u"), "vb_e": _barotropic("v"), "vbb_e": _barotropic("v"),
+    "sshb_e": _same("sshn"), "sshbb_e": _same("sshn"),
 }  # fmt: skip
 
 
-def recompute(
+def _recompute(
     template: Template, fields: Fields, changed: set[str], grid: Grid
 ) -> tuple[dict[str, np.ndarray], tuple[str, ...]]:
-    """Compute what the template has and the changed fields determine.
-
-    Parameters
-    ----------
-    template : the template.
-    fields : all five prognostic fields, land 0.
-    changed : names of those that differ from the template's.
-    grid : the mesh.
-
-    Returns
-    -------
-    values : new values of each variable to overwrite.
-    dropped : variables that must go: a ``rhop`` by another equation of state, which NEMO computes anew if it is missing.
-
-    Examples
-    --------
-    >>> recompute(template, fields, {"tn"}, grid)[0].keys()  # doctest: +SKIP
-    dict_keys(['tb', 'rhop'])
-    """
+    """What the template has and the changed fields determine, and what must go: a ``rhop`` by another equation of state."""
     steps = max(template.number("nn_fsbc") - 1.0, 1.0) if "nn_fsbc" in template.names else 1.0
     values = {
         name: function(fields, grid)
@@ -279,7 +245,7 @@ def write_restart(
         raise UserError(f"{path}: NEMO opens restarts that end in .nc; give such a name")
     reads = [state, template, grid, namelist]
     state, grid = _opened(state, grid)
-    fields = prognostic(state, grid)
+    fields = _prognostic(state, grid)
     groups = read(namelist) if namelist is not None else {}
     beside = namelist if namelist is not None else None if template is None else Path(template).parent
     equation = None if beside is None else seawater.equation_of(beside)
@@ -289,172 +255,98 @@ def write_restart(
     if date is not None:
         refuse_date(date, clock.calendar)
     known, assumed = date_of(state, clock.calendar) if date is None else (date, "")
-    if template is None:
+    opened, euler = None, True
+    origins: dict[str, Any] = dict.fromkeys(("recomputed", "kept", "zeroed", "dropped"), ())
+    with ExitStack() as stack:
+        if template is None:
+            new, zeroed = _alone(fields, grid)
+            replaced = tuple(name for name in new if name not in zeroed)
+            origins |= {"paths": (path,), "replaced": replaced, "zeroed": zeroed}
+        else:
+            opened = open_template(template, grid)
+            stack.callback(opened.source.close)
+            changed, derived, dropped = _changes(opened, fields, grid, equation)
+            new = changed | derived
+            kept = tuple(name for name in opened.names if name not in new and name not in dropped)
+            origins |= {"paths": _target_paths(path, opened), "replaced": tuple(changed), "recomputed": tuple(derived),
+                        "kept": kept, "dropped": dropped}  # fmt: skip
+            if clock.step is None and "rdt" in opened.names:
+                clock = clock_of(groups, opened.number("rdt"))
+            if known is None and (last := opened.date()) is not None:
+                known = day_after(last, clock.calendar)
+            # an unchanged restart with its before-fields goes on exactly where NEMO stopped
+            euler = bool(new)
         if known is None:
-            assumed = (
-                "neither the state nor a template has a date: started on 1 January; another date with --date"
-            )
-        start = start_entries(path, True, known or FIRST_OF_JANUARY, clock)
-        remarks = _remarks(assumed, made)
-        zeroed = tuple(PROGNOSTIC[name] for name in PROGNOSTIC if name not in fields)
-        values = {
-            nemo: np.nan_to_num(
-                fields.get(name, np.zeros(grid.shape if VARIABLES[name].three_d else grid.shape[1:]))
-            )
-            for name, nemo in PROGNOSTIC.items()
-        }
-        if np.isnan(fields.get("zos", np.zeros(1))).any():
-            log.warning("the state has no sea level under ice shelves: 0 was written there")
-        if grid.fold is not None:
-            values = {
-                nemo: grid.fold.restored(values[nemo], VARIABLES[name].point)
-                for name, nemo in PROGNOSTIC.items()
-            }
-        replaced = tuple(nemo for nemo in values if nemo not in zeroed)
+            whose = "a" if opened is None else "the"
+            assumed = f"neither the state nor {whose} template has a date: started on 1 January; another date with --date"
+        start = start_entries(path, euler, known or FIRST_OF_JANUARY, clock)
+        remarks = (*filter(None, [assumed]), *made.lines())
         lines = namelist_lines(start, made.entries, remarks)
-        result = Restart((path,), replaced, (), (), zeroed, (), lines, start["nn_date0"], remarks)
-        with ExitStack() as stack:
-            target = stack.enter_context(outputs.replacing(path, overwrite, reads, folder=False))
-            aside = _claim_beside(stack, path, namelist, overwrite, reads)
-            write_bare(target, values, files.provenance(), int(grid.ds.attrs.get("repeated_columns", 0)))
-            _write_beside(aside, path, [], result, namelist, start, made)
-        _say(remarks)
-        return result
-    opened = open_template(template, grid)
-    try:
-        changed, derived, dropped = _changes(opened, fields, grid, equation)
-        new = changed | derived
-        if clock.step is None and "rdt" in opened.names:
-            clock = clock_of(groups, opened.number("rdt"))
-        if known is None and (last := opened.date()) is not None:
-            known = day_after(last, clock.calendar)
-        if known is None:
-            assumed = "neither the state nor the template has a date: started on 1 January; another date with --date"
-        # an unchanged restart with its before-fields goes on exactly where NEMO stopped
-        start = start_entries(path, bool(new), known or FIRST_OF_JANUARY, clock)
-        remarks = _remarks(assumed, made)
-        result = Restart(
-            tuple(_target_paths(path, opened)),
-            tuple(changed),
-            tuple(derived),
-            tuple(name for name in opened.names if name not in new and name not in dropped),
-            (),
-            dropped,
-            namelist_lines(start, made.entries, remarks),
-            start["nn_date0"],
-            remarks,
-        )
-        refuse_holes(opened, result.kept)
-        with ExitStack() as stack:
-            targets = [
-                stack.enter_context(outputs.replacing(p, overwrite, reads, folder=False))
-                for p in result.paths
-            ]
-            aside = _claim_beside(stack, path, namelist, overwrite, reads)
-            write_from(opened, targets, new, dropped)
-            _write_beside(aside, path, targets, result, namelist, start, made)
-    finally:
-        opened.source.close()
-    for name in ("uo", "vo", "zos"):
-        if name not in fields:
-            log.warning("the state has no %s: that of the template was kept", name)
-    _say(remarks)
+        result = Restart(**origins, namelist=lines, date=start["nn_date0"], remarks=remarks)
+        if opened is not None:
+            refuse_holes(opened, result.kept)
+        targets = [
+            stack.enter_context(outputs.replacing(p, overwrite, reads, folder=False)) for p in result.paths
+        ]
+        # put in place before the restart: the namelist lines, and the patched copy if asked
+        beside_it = [stack.enter_context(outputs.replacing(p, overwrite, reads, folder=False))
+                     for p in reversed(_beside({"path": path, "namelist": namelist}))]  # fmt: skip
+        if opened is None:
+            write_bare(targets[0], new, files.provenance(), int(grid.ds.attrs.get("repeated_columns", 0)))
+            targets = []  # it bears a mark itself
+        else:
+            write_from(opened, targets, new, result.dropped)
+        *copies, said = beside_it
+        for copy in copies:
+            patch_start(str(namelist), copy, start, made.entries)
+        # they list what bears no mark, a template's bytes stay as they are; what is there may be replaced until the new one is in its place
+        there = [p for p in (*result.paths, path.with_suffix(PATCHED)) if p.is_file()]
+        said.write_text(lines + outputs.list_beside([*targets, *copies, *there]))
+    if opened is not None:
+        for name in ("uo", "vo", "zos"):
+            if name not in fields:
+                log.warning("the state has no %s: that of the template was kept", name)
+    for remark in remarks:
+        log.warning("%s", remark)
     return result
+
+
+def _alone(fields: dict[str, np.ndarray], grid: Grid) -> tuple[dict[str, np.ndarray], tuple[str, ...]]:
+    """The five fields for a restart without a template, and those of them that are zero because the state has none."""
+    if np.isnan(fields.get("zos", np.zeros(1))).any():
+        log.warning("the state has no sea level under ice shelves: 0 was written there")
+    values = {}
+    for name, nemo in PROGNOSTIC.items():
+        table = VARIABLES[name]
+        given = fields.get(name, np.zeros(grid.shape if table.three_d else grid.shape[1:]))
+        values[nemo] = np.nan_to_num(given)
+        if grid.fold is not None:
+            values[nemo] = grid.fold.restored(values[nemo], table.point)
+    return values, tuple(nemo for name, nemo in PROGNOSTIC.items() if name not in fields)
 
 
 def _physics(
     state: xr.Dataset, grid: Grid, groups: dict[str, dict[str, object]], namelist: str | Path | None
 ) -> Physics:
     """The entries that give a run the parameters that the state carries."""
-    carried = parameters.carried(state)
-    values = {name: np.unique(numbers) for name, numbers in parameters.extract(state).items()}
+    several = {name: np.unique(numbers) for name, numbers in parameters.extract(state).items()}
+    values = {name: float(v[0]) for name, v in several.items() if v.size == 1 and np.isfinite(v[0])}
     row = int(np.argmin(np.abs(grid.gphit.values).min(axis=1)))
     spacing = float(max(grid.ds.e1t.values[row].max(), grid.ds.e2t.values[row].max()))
-    return physics(
-        {name: float(numbers[0]) for name, numbers in values.items() if numbers.size == 1 and np.isfinite(numbers[0])},
-        carried, spacing, groups if namelist is not None else None, Path(namelist).parent if namelist is not None else None,
-    )  # fmt: skip
-
-
-def _remarks(assumed: str, made: Physics) -> tuple[str, ...]:
-    return (*([assumed] if assumed else []), *made.lines())
-
-
-def _say(remarks: tuple[str, ...]) -> None:
-    for remark in remarks:
-        log.warning("%s", remark)
+    beside = (None, None) if namelist is None else (groups, Path(namelist).parent)
+    return physics(values, parameters.carried(state), spacing, *beside)
 
 
 def _opened(state: xr.Dataset | str | Path, grid: Grid | str | Path | None) -> tuple[xr.Dataset, Grid]:
     """The state and the mesh, opened where they are paths."""
-    if isinstance(state, xr.Dataset):
-        if grid is None:
-            raise UserError("no mesh: give grid, the mesh_mask.nc of the run that shall start")
-        return state, grid if isinstance(grid, Grid) else open_grid(grid)
-    mesh = files.open_grid(state) if grid is None else grid if isinstance(grid, Grid) else open_grid(grid)
-    return open_states(state, mesh), mesh
+    if grid is None and isinstance(state, xr.Dataset):
+        raise UserError("no mesh: give grid, the mesh_mask.nc of the run that shall start")
+    mesh = grid if isinstance(grid, Grid) else open_grid(state if grid is None else grid)  # type: ignore[arg-type]
+    return state if isinstance(state, xr.Dataset) else open_bare(state, mesh), mesh
 
 
-def open_states(path: str | Path, grid: Grid) -> xr.Dataset:
-    """Open states of any origin: a states file or store, or what NEMO wrote.
-
-    Parameters
-    ----------
-    path : the file, or one piece of it.
-    grid : its mesh, for files of NEMO.
-
-    Returns
-    -------
-    Dataset with the names of states, lazily.
-
-    Raises
-    ------
-    UserError
-        If it is neither.
-
-    Examples
-    --------
-    >>> import warmstart as ws
-    >>> open_states("restart.nc", ws.basin(nx=6, ny=8, nz=4)[1])
-    Traceback (most recent call last):
-    ...
-    warmstart.errors.UserError: restart.nc does not exist; give an existing NetCDF file of NEMO
-    """
-    from warmstart.engines.nemo.state import open_state
-
-    try:
-        ds = files.open_dataset(path)
-    except UserError:  # compressed, or 4.2's two-dimensional x(y, x): not for xarray alone
-        return open_state(path, grid)
-    if "thetao" in ds and set(ds["thetao"].dims) >= {"z", "y", "x"}:
-        return ds
-    ds.close()
-    return open_state(path, grid)
-
-
-def prognostic(state: xr.Dataset, grid: Grid) -> dict[str, np.ndarray]:
-    """Take what a restart needs from a state: double precision, 0 on land, sea level of mean zero.
-
-    Parameters
-    ----------
-    state : one state, dims ``(z, y, x)`` or with a leading dimension of length 1.
-    grid : its mesh.
-
-    Returns
-    -------
-    Arrays by the names of the state; velocities both or not at all.
-
-    Raises
-    ------
-    UserError
-        If a variable is missing, on another grid, not finite in the sea, or beyond what NEMO accepts.
-
-    Examples
-    --------
-    >>> import warmstart as ws
-    >>> sorted(prognostic(*ws.basin(nx=6, ny=8, nz=4)))
-    ['so', 'thetao', 'uo', 'vo', 'zos']
-    """
+def _prognostic(state: xr.Dataset, grid: Grid) -> dict[str, np.ndarray]:
+    """What a restart needs of a state, by its names: double precision, 0 on land, sea level of mean zero, both velocities or none."""
     missing = [name for name in ("thetao", "so") if name not in state]
     if missing:
         raise UserError(
@@ -499,11 +391,8 @@ def _field(state: xr.Dataset, name: str, grid: Grid) -> np.ndarray:
         raise UserError(f"{name} is not finite at {holes} of {int(wet.sum())} wet points; NEMO would stop")
     inside = values[wet & np.isfinite(values)]
     low, high = LIMITS.get(name, (-np.inf, np.inf))
-    if name == "so":
-        beyond = int(((inside <= low) | (inside >= high)).sum())
-    else:
-        beyond = int((np.abs(inside) > high).sum())
-    if beyond:
+    outside = (inside <= low) | (inside >= high) if name == "so" else np.abs(inside) > high
+    if beyond := int(outside.sum()):
         raise UserError(
             f"{name} is beyond {low:g} to {high:g} {table.units} at {beyond} wet points (largest {np.abs(inside).max():.4g}, "
             f"smallest {inside.min():.4g}); NEMO would stop at the first step"
@@ -536,7 +425,7 @@ def _changes(
             new = new if grid.fold is None else grid.fold.restored(new, table.point)
             changed[nemo] = new
         now[nemo] = new
-    derived, dropped = recompute(template, now, set(changed), grid)
+    derived, dropped = _recompute(template, now, set(changed), grid)
     if equation == "teos10" and "sst_m" in derived:  # NEMO gives the air the potential temperature
         share = derived["sst_m"] / np.where(now["tn"][0] == 0, 1.0, now["tn"][0])
         derived["sst_m"] = share * np.nan_to_num(seawater.potential_temperature(now["tn"][0], now["sn"][0]))
@@ -577,35 +466,9 @@ def _of_the_run(
     return fields | {"thetao": np.where(wet, conservative, 0.0)}
 
 
-def _target_paths(path: Path, template: Template) -> list[Path]:
+def _target_paths(path: Path, template: Template) -> tuple[Path, ...]:
     """The output, or one a piece, numbered as the template's."""
     if template.source.size is None:
-        return [path]
+        return (path,)
     count = len(template.source.parts)
-    return [path.with_name(f"{path.stem}_{number:04d}{path.suffix}") for number in range(count)]
-
-
-def _claim_beside(
-    stack: ExitStack, path: Path, namelist: str | Path | None, overwrite: bool, reads: list[Any]
-) -> list[Path]:
-    """Claim the files beside the restart: its namelist lines, and the patched copy if asked. They are put in place before it."""
-    wanted = [path.with_suffix(PATCHED)] * (namelist is not None) + [path.with_suffix(SUFFIX)]
-    return [stack.enter_context(outputs.replacing(p, overwrite, reads, folder=False)) for p in wanted]
-
-
-def _write_beside(
-    beside: list[Path],
-    path: Path,
-    targets: list[Path],
-    result: Restart,
-    namelist: str | Path | None,
-    start: dict[str, object],
-    made: Physics,
-) -> None:
-    """Write the files beside the restart; the namelist lines list those that bear no mark: a template's bytes stay as they are."""
-    *copies, lines = beside
-    for copy in copies:
-        patch_start(str(namelist), copy, start, made.entries)
-    # what is there may be replaced until the new one is in its place
-    there = [p for p in (*result.paths, path.with_suffix(PATCHED)) if p.is_file()]
-    lines.write_text(result.namelist + outputs.list_beside([*targets, *copies, *there]))
+    return tuple(path.with_name(f"{path.stem}_{number:04d}{path.suffix}") for number in range(count))

@@ -22,17 +22,8 @@ CONSERVATIVE = ("bigthetao", "toce_con", "CT", "ct", "conservative_temperature",
 ABSOLUTE = ("so_abs", "soce_abs", "SA", "absolute_salinity")
 #: Names under which NEMO writes its own temperature and salinity, whichever they are: attributes of these are those of XIOS's tables.
 PROGNOSTIC = (
-    "toce",
-    "toce_inst",
-    "toce_e3t",
-    "tn",
-    "votemper",
-    "soce",
-    "soce_inst",
-    "soce_e3t",
-    "sn",
-    "vosaline",
-)
+    "toce", "toce_inst", "toce_e3t", "tn", "votemper", "soce", "soce_inst", "soce_e3t", "sn", "vosaline",
+)  # fmt: skip
 #: Switches of ``&nameos``, and ``nn_eos`` of NEMO 3.6.
 SWITCHES = {"ln_teos10": "teos10", "ln_eos80": "eos80", "ln_seos": "seos"}
 OLD_SWITCH = {-1: "teos10", 0: "eos80", 1: "seos"}
@@ -91,12 +82,7 @@ def equation_in(groups: Mapping[str, Mapping[str, Any]]) -> str | None:
 
 
 def is_conservative(name: str, attrs: Mapping[Any, Any], equation: str | None) -> bool:
-    """Whether a variable of a file is conservative temperature.
-
-    Parameters
-    ----------
-    name, attrs : of the variable.
-    equation : of the run, from :func:`equation_of`.
+    """Whether a variable of a file is conservative temperature; `equation` is that of the run (:func:`equation_of`).
 
     Examples
     --------

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import re
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ import xarray as xr
 
 from warmstart.engines.nemo import namelist, seawater
 from warmstart.engines.nemo.dimensions import role
-from warmstart.engines.nemo.subdomains import NemoFile, on_mesh, open_sources
+from warmstart.engines.nemo.subdomains import NemoFile, close, on_mesh, open_sources
 from warmstart.engines.nemo.times import Times, coordinate, read_times
 from warmstart.errors import UserError
 from warmstart.io import lazy_arrays
@@ -77,9 +78,7 @@ class Series:
         return values + values.dtype.type(self.offset) if self.offset else values
 
 
-def open_state(
-    path: str | Path | Iterable[str | Path], grid: Grid, chunks: Any = None, diagnostics: bool = False
-) -> xr.Dataset:
+def open_state(path: str | Path | Iterable[str | Path], grid: Grid, diagnostics: bool = False) -> xr.Dataset:
     """Open NEMO's restarts or output, or CMIP6 files, as a state.
 
     Restarts give their *now* fields, whatever the time stepping. Output may be XIOS's (``toce soce uoce voce ssh``),
@@ -92,7 +91,6 @@ def open_state(
     ----------
     path : a file, one of its per-process pieces, or the files of one state (``grid_T grid_U grid_V``, several years).
     grid : its mesh.
-    chunks : as :meth:`xarray.Dataset.chunk`, for dask arrays; None leaves the variables lazy without dask.
     diagnostics : whether to open also what the files hold of ``variables.DIAGNOSTICS``.
 
     Returns
@@ -114,12 +112,12 @@ def open_state(
     >>> open_state("restart.nc", basin(nx=6, ny=8, nz=4)[1])
     Traceback (most recent call last):
     ...
-    warmstart.errors.UserError: restart.nc does not exist; give an existing NetCDF file of NEMO
+    warmstart.errors.UserError: restart.nc does not exist; give an existing NetCDF file
     """
     sources = open_sources(path)
+    equation = seawater.equation_of(sources[0].path.parent)
     wanted = [*STATE_VARIABLES, *(DIAGNOSTICS if diagnostics else THICKNESS.values())]
     tables = {name: (VARIABLES | DIAGNOSTICS)[name] for name in wanted}
-    equation = seawater.equation_of(sources[0].path.parent)
     found = {name: series for name in wanted if (series := _find(tables[name], sources, grid, equation))}
     if not any(name in VARIABLES for name in found):
         held = ", ".join(sorted({str(n) for s in sources for n in s.first.data_vars})[:12])
@@ -127,54 +125,37 @@ def open_state(
             f"{sources[0].path} holds no variable of a state ({held} …); expected for example tn sn un vn sshn, "
             "toce soce uoce voce ssh, or votemper vosaline vozocrtx vomecrty sossheig"
         )
-    _require_one_run(sources, found)
+    tracers = {s.path: s.values for name in ("so", "thetao") for s in found.get(name, [])}
+    _require_one_run(sources, [tracers.get(source.path) for source in sources])
     records, leader = _align(found)
     ds = coordinate(*_labels(found[leader], records[leader]))
     for name in records:
         ds[name] = _field(tables[name], found, records, grid)
-    conservative = "thetao" in found and found["thetao"][0].conservative
-    ds.attrs = _attrs(sources) | ({"equation_of_state": "teos10" if conservative else equation or ""})
-    if not ds.attrs["equation_of_state"]:
-        del ds.attrs["equation_of_state"]
-    if ds.attrs.get("equation_of_state") == "teos10" and "so" in ds:
+    if "thetao" in found and found["thetao"][0].conservative:
+        equation = "teos10"
+    ds.attrs = _attrs(sources) | ({"equation_of_state": equation} if equation else {})
+    if equation == "teos10" and "so" in ds:
         first = found["so"][0]
         if not seawater.is_practical(first.name, first.attrs):
             ds["so"].attrs["standard_name"] = "sea_water_absolute_salinity"
-
-    def close() -> None:
-        for source in sources:
-            source.close()
-
-    ds.set_close(close)
-    return ds if chunks is None else ds.chunk(chunks)
-
-
-def _require_one_run(sources: list[NemoFile], found: dict[str, list[Series]]) -> None:
-    tracers = {s.path: s.values for name in ("so", "thetao") for s in found.get(name, [])}
-    require_one_run(sources, [tracers.get(source.path) for source in sources])
+    ds.set_close(functools.partial(close, sources))
+    return ds
 
 
 def _find(table: Variable, sources: list[NemoFile], grid: Grid, equation: str | None) -> list[Series]:
     """All sources of a variable, in order of time; of potential and conservative temperature the potential one."""
-    names: tuple[str, ...] = (*table.nemo, *CONTENT.get(table.name, ()))
-    if table.name == "thetao":
-        names = (*names, *seawater.CONSERVATIVE)
-    if table.name == "so":
-        names = (*names, *seawater.ABSOLUTE)
+    others = {"thetao": seawater.CONSERVATIVE, "so": seawater.ABSOLUTE}.get(table.name, ())
+    names = (*table.nemo, *CONTENT.get(table.name, ()), *others)
     series = []
     for source in sources:
         held = [n for n in names if _is_field(source, n, table)]
         if table.name == "thetao":
-            held = _potential_first(held, source, equation)
+            held.sort(key=lambda n: seawater.is_conservative(n, source.first[n].attrs, equation))
         if held:
             series.append(_series(table, source, held[0], grid, equation))
     if not all(s.conservative for s in series):
         series = [s for s in series if not s.conservative]
     return sorted(series, key=lambda s: float(s.times.seconds[0]))
-
-
-def _potential_first(names: list[str], source: NemoFile, equation: str | None) -> list[str]:
-    return sorted(names, key=lambda n: seawater.is_conservative(n, source.first[n].attrs, equation))
 
 
 def _is_field(source: NemoFile, name: str, table: Variable) -> bool:
@@ -252,14 +233,10 @@ def _align(found: dict[str, list[Series]]) -> tuple[dict[str, Records], str]:
     if any(list(axis) != list(main[leader]) for axis in main.values()):
         averaged = _averaged(found, main, leader)
         if averaged is None:
-            spans = "; ".join(
-                dict.fromkeys(
-                    f"{s[0].path.name}: {len(axes[n])} records, {_span(s)}" for n, s in found.items()
-                )
-            )
+            spans = (f"{s[0].path.name}: {len(axes[n])} records, {_span(s)}" for n, s in found.items())
             raise UserError(
-                f"the time axes of the files differ ({spans}): they are of several runs, or of other years; give files of one run "
-                "and the same times"
+                f"the time axes of the files differ ({'; '.join(dict.fromkeys(spans))}): they are of several runs, or of other years; "
+                "give files of one run and the same times"
             )
         counts = ", ".join(f"{name} {len(axis)}" for name, axis in main.items())
         log.warning(
@@ -325,17 +302,14 @@ def _span(series: list[Series]) -> str:
 def _labels(series: list[Series], records: Records) -> tuple[Times, np.ndarray]:
     """Times of all series in one, and which of them the records are."""
     starts = np.cumsum([0, *(len(s.times.seconds) for s in series)])
-    dates = [s.times.dates for s in series]
-    bounds = [s.times.bounds for s in series]
-    whole = Times(
-        None if any(d is None for d in dates) else np.concatenate([d for d in dates if d is not None]),
-        np.concatenate([s.times.years for s in series]),
-        None if any(b is None for b in bounds) else np.concatenate([b for b in bounds if b is not None]),
-        np.concatenate([s.times.seconds for s in series]),
-        series[0].times.mean,
-        series[0].times.year_days,
-    )
-    return whole, np.array([starts[number] + index for (number, index), *_ in records])
+
+    def whole(name: str) -> Any:
+        parts = [getattr(s.times, name) for s in series]
+        return None if any(part is None for part in parts) else np.concatenate(parts)
+
+    joined = {name: whole(name) for name in ("dates", "years", "bounds", "seconds")}
+    times = replace(series[0].times, **joined)
+    return times, np.array([starts[number] + index for (number, index), *_ in records])
 
 
 def _field(
@@ -376,10 +350,10 @@ def _read(
     if isinstance(time, int):
         return one(records[time])
     stretch = _stretch(series, records[time], space)
-    if stretch is None:
-        stack = [one(places) for places in records[time]]
-        stretch = np.stack(stack) if stack else np.empty((0, *np.empty(shape, bool)[space].shape), dtype)
-    return stretch
+    if stretch is not None:
+        return stretch
+    stack = [one(places) for places in records[time]]
+    return np.stack(stack) if stack else np.empty((0, *np.empty(shape, bool)[space].shape), dtype)
 
 
 def _conversion(
@@ -428,14 +402,8 @@ def _attrs(sources: list[NemoFile]) -> dict[str, Any]:
     return attrs
 
 
-def run_name(path: Path, attrs: Any) -> str:
-    """Name of the run that a file says it is of; empty where it says none.
-
-    Examples
-    --------
-    >>> run_name(Path("GYRE_1y_00010101_00011230_grid_T.nc"), {}), run_name(Path("DINO_00005760_restart.nc"), {})
-    ('GYRE', 'DINO')
-    """
+def _run_name(path: Path, attrs: Any) -> str:
+    """Name of the run that a file says it is of, by CMIP6's attributes or NEMO's names; empty where it says none."""
     said = [str(attrs[name]) for name in _CMIP if name in attrs]
     if len(said) == len(_CMIP):
         return " ".join(said)
@@ -443,27 +411,15 @@ def run_name(path: Path, attrs: Any) -> str:
     return match["run"] if match else ""
 
 
-def require_one_run(sources: Sequence[NemoFile], fields: Sequence[xr.Variable | None]) -> None:
-    """Refuse files of several runs.
+def _require_one_run(sources: Sequence[NemoFile], fields: Sequence[xr.Variable | None]) -> None:
+    """Refuse files of several runs, by their names, the physics of the namelists beside them, or their seas.
 
-    Parameters
-    ----------
-    sources : the files.
-    fields : of each a tracer ``(time, z, y, x)`` on the mesh, whose land shows the sea of the run; None where it holds none.
-
-    Raises
-    ------
-    UserError
-        Saying what differs: their names, the physics of the namelists in their folders, or their seas.
-
-    Examples
-    --------
-    >>> require_one_run([], [])
+    `fields` are, of each file, a tracer ``(time, z, y, x)`` on the mesh, whose land shows the sea of the run; None where it holds none.
     """
     if len(sources) < 2:
         return
     first = sources[0]
-    names = [run_name(s.path, s.first.attrs) for s in sources]
+    names = [_run_name(s.path, s.first.attrs) for s in sources]
     for source, name in zip(sources, names, strict=True):
         if name and names[0] and name != names[0] and _alike(source, first):
             _refuse(first, source, f"they are of {names[0]} and of {name}")
@@ -476,11 +432,8 @@ def require_one_run(sources: Sequence[NemoFile], fields: Sequence[xr.Variable | 
             _refuse(
                 folders[known[0]], folders[folder], f"the namelists beside them differ in &{differing[0]}"
             )
-    seas = [
-        (source, name, _land(field))
-        for source, name, field in zip(sources, names, fields, strict=True)
-        if field is not None
-    ]
+    held = zip(sources, names, fields, strict=True)
+    seas = [(source, name, _land(field)) for source, name, field in held if field is not None]
     for source, name, land in seas[1:]:
         other, its, sea = seas[0]
         if name and name == its and source.path.parent == other.path.parent:

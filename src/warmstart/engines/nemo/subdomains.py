@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import gzip
 import re
-import warnings
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -16,12 +14,11 @@ import xarray as xr
 
 from warmstart.engines.nemo.dimensions import arrange
 from warmstart.errors import UserError, reading, require_path
-from warmstart.io import hdf5, lazy_arrays
-from warmstart.io.files import require_plausible
+from warmstart.io import lazy_arrays
+from warmstart.io.netcdf import open_file
 from warmstart.ocean.grid import Grid
 from warmstart.ocean.variables import Variable
 
-GZIP = b"\x1f\x8b"
 MOST = 1_000_000  #: pieces of one file
 _PIECE = re.compile(r"^(?P<stem>.*?)_?(?P<number>\d{4,6})(?P<end>\.nc\d?(\.gz)?)$")
 
@@ -71,19 +68,14 @@ class NemoFile:
         -------
         The whole, same dims; cells that no piece covers (a process without sea) are NaN, or 0 in integers.
         """
-        if len(variables) == 1 or self.size is None or variables[0].dims[-2:] != ("y", "x"):
-            return variables[0]
-        shape = (*variables[0].shape[:-2], *self.size)
-        dtype = variables[0].dtype
-        fill = np.nan if dtype.kind == "f" else 0
+        first = variables[0]
+        if len(variables) == 1 or self.size is None or first.dims[-2:] != ("y", "x"):
+            return first
+        size, dtype, fill = self.size, first.dtype, np.nan if first.dtype.kind == "f" else 0
 
         def read(key: lazy_arrays.Key) -> np.ndarray:
-            lead = key[:-2]
-            kept = tuple(
-                len(range(*k.indices(n))) for k, n in zip(lead, shape, strict=False) if isinstance(k, slice)
-            )
-            whole = np.full((*kept, *self.size), fill, dtype=dtype)  # type: ignore[misc]
-            values = [lazy_arrays.take(v, (*lead, slice(None), slice(None))) for v in variables]
+            values = [lazy_arrays.take(v, (*key[:-2], slice(None), slice(None))) for v in variables]
+            whole = np.full((*values[0].shape[:-2], *size), fill, dtype=dtype)
             # halos first: at the edge of the domain they may be all there is; the inner cells win
             for box, part in zip(self.boxes, values, strict=True):
                 if whole[..., box.rows, box.columns].shape != part.shape:
@@ -97,101 +89,15 @@ class NemoFile:
                 rows = slice(box.rows.start + south, box.rows.stop - north)
                 columns = slice(box.columns.start + west, box.columns.stop - east)
                 whole[..., rows, columns] = part[..., south : ny - north, west : nx - east]
-            return whole[(*(slice(None) for _ in kept), *key[-2:])]
+            return whole[(..., *key[-2:])]
 
-        return lazy_arrays.variable(
-            tuple(map(str, variables[0].dims)), shape, dtype, read, variables[0].attrs
-        )
+        shape = (*first.shape[:-2], *size)
+        return lazy_arrays.variable(tuple(map(str, first.dims)), shape, dtype, read, first.attrs)
 
     def close(self) -> None:
         """Close the files."""
         for part in self.parts:
             part.close()
-
-
-def open_file(path: str | Path) -> xr.Dataset:
-    """Open one NetCDF file of NEMO, lazily; times stay numbers, gzip is unpacked in memory.
-
-    The two-dimensional longitude and latitude that NEMO 4.2.0 calls ``x(y, x)`` and ``y(y, x)`` are left out: they have
-    the names of dimensions, and the mesh has them better.
-
-    Parameters
-    ----------
-    path : the file, compressed by gzip or not.
-
-    Returns
-    -------
-    The Dataset as it is in the file.
-
-    Raises
-    ------
-    UserError
-        If it does not exist, is cut off or is no NetCDF file.
-
-    Examples
-    --------
-    >>> open_file("mesh_mask.nc")
-    Traceback (most recent call last):
-    ...
-    warmstart.errors.UserError: mesh_mask.nc does not exist; give an existing NetCDF file of NEMO
-    """
-    path = require_path(path)
-    if not path.is_file():
-        raise UserError(f"{path} does not exist; give an existing NetCDF file of NEMO")
-    options: dict[str, Any] = {
-        "decode_times": False, "decode_coords": False, "decode_timedelta": False, "drop_variables": ["x", "y"],
-    }  # fmt: skip
-    with reading(path, "the file is cut off or no NetCDF file: copy it again"):
-        with path.open("rb") as stream:
-            head = stream.read(4)
-        if head[:2] == GZIP:
-            ds = xr.open_dataset(_in_memory(path), **options)
-        else:
-            _refuse_short(path, head)
-            ds = xr.open_dataset(_on_disk(path), engine="netcdf4", **options)
-        return lazy_arrays.guard(ds, path)
-
-
-def _on_disk(path: Path) -> Any:
-    """A file whose axes are as long as it can hold."""
-    import netCDF4
-
-    hdf5.require_sound(path)
-    with netCDF4.Dataset(path) as file:
-        require_plausible(file, path)
-    return path
-
-
-def _in_memory(path: Path) -> Any:
-    """Unpack a gzip file into memory: there is no place on disk that is ours to fill."""
-    import netCDF4
-
-    return xr.backends.NetCDF4DataStore(
-        netCDF4.Dataset(path.name, mode="r", memory=gzip.decompress(path.read_bytes()))
-    )
-
-
-def _refuse_short(path: Path, head: bytes) -> None:
-    """Refuse a classic NetCDF file that ends before its header says: the library would read zeros."""
-    if head[:3] != b"CDF" or head[3] not in (1, 2):  # scipy does not know CDF-5
-        return
-    if not _is_whole(path):
-        raise UserError(
-            f"cannot read {path}: it ends before its header says; the file is cut off or no NetCDF file: copy it again"
-        )
-
-
-def _is_whole(path: Path) -> bool:
-    """Whether every variable of a classic file can be mapped onto it."""
-    from scipy.io import netcdf_file
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)  # of what cannot be closed because it was not opened
-        try:
-            netcdf_file(str(path), mmap=True).close()
-        except (ValueError, TypeError, IndexError, OSError):
-            return False
-    return True
 
 
 def open_sources(paths: str | Path | Iterable[str | Path]) -> list[NemoFile]:
@@ -209,13 +115,6 @@ def open_sources(paths: str | Path | Iterable[str | Path]) -> list[NemoFile]:
     ------
     UserError
         If a file is missing or cut off, pieces are missing, or pieces belong to different grids.
-
-    Examples
-    --------
-    >>> open_sources("mesh_mask.nc")
-    Traceback (most recent call last):
-    ...
-    warmstart.errors.UserError: mesh_mask.nc does not exist; give an existing NetCDF file of NEMO
     """
     given = [require_path(p) for p in ([paths] if isinstance(paths, str | Path) else paths)]
     if not given:
@@ -223,15 +122,23 @@ def open_sources(paths: str | Path | Iterable[str | Path]) -> list[NemoFile]:
     groups: dict[str, dict[Path, xr.Dataset]] = defaultdict(dict)
     for path in given:
         ds = open_file(path)
-        if total(ds) < 2:
-            groups[str(path)][path] = ds
-            continue
-        stem = _stem(path, ds)
-        groups[stem][path] = ds
-        for sister in _sisters(path, ds):
-            if sister not in groups[stem] and sister not in given:
-                groups[stem][sister] = open_file(sister)
+        match = _PIECE.match(path.name)
+        # a whole file is alone; the names of pieces have all but a number in common
+        pieces = total(ds)
+        group = groups[str(path if pieces < 2 else path.parent / match["stem"] if match else path.parent)]
+        group[path] = ds
+        if pieces > 1 and match is not None:
+            begin, end, digits = *match.span("number"), len(match["number"])
+            names = (f"{path.name[:begin]}{number:0{digits}d}{path.name[end:]}" for number in range(pieces))
+            sisters = (path.parent / name for name in names)
+            group |= {s: open_file(s) for s in sisters if s not in group and s not in given and s.exists()}
     return [_source(group) for group in groups.values()]
+
+
+def close(sources: Iterable[NemoFile]) -> None:
+    """Close files that :func:`open_sources` opened."""
+    for source in sources:
+        source.close()
 
 
 def total(ds: xr.Dataset) -> int:
@@ -252,23 +159,7 @@ def total(ds: xr.Dataset) -> int:
 
 
 def whole_number(attrs: Mapping[str, Any], name: str, default: int, where: object) -> int:
-    """An attribute that says how many or which.
-
-    Parameters
-    ----------
-    attrs : of a file.
-    name : of the attribute.
-    default : where there is none.
-    where : the file, for messages.
-
-    Returns
-    -------
-    The number.
-
-    Raises
-    ------
-    UserError
-        If it is no number.
+    """An attribute that says how many or which, `default` where there is none; refused if it is no number.
 
     Examples
     --------
@@ -282,25 +173,6 @@ def whole_number(attrs: Mapping[str, Any], name: str, default: int, where: objec
         raise UserError(f"{where}: {name} is {value!r}; expected a number: copy the file again") from error
 
 
-def _stem(path: Path, ds: xr.Dataset) -> str:
-    """What the names of all pieces of a file have in common."""
-    match = _PIECE.match(path.name)
-    return str(path.parent / match["stem"]) if match else str(path.parent)
-
-
-def _sisters(path: Path, ds: xr.Dataset) -> list[Path]:
-    """The other pieces that lie beside this one."""
-    match = _PIECE.match(path.name)
-    if match is None:
-        return []
-    digits, start = len(match["number"]), match.start("number")
-    names = [
-        f"{path.name[:start]}{number:0{digits}d}{path.name[match.end('number') :]}"
-        for number in range(total(ds))
-    ]
-    return [path.parent / n for n in names if n != path.name and (path.parent / n).exists()]
-
-
 def _source(group: dict[Path, xr.Dataset]) -> NemoFile:
     """Check that the pieces are complete and fit together."""
     pieces = sorted(group.items(), key=lambda item: whole_number(item[1].attrs, "DOMAIN_number", 0, item[0]))
@@ -308,40 +180,26 @@ def _source(group: dict[Path, xr.Dataset]) -> NemoFile:
     wanted = total(first)
     if wanted == 1:
         return NemoFile(path, (first,), (), None)
+    match = _PIECE.match(path.name)
+    all_ = path.with_name(path.name.replace(match["number"], "*")) if match else path
     numbers = [whole_number(ds.attrs, "DOMAIN_number", -1, path) for _, ds in pieces]
-    missing = sorted(set(range(wanted)) - set(numbers))
-    if missing or len(numbers) != len(set(numbers)):
+    if missing := sorted(set(range(wanted)) - set(numbers)):
         listed = ", ".join(f"{n:04d}" for n in missing[:8]) + (" …" if len(missing) > 8 else "")
-        raise UserError(
-            f"{path.parent / _pattern(path)}: of {wanted} pieces {len(missing)} are missing ({listed}); give all of them"
-            if missing
-            else f"{path.parent / _pattern(path)}: a piece is there twice; give each of the {wanted} pieces once"
-        )
-    with reading(f"the DOMAIN_* attributes of {path.parent / _pattern(path)}", "give pieces that NEMO wrote"):
-        return _placed(path, pieces)
-
-
-def _placed(path: Path, pieces: list[tuple[Path, xr.Dataset]]) -> NemoFile:
-    """The source that pieces make, each at its place."""
-    sizes = {tuple(map(int, ds.attrs["DOMAIN_size_global"])) for _, ds in pieces}
-    if len(sizes) > 1:
-        raise UserError(
-            f"{path.parent / _pattern(path)}: the pieces belong to grids of sizes {sorted(sizes)}"
-        )
-    nx, ny = sizes.pop()
-    boxes = tuple(_box(ds) for _, ds in pieces)
+        raise UserError(f"{all_}: of {wanted} pieces {len(missing)} are missing ({listed}); give all of them")
+    if len(numbers) != len(set(numbers)):
+        raise UserError(f"{all_}: a piece is there twice; give each of the {wanted} pieces once")
+    with reading(f"the DOMAIN_* attributes of {all_}", "give pieces that NEMO wrote"):
+        sizes = {tuple(map(int, ds.attrs["DOMAIN_size_global"])) for _, ds in pieces}
+        if len(sizes) > 1:
+            raise UserError(f"{all_}: the pieces belong to grids of sizes {sorted(sizes)}")
+        nx, ny = sizes.pop()
+        boxes = tuple(_box(ds) for _, ds in pieces)
     covered = sum((b.rows.stop - b.rows.start) * (b.columns.stop - b.columns.start) for b in boxes)
     if not 0 < ny * nx <= 100 * covered:
         raise UserError(
-            f"{path.parent / _pattern(path)}: DOMAIN_size_global is {nx} x {ny}, but the pieces hold {covered} columns; "
-            "give pieces that NEMO wrote"
+            f"{all_}: DOMAIN_size_global is {nx} x {ny}, but the pieces hold {covered} columns; give pieces that NEMO wrote"
         )
     return NemoFile(path, tuple(ds for _, ds in pieces), boxes, (ny, nx))
-
-
-def _pattern(path: Path) -> str:
-    match = _PIECE.match(path.name)
-    return path.name.replace(match["number"], "*") if match else path.name
 
 
 def _box(ds: xr.Dataset) -> Extent:
@@ -379,7 +237,8 @@ def on_mesh(source: NemoFile, name: str, table: Variable, grid: Grid) -> xr.Vari
         whole = whole[..., 1:-1]
     if whole.sizes["y"] == sizes["y"] + 1 and grid.fold is not None and not grid.fold.beyond:
         whole = whole[..., :-1, :]
-    if _levels_fit(whole, table, grid) and whole.shape[-2:] != grid.shape[1:]:
+    levels_fit = not table.three_d or whole.sizes["z"] == grid.shape[0]
+    if levels_fit and whole.shape[-2:] != grid.shape[1:]:
         whole = _completed(whole, source, table, grid)
     found = {d: whole.sizes[d] for d in table.dims}
     if found != {d: sizes[d] for d in table.dims}:
@@ -387,10 +246,6 @@ def on_mesh(source: NemoFile, name: str, table: Variable, grid: Grid) -> xr.Vari
             f"{source.path}: {name} has sizes {found} but the mesh {sizes}; give the mesh_mask of the same run"
         )
     return whole
-
-
-def _levels_fit(whole: xr.Variable, table: Variable, grid: Grid) -> bool:
-    return not table.three_d or whole.sizes["z"] == grid.shape[0]
 
 
 def _completed(whole: xr.Variable, source: NemoFile, table: Variable, grid: Grid) -> xr.Variable:
@@ -415,7 +270,7 @@ def _completed(whole: xr.Variable, source: NemoFile, table: Variable, grid: Grid
         values = np.pad(part, (*((0, 0),) * (part.ndim - 2), *pad), constant_values=np.nan)
         if folded and grid.fold is not None:
             values = grid.fold.restored(values, table.point)
-        return values[(*(slice(None),) * (values.ndim - 2), *key[-2:])]
+        return values[(..., *key[-2:])]
 
     dtype = np.result_type(whole.dtype, "float32")
     return lazy_arrays.variable(tuple(map(str, whole.dims)), shape, dtype, read, whole.attrs)

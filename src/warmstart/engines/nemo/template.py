@@ -18,14 +18,16 @@ import netCDF4
 import numpy as np
 
 from warmstart.engines.nemo.dimensions import arrange, role
-from warmstart.engines.nemo.subdomains import GZIP, NemoFile, open_sources
+from warmstart.engines.nemo.subdomains import NemoFile, open_sources
 from warmstart.errors import UserError, reading, shortened
+from warmstart.io import netcdf
 from warmstart.ocean.grid import Grid
 
 log = logging.getLogger(__name__)
 
 #: The five fields without which NEMO does not start, by their names in a state.
 PROGNOSTIC = {"thetao": "tn", "so": "sn", "uo": "un", "vo": "vn", "zos": "sshn"}
+GIVE = "give a *_restart.nc that NEMO wrote"
 LAST_DATE = 99991231  #: of eight digits
 #: Largest difference between a float32 latitude and the mesh's [degrees].
 NEAR = 1e-3
@@ -49,7 +51,7 @@ class Template:
     @property
     def paths(self) -> list[Path]:
         """The file, or each piece."""
-        return [_path(self.source, i) for i in range(len(self.source.parts))]
+        return _paths(self.source)
 
     def read(self, name: str) -> np.ndarray:
         """Values of one variable on the mesh, without time; a scalar as a number of no dimension."""
@@ -66,7 +68,7 @@ class Template:
         values = self.read(name)
         if values.size != 1 or values.dtype.kind not in "fiu" or not np.isfinite(values).all():
             raise UserError(
-                f"{self.source.path}: {name} is {shortened(str(values.tolist()), 40)}, expected a number; give a *_restart.nc that NEMO wrote"
+                f"{self.source.path}: {name} is {shortened(str(values.tolist()), 40)}, expected a number; {GIVE}"
             )
         return float(values)
 
@@ -74,9 +76,7 @@ class Template:
         """Date of its last step, yyyymmdd; None where it says none."""
         value = self.number("ndastp") if "ndastp" in self.names else 0.0
         if not value <= LAST_DATE or value % 1:
-            raise UserError(
-                f"{self.source.path}: ndastp is {value:g}, expected a date yyyymmdd; give a *_restart.nc that NEMO wrote"
-            )
+            raise UserError(f"{self.source.path}: ndastp is {value:g}, expected a date yyyymmdd; {GIVE}")
         return int(value) if value > 0 else None
 
     def inner(self, values: np.ndarray) -> np.ndarray:
@@ -85,9 +85,12 @@ class Template:
 
     def outer(self, values: np.ndarray) -> np.ndarray:
         """With the repeated columns."""
-        if not self.columns:
-            return values
-        return np.concatenate([values[..., -1:], values, values[..., :1]], axis=-1)
+        return repeated(values) if self.columns else values
+
+
+def repeated(values: np.ndarray) -> np.ndarray:
+    """With a column more at each cyclic boundary, as NEMO up to 4.0 has it; dims ``(..., x)``."""
+    return np.concatenate([values[..., -1:], values, values[..., :1]], axis=-1)
 
 
 def open_template(path: str | Path, grid: Grid) -> Template:
@@ -106,18 +109,10 @@ def open_template(path: str | Path, grid: Grid) -> Template:
     ------
     UserError
         If it is missing, cut off, no restart, lacks pieces, or is of another grid.
-
-    Examples
-    --------
-    >>> from warmstart.ocean.basin import basin
-    >>> open_template("restart.nc", basin()[1])
-    Traceback (most recent call last):
-    ...
-    warmstart.errors.UserError: restart.nc does not exist; give an existing NetCDF file of NEMO
     """
     source = open_sources(path)[0]
     try:
-        with reading(path, "give a *_restart.nc that NEMO wrote"):
+        with reading(path, GIVE):
             return _fitting(source, grid, str(path))
     except BaseException:
         source.close()
@@ -126,18 +121,15 @@ def open_template(path: str | Path, grid: Grid) -> Template:
 
 def _fitting(source: NemoFile, grid: Grid, path: str) -> Template:
     """The template that a source makes, if it is a restart of the mesh."""
-    names = _names(_path(source, 0))
+    with netcdf.opened(_paths(source)[0]) as ds:
+        names = tuple(ds.variables)  # with those that xarray cannot hold
     lacking = [name for name in PROGNOSTIC.values() if name not in names]
     if lacking:
-        raise UserError(
-            f"{path} is no restart of NEMO: it lacks {', '.join(lacking)}; give a *_restart.nc that NEMO wrote"
-        )
+        raise UserError(f"{path} is no restart of NEMO: it lacks {', '.join(lacking)}; {GIVE}")
     for name in PROGNOSTIC.values():
         dims = [d for d in map(str, source.first.variables[name].dims) if role(d) != "time"]
         if len(dims) != (2 if name == "sshn" else 3):
-            raise UserError(
-                f"{path}: {name} has the dimensions {', '.join(dims) or 'of a number'}; give a *_restart.nc that NEMO wrote"
-            )
+            raise UserError(f"{path}: {name} has the dimensions {', '.join(dims) or 'of a number'}; {GIVE}")
     size = source.size or source.first.variables["tn"].shape[-2:]
     nz, ny, nx = grid.shape
     repeated = int(grid.periodic_x and size[1] == nx + 2)
@@ -152,22 +144,8 @@ def _fitting(source: NemoFile, grid: Grid, path: str) -> Template:
     return template
 
 
-def _path(source: NemoFile, number: int) -> Path:
-    return Path(source.parts[number].encoding.get("source", source.path))
-
-
-def _opened(path: Path) -> netCDF4.Dataset:
-    """A file, unpacked in memory if it is packed."""
-    with path.open("rb") as stream:
-        packed = stream.read(2) == GZIP
-    memory = gzip.decompress(path.read_bytes()) if packed else None
-    return netCDF4.Dataset(path.name, memory=memory) if packed else netCDF4.Dataset(path)
-
-
-def _names(path: Path) -> tuple[str, ...]:
-    """Variables in the order of the file, with those that xarray cannot hold."""
-    with _opened(path) as ds:
-        return tuple(ds.variables)
+def _paths(source: NemoFile) -> list[Path]:
+    return [Path(part.encoding.get("source", source.path)) for part in source.parts]
 
 
 def _refuse_other_sea(template: Template, grid: Grid, where: str) -> None:
@@ -212,27 +190,17 @@ def refuse_holes(template: Template, names: Collection[str]) -> None:
     ------
     UserError
         Naming the first such variable.
-
-    Examples
-    --------
-    >>> refuse_holes(template, ["en", "avt_k"])  # doctest: +SKIP
     """
     for path in template.paths:
-        with reading(path, "give a restart that is whole"), _opened(path) as ds:
+        with reading(path, "give a restart that is whole"), netcdf.opened(path) as ds:
             ds.set_auto_maskandscale(False)
             uncovered = ~np.isfinite(ds.variables["sn"][...])
-            for name in names:
-                var = ds.variables[name]
-                empty = (
-                    ~np.isfinite(var[...]) if np.dtype(var.dtype).kind == "f" else np.zeros(var.shape, bool)
-                )
-                if empty.ndim > 1 and empty.shape[-2:] == uncovered.shape[-2:]:
-                    same = empty.shape == uncovered.shape
-                    empty = empty & ~(
-                        uncovered if same else uncovered.all(axis=tuple(range(uncovered.ndim - 2)))
-                    )
-                holes = int(empty.sum())
-                if holes:
+            columns = uncovered.all(axis=tuple(range(uncovered.ndim - 2)))
+            for name in (n for n in names if np.dtype(ds.variables[n].dtype).kind == "f"):
+                empty = ~np.isfinite(ds.variables[name][...])
+                if empty.ndim > 1 and empty.shape[-2:] == columns.shape:
+                    empty = empty & ~(uncovered if empty.shape == uncovered.shape else columns)
+                if holes := int(empty.sum()):
                     raise UserError(
                         f"{path}: {name}, which the restart would keep, is not finite at {holes} points; NEMO would stop. Fill "
                         "them (land with 0), or leave the variable out"
@@ -250,17 +218,15 @@ def write_from(
     targets : one path for each file of the template.
     changed : new values on the mesh, dims ``(z, y, x)`` or ``(y, x)``, of variables that the template has.
     dropped : variables to leave out.
-
-    Examples
-    --------
-    >>> write_from(template, [Path("restart_in.nc")], {"tn": values})  # doctest: +SKIP
     """
     for path, box, target in zip(template.paths, template.source.boxes or (None,), targets, strict=True):
-        part = {
-            name: template.outer(values)[..., box.rows, box.columns] if box else template.outer(values)
-            for name, values in changed.items()
-        }
-        _copy(path, target)
+        part = {name: template.outer(values) for name, values in changed.items()}
+        if box is not None:
+            part = {name: values[..., box.rows, box.columns] for name, values in part.items()}
+        if netcdf.is_packed(path):
+            target.write_bytes(gzip.decompress(path.read_bytes()))
+        else:
+            shutil.copyfile(path, target)
         with netCDF4.Dataset(target) as ds:
             again = bool(dropped) or _time_is_fixed(ds) or any(_narrow(ds.variables[name]) for name in part)
         if again and (part or dropped):
@@ -274,19 +240,9 @@ def write_from(
                 var = ds.variables[name]
                 if var.size != values.size:
                     raise UserError(
-                        f"{path}: {name} has the shape {var.shape}, expected one of {values.size} values; give a *_restart.nc that NEMO wrote"
+                        f"{path}: {name} has the shape {var.shape}, expected one of {values.size} values; {GIVE}"
                     )
                 var[...] = values.reshape(var.shape)
-
-
-def _copy(path: Path, target: Path) -> None:
-    """Copy the bytes of a file, unpacked."""
-    with path.open("rb") as stream:
-        packed = stream.read(2) == GZIP
-    if packed:
-        target.write_bytes(gzip.decompress(path.read_bytes()))
-    else:
-        shutil.copyfile(path, target)
 
 
 def _time_is_fixed(ds: netCDF4.Dataset) -> bool:
@@ -326,7 +282,7 @@ def _define(new: netCDF4.Dataset, name: str, var: netCDF4.Variable, dtype: Any) 
     options: dict[str, Any] = {}
     packing = var.filters() if new.data_model.startswith("NETCDF4") and var.ndim else None
     if packing:
-        options = {"zlib": packing["zlib"], "complevel": packing["complevel"], "shuffle": packing["shuffle"]}
+        options = {name: packing[name] for name in ("zlib", "complevel", "shuffle")}
         if isinstance(var.chunking(), list):
             options["chunksizes"] = var.chunking()
     copy = new.createVariable(
@@ -347,13 +303,9 @@ def write_bare(
     fields : ``(z, y, x)`` or ``(y, x)``, land 0.
     attrs : global attributes.
     columns : 1 where NEMO repeats a column at each cyclic boundary, as up to 4.0.
-
-    Examples
-    --------
-    >>> write_bare(Path("restart_in.nc"), {"tn": values}, {})  # doctest: +SKIP
     """
     if columns:
-        fields = {n: np.concatenate([v[..., -1:], v, v[..., :1]], axis=-1) for n, v in fields.items()}
+        fields = {name: repeated(values) for name, values in fields.items()}
     nz, ny, nx = next(values.shape for values in fields.values() if values.ndim == 3)
     with netCDF4.Dataset(target, "w", format="NETCDF3_64BIT_OFFSET") as ds:
         for name, size in (("x", nx), ("y", ny), ("nav_lev", nz), ("time_counter", None)):

@@ -69,28 +69,18 @@ def read_times(ds: xr.Dataset, records: int) -> Times:
 
     Examples
     --------
-    >>> ds = xr.Dataset({"ndastp": 11230.0, "adatrj": 360.0})
-    >>> read_times(ds, 1).years.tolist()
+    >>> read_times(xr.Dataset({"ndastp": 11230.0, "adatrj": 360.0}), 1).years.tolist()
     [1.0]
     """
-    with reading(
-        f"the times of {ds.encoding.get('source', 'the file')}",
-        "expected dates of a calendar of CF or ndastp of NEMO",
-    ):
-        return _read_times(ds, records)
-
-
-def _read_times(ds: xr.Dataset, records: int) -> Times:
-    axis = time_axis(ds)
-    if axis is not None:
-        return _decoded(ds, axis)
-    if "ndastp" in ds.variables and float(ds["ndastp"]) > 0:
-        return _restart(ds)
-    unknown = np.full(records, np.nan)
-    steps = next((ds[n].values for n in AXES if n in ds.variables and ds[n].shape == (records,)), None)
-    return Times(
-        None, unknown, None, np.arange(records) * 1.0 if steps is None else steps.astype(float), _is_mean(ds)
-    )
+    where = f"the times of {ds.encoding.get('source', 'the file')}"
+    with reading(where, "expected dates of a calendar of CF or ndastp of NEMO"):
+        if (axis := time_axis(ds)) is not None:
+            return _decoded(ds, axis)
+        if "ndastp" in ds.variables and float(ds["ndastp"]) > 0:
+            return _restart(ds)
+        steps = (ds[n].values for n in AXES if n in ds.variables and ds[n].shape == (records,))
+        seconds = next(steps, np.arange(records)).astype(float)
+        return Times(None, np.full(records, np.nan), None, seconds, _is_mean(ds))
 
 
 def time_axis(ds: xr.Dataset) -> str | None:
@@ -101,12 +91,9 @@ def time_axis(ds: xr.Dataset) -> str | None:
     >>> time_axis(xr.Dataset({"time": ("time", [0.5], {"units": "days since 1850-01-01"})}))
     'time'
     """
-    dated = [
-        str(n) for n, v in ds.variables.items() if "since" in str(v.attrs.get("units", "")) and v.ndim < 2
-    ]
-    others = [
-        n for n in dated if ds[n].attrs.get("standard_name") == "time" or ds[n].attrs.get("axis") == "T"
-    ]
+    attrs = {str(n): v.attrs for n, v in ds.variables.items() if v.ndim < 2}
+    dated = [n for n, held in attrs.items() if "since" in str(held.get("units", ""))]
+    others = [n for n in dated if attrs[n].get("standard_name") == "time" or attrs[n].get("axis") == "T"]
     return next((n for n in (*AXES, *others) if n in dated), None)
 
 
@@ -246,12 +233,8 @@ def means(said: Iterable[bool | None]) -> tuple[str, ...]:
     (('means over time and instants',), ())
     """
     found = {mean for mean in said if mean is not None}
-    words = {
-        frozenset({True}): "means over time",
-        frozenset({False}): "instants",
-        frozenset({True, False}): "means over time and instants",
-    }
-    return (words[frozenset(found)],) if found else ()
+    words = ["means over time"] * (True in found) + ["instants"] * (False in found)
+    return (" and ".join(words),) if found else ()
 
 
 def coordinate(times: Times, chosen: Any) -> xr.Dataset:

@@ -17,12 +17,12 @@ from warmstart.engines.nemo import launch
 from warmstart.engines.nemo.clock import start_entries
 from warmstart.engines.nemo.mesh import open_grid
 from warmstart.engines.nemo.namelist import read_namelist
-from warmstart.engines.nemo.restart_file import open_states
-from warmstart.engines.nemo.subdomains import open_file
+from warmstart.engines.recognition import open_bare
 from warmstart.equilibrium import distance
 from warmstart.errors import UserError
 from warmstart.io import files, outputs
 from warmstart.io.config import dump_yaml, read_yaml
+from warmstart.io.netcdf import open_file
 from warmstart.ocean.grid import Grid
 from warmstart.scores.verification import CONTROL, REST, Target, settled, target_of
 
@@ -50,18 +50,10 @@ def trial(
     template : run folder of the user with the executable, the namelists and all input; nothing in it is changed.
     mesh : ``mesh_mask.nc``; by default the one found in a run folder or the template.
 
-    Returns
-    -------
-    The runs.
-
     Raises
     ------
     UserError
         If an input is missing, cut off or of another grid, or the command fails.
-
-    Examples
-    --------
-    >>> trial(request, mesh="mesh_mask.nc")  # doctest: +SKIP
     """
     restarts, folder, control = request.restarts, request.folder, request.control
     places = [restarts, *(Path(p) for p in (template, control) if p is not None)]
@@ -83,11 +75,8 @@ def trial(
         grid = _mesh(mesh, [*places, *starts.values()])
     work = {name: folder / "read" / name.replace(" ", "_") for name in starts}
     with _nothing_left(folder):
-        statuses = [
-            launch.gather(path, grid, work[name]) | {"wall_seconds": seconds[name]}
-            for name, path in starts.items()
-        ]
         names = list(starts)
+        statuses = [launch.gather(starts[n], grid, work[n]) | {"wall_seconds": seconds[n]} for n in names]
         if CONTROL in names and (blown := statuses[names.index(CONTROL)]["blow_ups"]):
             raise UserError(
                 f"{starts[CONTROL]}: NEMO stopped the control itself ({blown[-1]['reason']}); nothing can be compared with it"
@@ -114,16 +103,10 @@ def _mesh(grid: str | Path | None, places: Sequence[Path]) -> Grid:
     """The mesh that was given, or the first found in a run folder."""
     if grid is not None:
         return open_grid(grid)
-    for place in places:
-        for name in (
-            "mesh_mask.nc",
-            "mesh_mask.nc.gz",
-            "mesh_mask_0000.nc",
-            "domain_cfg.nc",
-            "domain_cfg_out.nc",
-        ):
-            if (place / name).is_file():
-                return open_grid(place / name)
+    names = ("mesh_mask.nc", "mesh_mask.nc.gz", "mesh_mask_0000.nc", "domain_cfg.nc", "domain_cfg_out.nc")
+    for path in (place / name for place in places for name in names):
+        if path.is_file():
+            return open_grid(path)
     raise UserError(f"no mesh_mask.nc in {', '.join(map(str, places))}; give it with --grid")
 
 
@@ -185,14 +168,12 @@ def _wanted(
         stem = f"restart_{sample.sample:03d}"
         entries = dict(read_namelist(restarts / f"{stem}.namelist")["namrun"])
         wanted.append((name, sorted(restarts.glob(f"{stem}*.nc")), entries))
+    # the same first step and the same date for all: only the state differs
+    when = {k: wanted[0][2][k] for k in ("nn_it000", "nn_date0") if wanted}
     if control is not None and Path(control).is_file() and _is_restart(Path(control)):
-        path = Path(control)
-        # the same first step and the same date as the others: only the state differs
-        entries = start_entries(path, True) | {k: wanted[0][2][k] for k in ("nn_it000", "nn_date0")}
-        wanted.append((CONTROL, [path], entries))
+        wanted.append((CONTROL, [Path(control)], start_entries(control, True) | when))
     if rest:
-        entries = {"ln_rstart": False} | {k: wanted[0][2][k] for k in ("nn_it000", "nn_date0")}
-        wanted.append((REST, [], entries))
+        wanted.append((REST, [], {"ln_rstart": False} | when))
     return wanted
 
 
@@ -212,7 +193,7 @@ def _target(
         states, source = files.open_dataset(read / "states.nc"), f"the run of the {CONTROL}"
         chosen = settled(states)
     elif control is not None and Path(control).is_file():
-        states, source = open_states(control, grid), str(control)
+        states, source = open_bare(control, grid), str(control)
         lead = [d for d in states.dims if d not in ("z", "y", "x")]
         states = states.rename({lead[0]: "time"}) if lead else states.expand_dims("time")
         phase = states["phase"].values if "phase" in states.coords else "equilibrium"
@@ -226,11 +207,8 @@ def _target(
         raise UserError(f"{source} holds no state of the phase 'equilibrium'; run the control longer")
     averaged = _averaged(states, int(chosen[-1]))
     states = states[list(distance.TRACERS)].load()
-    spinup = (
-        states.isel(time=np.setdiff1d(np.arange(states.sizes["time"]), chosen))
-        if "phase" in states.coords
-        else None
-    )
+    others = np.setdiff1d(np.arange(states.sizes["time"]), chosen)
+    spinup = states.isel(time=others) if "phase" in states.coords else None
     return target_of(states.isel(time=chosen), spinup, spread(grid) if spread else None, grid, averaged)
 
 

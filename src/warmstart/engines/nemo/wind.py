@@ -12,9 +12,10 @@ import numpy as np
 from warmstart.engines.dino import wind_stress
 from warmstart.engines.nemo import header
 from warmstart.engines.nemo.namelist import number
-from warmstart.engines.nemo.subdomains import open_sources
+from warmstart.engines.nemo.subdomains import NemoFile, close, open_sources
 from warmstart.errors import UserError
 from warmstart.io import lazy_arrays
+from warmstart.io.netcdf import read_header
 
 SOUTH, NORTH = "wind_stress_south", "wind_stress_north"
 #: Wind stress at 45S that DINO before July 2025 has in its source, whatever ``rn_ztau0`` says [Pa].
@@ -64,7 +65,7 @@ def wind(
     if forcing is not None and int(forcing) not in TYPES:
         why = f"nn_forcingtype = {forcing:g}: another wind than the parameter's"
         return {}, {SOUTH: why, NORTH: why}, {}
-    found = measured(folder)
+    found = _measured(folder)
     stated = number(groups, "namusr_def", "rn_ztau0")
     if found is not None:
         path, south, north = found
@@ -78,50 +79,31 @@ def wind(
             elif run:
                 said += f"; rn_ztau0 = {stated:g} is not what it ran with"
             else:
-                south, said = (
-                    stated,
-                    f"rn_ztau0, which this DINO uses: {path.name} has another wind than DINO's own",
-                )
+                south = stated
+                said = f"rn_ztau0, which this DINO uses: {path.name} has another wind than DINO's own"
         return {SOUTH: south, NORTH: north}, {}, {SOUTH: said}
     source, constant = _source(folder)
     if constant is not None:
         return {SOUTH: constant}, fixed, {SOUTH: f"a number in {source}; rn_ztau0 {IGNORED}"}
     if source is None and (version := _former(folder)):
-        return (
-            {SOUTH: FORMER},
-            fixed,
-            {SOUTH: f"DINO of NEMO {version} has it in its source; rn_ztau0 {IGNORED}"},
-        )
+        said = f"DINO of NEMO {version} has it in its source; rn_ztau0 {IGNORED}"
+        return {SOUTH: FORMER}, fixed, {SOUTH: said}
     if stated is None:
         return {}, {SOUTH: "&namusr_def lacks rn_ztau0"} | fixed, {}
-    if source is not None:
-        return {SOUTH: stated}, fixed, {SOUTH: f"rn_ztau0, which {source} uses"}
-    assumed = (
-        f"rn_ztau0, as in DINO since July 2025 (assumed); before, DINO used {FORMER} Pa whatever rn_ztau0 said: "
-        f"if yours is older, set {SOUTH} yourself"
-    )
-    return {SOUTH: stated}, fixed, {SOUTH: assumed}
+    said = f"rn_ztau0, which {source} uses"
+    if source is None:
+        said = (
+            f"rn_ztau0, as in DINO since July 2025 (assumed); before, DINO used {FORMER} Pa whatever rn_ztau0 said: "
+            f"if yours is older, set {SOUTH} yourself"
+        )
+    return {SOUTH: stated}, fixed, {SOUTH: said}
 
 
-def measured(folder: Path) -> tuple[Path, float | None, float | None] | None:
-    """Find the wind stress at 45S and 45N in what a run wrote.
-
-    Parameters
-    ----------
-    folder : of the run.
-
-    Returns
-    -------
-    The file, and both [Pa]: None where its profile is not DINO's. None if no file holds the wind stress.
-
-    Examples
-    --------
-    >>> measured(Path("no-such-folder")) is None
-    True
-    """
+def _measured(folder: Path) -> tuple[Path, float | None, float | None] | None:
+    """A file of a run with its wind stress, at 45S and 45N [Pa]: None where its profile is not DINO's; None if no file holds it."""
     for path in sorted(folder.glob("*.nc*")):
         try:
-            names = set(header.read_header(path).variables) if path.is_file() else set()
+            names = set(read_header(path).variables) if path.is_file() else set()
         except UserError:
             continue  # said when it is used
         held = next((name for name in STRESS if name in names), None)
@@ -139,28 +121,25 @@ def _profile(path: Path, name: str) -> tuple[np.ndarray, np.ndarray] | None:
     except UserError:
         return None
     try:
-        source = sources[0]
-        latitude = next(
-            (n for n in LATITUDES if n in source.first.variables and source.first[n].ndim >= 2), None
-        )
+        held = sources[0].first.variables
+        latitude = next((n for n in LATITUDES if n in held and held[n].ndim >= 2), None)
         if latitude is None:
             return None
-        stress = source.merged([part.variables[name] for part in source.parts])
-        rows = source.merged([part.variables[latitude] for part in source.parts])
-        first = (0,) * (stress.ndim - 2)
-        tau = np.asarray(lazy_arrays.take(stress, (*first, slice(None), slice(None))), float)
-        lat = np.asarray(lazy_arrays.take(rows, (*(0,) * (rows.ndim - 2), slice(None), slice(None))), float)
+        lat, tau = (_first_record(sources[0], n) for n in (latitude, name))
     finally:
-        for source in sources:
-            source.close()
+        close(sources)
     if lat.shape != tau.shape:
         return None
     sea = np.isfinite(tau) & (np.abs(tau) < 1e3) & (tau != 0)
-    chosen = [j for j in range(len(tau)) if sea[j].any()]
-    return (
-        np.array([np.median(lat[j][sea[j]]) for j in chosen]),
-        np.array([np.median(tau[j][sea[j]]) for j in chosen]),
-    )
+    rows = [j for j in range(len(tau)) if sea[j].any()]
+    latitudes, stresses = (np.array([np.median(v[j][sea[j]]) for j in rows]) for v in (lat, tau))
+    return latitudes, stresses
+
+
+def _first_record(source: NemoFile, name: str) -> np.ndarray:
+    """A variable of all pieces, dims ``(y, x)``."""
+    whole = source.merged([part.variables[name] for part in source.parts])
+    return np.asarray(lazy_arrays.take(whole, (0,) * (whole.ndim - 2)), float)
 
 
 def _fitted(latitude: np.ndarray, stress: np.ndarray) -> tuple[float | None, float | None]:

@@ -11,28 +11,36 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from warmstart.engines.base import (
-    Configuration,
-    Phase,
-    SpinUp,
-    Written,
-    spinup_phases,
-    time_steps,
-    verify_phases,
-)
+from pydantic import Field
+
+from warmstart.engines.base import Kind, Phase, SpinUp, Written, only
 from warmstart.engines.jobs import JobEngine
+from warmstart.engines.veros.phases import cautious, spinup_phases, verify_phases
 from warmstart.errors import UserError
-from warmstart.io.config import build
+from warmstart.io.config import Config, build
 
 if TYPE_CHECKING:
     import xarray as xr
 
+    from warmstart.io.netcdf import Header
     from warmstart.ocean.grid import Grid
 
 #: What the restart takes from a state if it is there.
 OPTIONAL = ("uo", "vo")
 #: What the restart computes from the state, and what it leaves to the first steps of the engine.
 DERIVED, ZEROED = ("psi", "rho", "Nsqr", "w"), ("tendencies", "tke")
+
+
+#: Its files: snapshots and averages of any set-up, the restarts of these, and those that are written here.
+OUTPUT = Kind("output", ("states", "mesh"), "Veros")
+BARE, RESTART = Kind("restart", (), "Veros"), Kind("restart", ("states",), "Veros")
+
+
+class Configuration(Config):
+    """Grid of the DINO configuration: zonal resolution [degrees] and number of levels."""
+
+    resolution: float = Field(gt=0.0, le=12.5)
+    levels: int = Field(ge=4, le=100)
 
 
 class Veros(JobEngine):
@@ -94,7 +102,7 @@ class Veros(JobEngine):
 
     def retried(self, phases: Sequence[Phase], configuration: Any) -> tuple[Phase, ...]:
         """The same with shorter time steps."""
-        return tuple(phase.cautious(time_steps(configuration.resolution)) for phase in phases)
+        return cautious(phases, configuration.resolution)
 
     def command(self, device: str) -> list[str]:
         """Python with this package's ``__main__``.
@@ -107,17 +115,37 @@ class Veros(JobEngine):
         on = [] if device == "cpu" else ["--device", device]
         return [sys.executable, "-m", __name__, *on]
 
-    def recognise(self, path: Path) -> str | None:
+    def recognise(self, path: Path, header: Header | None) -> Kind | None:
         """Veros's output or restart, or the folder of a run."""
-        from warmstart.engines.nemo import header
-
-        if not path.is_file():
-            return super().recognise(path)
-        try:
-            kind = header.recognise(path)
-        except UserError:
+        if header is None:
+            return super().recognise(path, header)
+        if {"xt", "yt", "zt"} <= set(header.dims) and {"temp", "salt", "u", "v"} & set(header.variables):
+            return OUTPUT
+        if "core" not in header.groups:
             return None
-        return str(kind) if kind.name in (header.VEROS, header.VEROS_RESTART) else None
+        return RESTART if "warmstart" in header.groups else BARE if "snapshot" in header.groups else None
+
+    def open_grid(self, paths: Sequence[Path], kind: Kind) -> Grid:
+        """The mesh of a snapshot or of averages, or that of the run that a restart is of."""
+        from warmstart.engines.veros import averages
+
+        if kind is BARE:
+            raise UserError(
+                f"{paths[0]} is a restart of Veros: it holds arrays without positions, depths or units; give the snapshot or "
+                "the averages of the run (.nc)"
+            )
+        return averages.open_grid(paths[0]) if kind is OUTPUT else super().open_grid(paths, kind)
+
+    def open_state(self, paths: Sequence[Path], kind: Kind, grid: Grid, diagnostics: bool) -> xr.Dataset:
+        """The states of a snapshot or of averages, of a run, or of a restart of DINO."""
+        from warmstart.engines.veros import averages
+
+        path = only(paths, self.title)
+        return (
+            averages.open_state(path, grid)
+            if kind is OUTPUT
+            else super().open_state(paths, kind, grid, diagnostics)
+        )
 
     def given(self, state: xr.Dataset) -> tuple[str, ...]:
         """Temperature and salinity, and the velocities both or not at all."""
@@ -140,10 +168,11 @@ class Veros(JobEngine):
         """The newest time level of a restart, with the sea level that fits its flow."""
         import xarray as xr
 
-        from warmstart.engines.veros.arrays import NEWEST, from_veros, read_restart
+        from warmstart.engines.veros.arrays import NEWEST, from_veros, read_restart, require_grid
         from warmstart.engines.veros.diagnostics import state_arrays
 
         fields, _ = read_restart(path)
+        require_grid(fields, grid.shape, path)
         newest = {n: from_veros(fields[n][..., NEWEST]) for n in ("temp", "salt", "u", "v", "w")}
         arrays = state_arrays(newest, grid)
         tables = [v for v in self.variables.values() if v.name in arrays]

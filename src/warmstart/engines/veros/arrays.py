@@ -20,6 +20,8 @@ from warmstart.errors import UserError, reading, require_path
 from warmstart.io import hdf5, outputs
 from warmstart.ocean import eos
 from warmstart.ocean.grid import Grid
+from warmstart.ocean.sea import require_whole
+from warmstart.ocean.variables import VARIABLES
 from warmstart.physics.balance import vertical_velocity
 from warmstart.physics.streamfunction import (
     barotropic_streamfunction,
@@ -42,6 +44,7 @@ UNUSED = ("int_drhodT", "int_drhodS", "Hd", "dHd")
 INDICES = {"taum1": 0, "tau": 1, "taup1": 2}
 NEWEST = INDICES["tau"]  #: time level of the present state in fields that were read
 
+DIMS = ("z", "y", "x")  #: of a state
 SOUND_SPEED = 1490.0  #: of the pressure term in Veros's density [m s-1]
 VEROS_GRAVITY = 9.81  #: [m s-2]
 
@@ -56,16 +59,10 @@ def write_restart(
     path : the file; replaced if it bears the mark of the product.
     fields : the names of `LEVELS` and `PLAIN`, with ghost cells, dims ``(x, y, z, level)``.
     attrs : anything JSON can hold, kept in the group ``warmstart``.
-
-    Examples
-    --------
-    >>> write_restart("restart.h5", fields, {"day": 360.0})  # doctest: +SKIP
     """
     outputs.require_room(Path(path).parent, sum(np.asarray(v).nbytes for v in fields.values()))
-    with (
-        outputs.replacing(path, overwrite=True, folder=False) as temporary,
-        h5py.File(temporary, "w") as file,
-    ):
+    replacing = outputs.replacing(path, overwrite=True, folder=False)
+    with replacing as temporary, h5py.File(temporary, "w") as file:
         core, extra = file.create_group("core"), file.create_group("warmstart")
         for name in (*LEVELS, *PLAIN):
             _create(extra if name in EXTRA else core, name, np.asarray(fields[name]))
@@ -73,9 +70,8 @@ def write_restart(
             _create(core, name, np.zeros_like(fields["temp"]))
         for name, index in INDICES.items():
             core.create_dataset(name, data=np.int32(index))
-        extra.create_dataset(
-            "attributes", data=json.dumps(dict(attrs or {}))
-        )  # too long for an HDF5 attribute
+        # too long for an HDF5 attribute
+        extra.create_dataset("attributes", data=json.dumps(dict(attrs or {})))
 
 
 def _create(group: h5py.Group, name: str, values: np.ndarray) -> None:
@@ -98,10 +94,6 @@ def read_restart(path: str | Path) -> tuple[dict[str, np.ndarray], dict[str, Any
     ------
     UserError
         If the file is missing, damaged, or no restart of this configuration.
-
-    Examples
-    --------
-    >>> fields, attrs = read_restart("restart.h5")  # doctest: +SKIP
     """
     path = require_path(path)
     if not path.is_file():
@@ -111,21 +103,28 @@ def read_restart(path: str | Path) -> tuple[dict[str, np.ndarray], dict[str, Any
 
         return restart_fields(path)
     hdf5.require_sound(path)
-    with (
-        reading(path, "it is no Veros restart of this configuration; was it written by warmstart?"),
-        h5py.File(path, "r") as file,
-    ):
+    advice = "it is no Veros restart of this configuration; was it written by warmstart?"
+    with reading(path, advice), h5py.File(path, "r") as file:
         core = file["core"]
         extra = file.get("warmstart", {})
         order = [int(core[name][()]) for name in INDICES]
         fields = {name: np.asarray(core[name][...])[..., order] for name in LEVELS}
         fields |= {name: np.asarray(core[name][()]) for name in PLAIN if name not in EXTRA}
-        for name in EXTRA:
-            fields[name] = (
-                np.asarray(extra[name][...]) if name in extra else np.zeros_like(fields["K_diss_v"])
-            )
+        fields |= {
+            n: np.asarray(extra[n][...]) if n in extra else np.zeros_like(fields["K_diss_v"]) for n in EXTRA
+        }
         attrs = json.loads(extra["attributes"][()]) if "attributes" in extra else {}
     return fields, attrs
+
+
+def require_grid(fields: Mapping[str, np.ndarray], shape: tuple[int, int, int], where: object) -> None:
+    """Refuse the fields of a restart of another grid than one of that shape ``(nz, ny, nx)``; `where` names the file."""
+    nz, ny, nx = shape
+    if fields["temp"].shape != (nx + 4, ny + 4, nz, 3):
+        raise UserError(
+            f"{where} is of another grid: its fields have shape {fields['temp'].shape}, with ghost cells and time levels; "
+            f"expected {(nx + 4, ny + 4, nz, 3)} for a mesh of {nx} x {ny} cells and {nz} levels"
+        )
 
 
 def restart_from_state(state: xr.Dataset, grid: Grid, path: str | Path, overwrite: bool = False) -> Path:
@@ -144,18 +143,10 @@ def restart_from_state(state: xr.Dataset, grid: Grid, path: str | Path, overwrit
     path : the file to write.
     overwrite : whether an existing file may be replaced.
 
-    Returns
-    -------
-    `path`.
-
     Raises
     ------
     UserError
         If a variable is missing, has another shape, or is not finite on a wet cell.
-
-    Examples
-    --------
-    >>> restart_from_state(state, grid, "restart.h5")  # doctest: +SKIP
     """
     outputs.require_free(path, overwrite, [state], folder=False)
     write_restart(path, fields_of_state(state, grid), {"origin": "state"})
@@ -163,55 +154,36 @@ def restart_from_state(state: xr.Dataset, grid: Grid, path: str | Path, overwrit
 
 
 def fields_of_state(state: xr.Dataset, grid: Grid) -> dict[str, np.ndarray]:
-    """Make the restart fields of a state; see :func:`restart_from_state`.
-
-    Parameters
-    ----------
-    state, grid : as there.
+    """The fields of the restart of a state, as :func:`restart_from_state` writes them.
 
     Returns
     -------
     The names of :data:`LEVELS` and :data:`PLAIN`, in Veros's layout.
-
-    Raises
-    ------
-    UserError
-        As there.
-
-    Examples
-    --------
-    >>> fields_of_state(state, grid)["temp"].shape  # doctest: +SKIP
-    (17, 53, 18, 3)
     """
-    thetao, so = (_wet_values(state, name, grid, "tmask") for name in ("thetao", "so"))
+    thetao, so = (_wet_values(state, name, grid) for name in ("thetao", "so"))
     moving = "uo" in state and "vo" in state
-    uo, vo = (
-        _wet_values(state, n, grid, m) if moving else np.zeros(grid.shape)
-        for n, m in (("uo", "umask"), ("vo", "vmask"))
-    )
+    uo, vo = (_wet_values(state, n, grid) if moving else np.zeros(grid.shape) for n in ("uo", "vo"))
     psi = barotropic_streamfunction(uo, vo, grid)
     uo, vo = with_streamfunction(uo, vo, psi, grid)
     return _fields(thetao, so, uo, vo, psi, grid)
 
 
-def _wet_values(state: xr.Dataset, name: str, grid: Grid, mask: str) -> np.ndarray:
+def _wet_values(state: xr.Dataset, name: str, grid: Grid) -> np.ndarray:
     """Values of one variable with zeros on land."""
     if name not in state:
         raise UserError(
             f"the state has no {name}; expected a Dataset with thetao and so, and uo and vo if it moves"
         )
-    if set(state[name].dims) != {"z", "y", "x"}:
+    if set(state[name].dims) != set(DIMS):
         raise UserError(
             f"{name} has dims {state[name].dims}; expected one state with dims (z, y, x): select a sample first"
         )
-    values = state[name].transpose("z", "y", "x").values.astype("float64")
+    values = state[name].transpose(*DIMS).values.astype("float64")
     if values.shape != grid.shape:
         raise UserError(f"{name} has shape {values.shape}; expected {grid.shape}, that of the mesh")
-    wet = grid.ds[mask].values > 0
-    bad = int((~np.isfinite(values) & wet).sum())
-    if bad:
-        raise UserError(f"{name} is not finite in {bad} wet cells; expected a value in every cell of {mask}")
-    return np.where(wet, values, 0.0)
+    table = VARIABLES[name]
+    require_whole(state, grid, tables={name: table})
+    return np.where(grid.mask(table.point).values, values, 0.0)
 
 
 def _fields(
@@ -224,18 +196,15 @@ def _fields(
     fields = {name: np.zeros_like(to_veros(thetao)) for name in LEVELS}
     for name, values in (("temp", thetao), ("salt", so), ("u", uo), ("v", vo), ("rho", rho)):
         fields[name] = to_veros(values)
-    flow = xr.Dataset({"uo": (("z", "y", "x"), uo), "vo": (("z", "y", "x"), vo)})
+    flow = xr.Dataset({"uo": (DIMS, uo), "vo": (DIMS, vo)})
     fields["w"] = to_veros(np.nan_to_num(vertical_velocity(flow, grid).values))
     fields["Nsqr"] = to_veros(_stability(thetao, so, rho, grid))
     fields["psi"] = _psi_with_ghosts(psi)
     fields["dpsi"] = np.zeros_like(fields["psi"])
     fields["dpsin"] = np.zeros(_coast_count(grid))
     out = {name: np.repeat(values[..., None], 3, axis=-1) for name, values in fields.items()}
-    return out | {
-        "K_diss_v": np.zeros(fields["temp"].shape),
-        "B1_gm": np.zeros(fields["temp"].shape),
-        "time": np.zeros(()),
-    }
+    zero = {name: np.zeros(fields["temp"].shape) for name in ("K_diss_v", "B1_gm")}
+    return out | zero | {"time": np.zeros(())}
 
 
 def shifted(fields: Mapping[str, np.ndarray], shift: np.ndarray, grid: Grid) -> dict[str, np.ndarray]:
@@ -250,10 +219,6 @@ def shifted(fields: Mapping[str, np.ndarray], shift: np.ndarray, grid: Grid) -> 
     Returns
     -------
     New fields; `fields` are not changed.
-
-    Examples
-    --------
-    >>> shifted(read_restart("restart.h5")[0], np.zeros(36), grid)  # doctest: +SKIP
     """
     depth, tmask = grid.gdept_1d.values[:, None, None], grid.tmask.values.astype("float64")
     new = {name: np.array(fields[name]) for name in fields}

@@ -15,9 +15,9 @@ import numpy as np
 import xarray as xr
 
 from warmstart.engines.nemo import seawater
-from warmstart.engines.nemo.subdomains import open_file
 from warmstart.errors import UserError
 from warmstart.io import lazy_arrays
+from warmstart.io.netcdf import open_file
 from warmstart.ocean.grid import Grid
 from warmstart.ocean.variables import VARIABLES
 
@@ -31,10 +31,8 @@ AXES = {
 #: Mask, the variable that shows it, and the depth of its columns.
 MASKS = (("tmask", "temp", "ht"), ("umask", "u", "hu"), ("vmask", "v", "hv"))
 YEAR = 360.0  #: days of a year of Veros
-RADIUS, OMEGA = (
-    6370e3,
-    7.292123516990375e-05,
-)  #: of the Earth [m] and its rotation [s-1], Veros's own, where a file does not say them
+#: Radius of the Earth [m] and its rotation [s-1], Veros's own, where a file does not say them.
+RADIUS, OMEGA = 6370e3, 7.292123516990375e-05
 TEOS10 = 5  #: its ``eq_of_state_type`` with conservative temperature
 
 
@@ -53,33 +51,27 @@ def open_grid(path: str | Path) -> Grid:
     ------
     UserError
         If the file lacks what a mesh needs, or lies on a plane.
-
-    Examples
-    --------
-    >>> open_grid("acc.snapshot.nc")
-    Traceback (most recent call last):
-    ...
-    warmstart.errors.UserError: acc.snapshot.nc does not exist; give an existing NetCDF file of NEMO
     """
     with open_file(path) as ds:
         needed = ("temp", "u", "v", "xt", "xu", "yt", "yu", "zt", "zw")
         if missing := [n for n in needed if n not in ds.variables]:
             raise UserError(f"{path}: of the mesh of Veros {', '.join(missing)} are missing; give a snapshot")
-        if "degree" not in str(ds["xt"].attrs.get("units", "")):
+        units = ds["xt"].attrs.get("units")
+        if "degree" not in str(units):
             raise UserError(
-                f"{path} lies on a plane (xt in {ds['xt'].attrs.get('units')}): it has no latitudes; only set-ups with coord_degree are read"
+                f"{path} lies on a plane (xt in {units}): it has no latitudes; only set-ups with coord_degree are read"
             )
         masks = {m: _mask(ds, n, depth) for m, n, depth in MASKS}
         return _grid({str(n): v.values for n, v in ds.variables.items() if v.ndim < 3}, masks, _settings(ds))
 
 
-def open_state(path: str | Path, grid: Grid | None = None) -> xr.Dataset:
+def open_state(path: str | Path, grid: Grid) -> xr.Dataset:
     """Open a snapshot or averages of Veros as states.
 
     Parameters
     ----------
     path : the file.
-    grid : its mesh; None reads it from the file.
+    grid : its mesh.
 
     Returns
     -------
@@ -89,16 +81,8 @@ def open_state(path: str | Path, grid: Grid | None = None) -> xr.Dataset:
     Raises
     ------
     UserError
-        If it holds no temperature, or the mesh is another one.
-
-    Examples
-    --------
-    >>> open_state("acc.snapshot.nc")
-    Traceback (most recent call last):
-    ...
-    warmstart.errors.UserError: acc.snapshot.nc does not exist; give an existing NetCDF file of NEMO
+        If it cannot be read, or the mesh is another one.
     """
-    grid = open_grid(path) if grid is None else grid
     ds = open_file(path)
     settings = _settings(ds)
     out = xr.Dataset(attrs={"engine": "veros", "source_files": Path(path).name})
@@ -144,21 +128,15 @@ def _field(
             values = seawater.potential_temperature(values, taken(salt, key))
         return np.where(wet[key[1:]], values, np.nan)
 
-    return lazy_arrays.variable(
-        ("time", "z", "y", "x"), shape, np.result_type(var.dtype, "float32"), read, attrs
-    )
-
-
-def _first(ds: xr.Dataset, name: str) -> np.ndarray:
-    """The first record of a variable."""
-    var = ds[name].variable
-    return np.asarray((var[0] if var.ndim == 4 else var).values)
+    dtype = np.result_type(var.dtype, "float32")
+    return lazy_arrays.variable(("time", "z", "y", "x"), shape, dtype, read, attrs)
 
 
 def _mask(ds: xr.Dataset, name: str, depth: str) -> np.ndarray:
     """Where a variable has water, surface first: by the depth of its columns, else where its first record is a number."""
     if depth not in ds.variables or "dzt" not in ds.variables:
-        return np.isfinite(_first(ds, name))[::-1]
+        var = ds[name].variable
+        return np.isfinite((var[0] if var.ndim == 4 else var).values)[::-1]
     floor = np.cumsum(ds["dzt"].values[::-1])
     return np.asarray(floor[:, None, None] <= np.nan_to_num(ds[depth].values) * (1 + 1e-9))
 
@@ -206,12 +184,10 @@ def _grid(v: Mapping[str, np.ndarray], masks: Mapping[str, np.ndarray], settings
     for name, level in levels.items():
         ds[name] = (("z", "y", "x"), np.broadcast_to(level[:, None, None], (nz, ny, nx)).copy())
     ds = ds.assign(gdept_1d=("z", centre), gdepw_1d=("z", top), e3t_1d=("z", h))
-    east = np.roll(masks["vmask"], -1, axis=-1)
-    for name, mask in {**masks, "fmask": masks["vmask"] & east}.items():
+    fmask = masks["vmask"] & np.roll(masks["vmask"], -1, axis=-1)
+    for name, mask in {**masks, "fmask": fmask}.items():
         ds[name] = (("z", "y", "x"), mask.astype("int8"))
     ds["bathymetry"] = (ds.e3t_0 * ds.tmask).sum("z")
     periodic = settings.get("enable_cyclic_x", bool(masks["umask"][..., -1].any()))
-    ds.attrs = {
-        "configuration": f"Veros {settings.get('identifier', '')}".strip(), "engine": "veros", "periodic_x": int(periodic),
-    }  # fmt: skip
-    return Grid(ds)
+    name = f"Veros {settings.get('identifier', '')}".strip()
+    return Grid(ds.assign_attrs(configuration=name, engine="veros", periodic_x=int(periodic)))

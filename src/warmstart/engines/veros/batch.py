@@ -10,10 +10,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from warmstart.engines.base import Job, load_job
+from warmstart.engines.base import load_job
 from warmstart.engines.veros import environment
 from warmstart.engines.veros.run import CALL_SECONDS, TERMINATED, Run, build_step, emit, heed_signals
-from warmstart.engines.veros.status import FAILED, Report, opened
+from warmstart.engines.veros.run_state import FAILED, Report, opened
 from warmstart.errors import UserError
 
 
@@ -34,39 +34,25 @@ def run_batch(paths: Sequence[str | Path], device: str = "cpu", report: Report =
     ------
     UserError
         If a job is invalid, the jobs are of several configurations, or there is no such device.
-
-    Examples
-    --------
-    >>> run_batch(["runs/member_000/job.yaml", "runs/member_001/job.yaml"])  # doctest: +SKIP
     """
     jobs = [load_job(path) for path in paths]
     if len({job.configuration for job in jobs}) != 1:
         raise UserError("a batch runs on one grid; expected jobs of the same configuration")
     if len({job.folder for job in jobs}) != len(jobs):
         raise UserError("two jobs of the batch have the same folder; expected one folder a member")
+    said = [functools.partial(report, folder=str(job.folder)) for job in jobs]
+    code = 0
     with contextlib.ExitStack() as stack:
-        ends: list[int | None] = []
-        waiting: list[tuple[Job, Report]] = []
-        for job in jobs:
-            said = functools.partial(report, folder=str(job.folder))
-            end = stack.enter_context(opened(job, said))
-            ends.append(end)
-            if end is None:
-                waiting.append((job, said))
-        code = _run(waiting, len(jobs), device) if waiting else 0
-    if code == TERMINATED:
-        return code
-    return FAILED if FAILED in (*ends, code) else 0
-
-
-def _run(waiting: list[tuple[Job, Report]], width: int, device: str) -> int:
-    """Advance all jobs that wait until each has come to its end."""
-    environment.configure(device=device)
-    step = build_step(waiting[0][0])
-    runs = [Run(job, said) for job, said in waiting]
-    for run in runs:
-        run.step = step
-    return Batch(runs, width).execute()
+        ends = [stack.enter_context(opened(job, say)) for job, say in zip(jobs, said, strict=True)]
+        waiting = [(job, say) for job, say, end in zip(jobs, said, ends, strict=True) if end is None]
+        if waiting:
+            environment.configure(device=device)
+            step = build_step(waiting[0][0])
+            runs = [Run(job, say) for job, say in waiting]
+            for run in runs:
+                run.step = step
+            code = Batch(runs, len(jobs)).execute()
+    return code if code == TERMINATED else FAILED if FAILED in (*ends, code) else 0
 
 
 class Batch:
@@ -90,9 +76,8 @@ class Batch:
         talks = [run.requests() for run in self.runs]
         asked: list[tuple[dict[str, Any], int] | None] = [next(talk, None) for talk in talks]
         # a run that has come to its end keeps its place: the program is compiled for this number of members
-        inputs = [
-            request[0] if request else run.idle() for request, run in zip(asked, self.runs, strict=True)
-        ]
+        both = zip(asked, self.runs, strict=True)
+        inputs = [request[0] if request else run.idle() for request, run in both]
         spare = self.width - len(self.runs)
         carry = _stack([run.carry for run in self.runs] + spare * [self.runs[0].carry])
         theta = _stack(inputs + spare * inputs[:1])

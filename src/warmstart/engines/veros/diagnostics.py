@@ -9,6 +9,7 @@ import numpy as np
 import xarray as xr
 
 from warmstart.engines import dino
+from warmstart.engines.series import YEARS
 from warmstart.engines.veros.arrays import from_veros
 from warmstart.engines.veros.sea_level import sea_level
 from warmstart.ocean.grid import Grid
@@ -26,11 +27,6 @@ def newest(carry: Mapping[str, Any], level: int = 1) -> dict[str, np.ndarray]:
     Returns
     -------
     ``temp salt u v w B1_gm``, dims ``(z, y, x)``, surface first, zero on land.
-
-    Examples
-    --------
-    >>> newest(carry)["temp"].shape  # doctest: +SKIP
-    (18, 49, 13)
     """
     fields = {name: from_veros(carry[name][level]) for name in ("temp", "salt", "u", "v", "w")}
     return fields | {"B1_gm": from_veros(carry["B1_gm"])}
@@ -47,17 +43,9 @@ def state_arrays(fields: Mapping[str, np.ndarray], grid: Grid) -> dict[str, np.n
     Returns
     -------
     ``thetao so uo vo`` with dims ``(z, y, x)`` and ``zos`` with dims ``(y, x)``, NaN on land.
-
-    Examples
-    --------
-    >>> sorted(state_arrays(fields, grid))  # doctest: +SKIP
-    ['so', 'thetao', 'uo', 'vo', 'zos']
     """
-    out = {}
-    for name in STATE_VARIABLES:
-        variable = VARIABLES[name]
-        if variable.veros is not None:
-            out[name] = np.where(grid.ds[variable.mask].values > 0, fields[variable.veros], np.nan)
+    held = {v.name: (v.mask, v.veros) for v in VARIABLES.values() if v.veros is not None}
+    out = {n: np.where(grid.ds[mask].values > 0, fields[veros], np.nan) for n, (mask, veros) in held.items()}
     out["zos"] = sea_level(fields["temp"], fields["salt"], fields["u"], fields["v"], grid)
     return out
 
@@ -72,22 +60,12 @@ def states_dataset(snapshots: list[dict[str, Any]]) -> xr.Dataset:
     Returns
     -------
     Dataset with dim ``time`` and coordinates ``year`` and ``phase``.
-
-    Examples
-    --------
-    >>> states_dataset([{**state_arrays(fields, grid), "day": 360.0, "phase": "transient"}])  # doctest: +SKIP
     """
     variables = {
         name: (("time", *VARIABLES[name].dims), np.stack([s[name] for s in snapshots]), VARIABLES[name].attrs)
         for name in STATE_VARIABLES
     }
     years = np.array([float(s["day"]) for s in snapshots]) / dino.YEAR_DAYS
-    coords = {
-        "year": (
-            "time",
-            years,
-            {"units": "1", "long_name": "model years of 360 days since the start of the run"},
-        ),
-        "phase": ("time", np.array([str(s["phase"]) for s in snapshots]), {"long_name": "phase of the run"}),
-    }
+    phases = np.array([str(s["phase"]) for s in snapshots])
+    coords = {"year": ("time", years, YEARS), "phase": ("time", phases, {"long_name": "phase of the run"})}
     return xr.Dataset(variables, coords=coords)

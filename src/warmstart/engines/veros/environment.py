@@ -43,10 +43,6 @@ def configure(single_thread: bool = True, device: str = "cpu") -> None:
     ------
     UserError
         If JAX or Veros are loaded already with other settings, or JAX sees no GPU.
-
-    Examples
-    --------
-    >>> configure()  # doctest: +SKIP
     """
     if "veros.core" in sys.modules and os.environ.get("VEROS_BACKEND") != SETTINGS["VEROS_BACKEND"]:
         raise UserError(

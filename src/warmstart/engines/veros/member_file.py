@@ -36,10 +36,6 @@ def restart_fields(path: str | Path) -> tuple[dict[str, np.ndarray], dict[str, A
     ------
     UserError
         If the file holds no restart: it is no member file, or one of the older format.
-
-    Examples
-    --------
-    >>> fields, attrs = restart_fields("data/dino-4deg/member_000.nc")  # doctest: +SKIP
     """
     with files.open_dataset(path) as opened:
         if "member" not in opened.attrs or "thetao" not in opened:

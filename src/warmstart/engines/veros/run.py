@@ -19,8 +19,7 @@ from warmstart.engines import series as series_
 from warmstart.engines.base import Job, Phase, load_job
 from warmstart.engines.veros import diagnostics, environment, run_state
 from warmstart.engines.veros.arrays import shifted, write_restart
-from warmstart.engines.veros.run_state import Progress
-from warmstart.engines.veros.status import FAILED, Report, opened, read_start
+from warmstart.engines.veros.run_state import FAILED, Progress, Report, opened, read_start
 from warmstart.equilibrium import acceleration
 from warmstart.equilibrium.acceleration import Acceleration
 from warmstart.equilibrium.correction import late_rates
@@ -67,10 +66,6 @@ def run_job(path: str | Path, report: Report = emit) -> int:
     ------
     UserError
         If the job is invalid, or its folder holds another job.
-
-    Examples
-    --------
-    >>> run_job("job.yaml")  # doctest: +SKIP
     """
     job = load_job(path)
     with opened(job, report) as end:
@@ -213,9 +208,8 @@ class Run:
         calm = bool(self.progress.shifts) and acceleration.is_calm(stretch, self.levels, until)
         if not calm and len(past) < how.most:
             history = [acceleration.Stretch(*(np.array(v) for v in s.values())) for s in past]
-            relaxation = how.relaxation_years or acceleration.relaxation_years(
-                self.job.parameters["vertical_diffusivity"]
-            )
+            mixing = self.job.parameters["vertical_diffusivity"]
+            relaxation = how.relaxation_years or acceleration.relaxation_years(mixing)
             shift = acceleration.next_shift([*history, stretch], self.levels, relaxation)
             self._shift(shift / how.ramp_years, how.ramp_years, day, stretch.as_dict())
 
@@ -266,10 +260,8 @@ class Run:
         """Add a row, keep a state, report progress; return a description if the run has blown up."""
         fields, real = diagnostics.newest(self.carry), self._run_day(day)
         row = series_.series_row(fields, self.grid)
-        if (
-            not all(math.isfinite(row[n]) for n in ("thetao_mean", "so_mean", "kinetic_energy"))
-            or not row["speed_max"] <= MAX_SPEED
-        ):
+        finite = all(math.isfinite(row[n]) for n in ("thetao_mean", "so_mean", "kinetic_energy"))
+        if not (finite and row["speed_max"] <= MAX_SPEED):
             return {
                 "year": real / YEAR,
                 "phase": phase.name,
@@ -284,9 +276,8 @@ class Run:
             self.progress.rows.append({"day": real, **row, **how, **series_.profiles(fields, self.grid)})
         # after a shift a state is no stage of a spin-up any more
         if phase.keeps(day) and (phase.label == "equilibrium" or not self.progress.shifts):
-            run_state.save_snapshot(
-                self.folder, real, diagnostics.state_arrays(fields, self.grid), phase.label
-            )
+            arrays = diagnostics.state_arrays(fields, self.grid)
+            run_state.save_snapshot(self.folder, real, arrays, phase.label)
         if time.monotonic() - self.said >= 1.0:
             self.said = time.monotonic()
             self.report("progress", year=real / YEAR, years=self.job.years, attempt=self.progress.attempt)
@@ -303,11 +294,10 @@ class Run:
             self._write_status("failed", message=f"{message}; parameters {self.job.parameters}")
             self.report("failed", folder=str(self.folder), message=message)
             return False
-        spent = self._spent()
+        wall, cpu = self._spent()
         run_state.clear(self.folder)
-        self.progress = Progress(
-            attempt=2, blow_ups=self.progress.blow_ups, wall_seconds=spent[0], cpu_seconds=spent[1]
-        )
+        blown_up = self.progress.blow_ups
+        self.progress = Progress(attempt=2, blow_ups=blown_up, wall_seconds=wall, cpu_seconds=cpu)
         self.since = (time.monotonic(), time.process_time())
         self._begin()
         self.save()
@@ -320,8 +310,7 @@ class Run:
 
     def save(self) -> None:
         """Write the checkpoint and the status."""
-        wall, cpu = self._spent()
-        self.progress.wall_seconds, self.progress.cpu_seconds = wall, cpu
+        self.progress.wall_seconds, self.progress.cpu_seconds = self._spent()
         self.since = (time.monotonic(), time.process_time())
         run_state.save(self.folder, self.step.pack(self.carry), self.progress)
         self._write_status("running")
@@ -332,14 +321,12 @@ class Run:
         values = self.job.parameters
         # what changes no result changes no hash
         config = self.job.model_dump(mode="json", exclude={"folder", "checkpoint_seconds", "name", "split"})
-        attrs = files.provenance(
-            config=config, command=f"python -m warmstart.engines.veros {self.folder / 'job.yaml'}"
-        )
+        command = f"python -m warmstart.engines.veros {self.folder / 'job.yaml'}"
         labels = {"member_name": self.job.name, "split": self.job.split}
-        attrs |= {key: label for key, label in labels.items() if label is not None}
         series = series_.series_dataset(self.progress.rows)
         found = judge(series)
-        attrs |= found.attributes()
+        attrs = files.provenance(config=config, command=command)
+        attrs |= {key: label for key, label in labels.items() if label is not None} | found.attributes()
         snapshots = run_state.load_snapshots(self.folder)
         if snapshots:
             states = parameters.attach(diagnostics.states_dataset(snapshots), values).assign_attrs(attrs)
@@ -349,19 +336,12 @@ class Run:
             files.write_dataset(self.folder / "states.nc", states, self.grid, overwrite=True)
         series = parameters.attach(series, values).assign_attrs(attrs)
         files.write_dataset(self.folder / "series.nc", series, overwrite=True)
-        write_restart(
-            self.folder / "restart.h5",
-            self.step.pack(self.carry),
-            {"day": self._run_day(self._day()), "parameters": values},
-        )
+        day, folder = self._run_day(self._day()), self.folder
+        write_restart(folder / "restart.h5", self.step.pack(self.carry), {"day": day, "parameters": values})
         self._write_status("finished", found)
-        run_state.clear(self.folder)
+        run_state.clear(folder)
         self.report(
-            "finished",
-            year=self._run_day(self._day()) / YEAR,
-            years=self.job.years,
-            folder=str(self.folder),
-            verdict=found.verdict,
+            "finished", year=day / YEAR, years=self.job.years, folder=str(folder), verdict=found.verdict
         )
 
     def _write_newton_step(self, states: xr.Dataset, attrs: dict[str, Any]) -> None:
@@ -403,17 +383,9 @@ class Run:
 
 
 def heed_signals(stop: Callable[..., None]) -> None:
-    """From now on a signal asks for an end after a checkpoint; until here, while nothing was computed, it ends the process.
+    """From now on a signal calls `stop`, for an end after a checkpoint; until here, while nothing was computed, it ends the process.
 
     A handler of Python waits for the call in which the signal comes, and compiling is one call of a minute or more.
-
-    Parameters
-    ----------
-    stop : called at a signal.
-
-    Examples
-    --------
-    >>> heed_signals(lambda *_: None)  # doctest: +SKIP
     """
     signal.signal(signal.SIGTERM, stop)
     if (

@@ -29,10 +29,6 @@ def sea_level(thetao: np.ndarray, so: np.ndarray, uo: np.ndarray, vo: np.ndarray
     Returns
     -------
     Sea level, NaN on land [m], dims ``(y, x)``.
-
-    Examples
-    --------
-    >>> sea_level(thetao, so, uo, vo, grid)  # doctest: +SKIP
     """
     level = int(np.abs(grid.gdept_1d.values - REFERENCE_DEPTH).argmin())
     tmask = grid.tmask.values > 0

@@ -12,7 +12,7 @@ import numpy as np
 import xarray as xr
 from pydantic import Field
 
-from warmstart.engines.base import Phase, Written
+from warmstart.engines.base import Kind, Phase, Written
 from warmstart.engines.jobs import JobEngine
 from warmstart.engines.manifest import Fields
 from warmstart.errors import UserError
@@ -100,6 +100,11 @@ class Column(JobEngine):
             raise UserError("the diffusing column runs on a CPU only")
         return [sys.executable, "-m", "diffusing_column"]
 
+    def recognise(self, path, header):
+        if header is not None and header.attrs.get("model") == self.name:
+            return Kind("restart", ("states",), self.title)
+        return super().recognise(path, header)
+
     def write_restart(self, state, grid, path, options):
         save(path, {n: np.nan_to_num(state[n].values.astype("float64")) for n in PROGNOSTIC})
         return Written((Path(path),), Fields(given=PROGNOSTIC, derived=(), zeroed=()))
@@ -111,6 +116,7 @@ class Column(JobEngine):
 def save(path, fields):
     """Write a restart: the fields as they are, to the last bit."""
     with h5py.File(path, "w") as file:
+        file.attrs["model"] = Column.name
         for name, values in fields.items():
             file.create_dataset(name, data=values, track_times=False)
 
