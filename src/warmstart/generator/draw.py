@@ -90,10 +90,6 @@ def expect(generator: Generator, asked: Request, model: str | None = None) -> Ex
     generator : the generator.
     asked : what with.
     model : of the residual; None takes the generator's own.
-
-    Returns
-    -------
-    The same for all samples.
     """
     model = model or generator.config.config.residual.model
     inputs = asked.inputs(generator)
@@ -265,18 +261,7 @@ def finish(
     known: Expected,
     seed: int,
 ) -> xr.Dataset:
-    """Join samples into a states Dataset with parameters, records and provenance.
-
-    Parameters
-    ----------
-    states : from :func:`sample`.
-    known : what they were drawn with.
-    seed : of the first sample.
-
-    Returns
-    -------
-    Dims ``(sample, z, y, x)``.
-    """
+    """Join samples of :func:`sample`, the first of this seed, into a Dataset ``(sample, z, y, x)`` with parameters, records and provenance."""
     generator, asked = known.generator, known.asked
     ds = xr.concat([state for state, _ in states], "sample", combine_attrs="override")
     ds = ds.assign_coords(
@@ -287,11 +272,6 @@ def finish(
     ds = parameters.attach(
         ds, {name: np.full(len(states), v) for name, v in values.items()}, "sample", described
     )
-    said = chain.records((*chain.standard({}), *QUANTITIES.values()))
-    for name in states[0][1]:
-        units, meaning = said[name]
-        moved = np.array([record[name] for _, record in states])
-        ds[name] = ("sample", moved, {"units": units, "long_name": meaning})
     config = generator.config
     attrs = files.provenance(seed=seed, config=config.config.model_dump(mode="json"))
     attrs |= {
@@ -302,6 +282,7 @@ def finish(
     attrs |= {f"predicted_spread_{name}": s for name, s in spread(known).items()}
     attrs |= {"given": asked.given} | asked.notes
     attrs |= {f"conserved_{name}": target for name, target in asked.conserve.items()}
+    attrs |= {name: np.array([record[name] for _, record in states]) for name in states[0][1]}
     if config.config.residual.model == "diffusion":
         sampling = asked.sampling or config.config.sampling
         attrs |= {"sampler": sampling.method, "network_evaluations": sampling.evaluations}
@@ -320,16 +301,7 @@ def _season(store: Mapping[str, Any]) -> str:
 
 
 def spread(known: Expected) -> dict[str, float]:
-    """Standard deviation that the generator gives each variable.
-
-    Parameters
-    ----------
-    known : of what is asked.
-
-    Returns
-    -------
-    Root of the volume-weighted mean variance by variable, units of the variables table.
-    """
+    """Standard deviation that the generator gives each variable, units of the variables table: root of the volume-weighted mean variance."""
     generator, law = known.generator, known.law
     layout, factor = generator.layout, law.factor(known.spread)
     variance = (
