@@ -17,9 +17,10 @@ from warmstart.generator.request import Request, request
 from warmstart.io import files, outputs
 from warmstart.ocean import parameters
 from warmstart.ocean.grid import Grid
+from warmstart.ocean.parameters import scaled
 from warmstart.regression.layout import Layout
 from warmstart.store import reader
-from warmstart.store.reader import Snapshots, scaled
+from warmstart.store.reader import Snapshots
 
 
 @outputs.writes(folder=False)

@@ -33,9 +33,9 @@ from warmstart.io import files, outputs
 from warmstart.io.config import Config, dump_yaml, load_yaml
 from warmstart.ocean import parameters
 from warmstart.ocean.grid import Grid
+from warmstart.ocean.parameters import scaled
 from warmstart.regression.layout import Layout
 from warmstart.store import reader
-from warmstart.store.reader import scaled
 
 VARIABLES = ("thetao", "so", "zos")
 WIDTHS, BLOCKS, EMBEDDING = (64, 64, 128, 128), 2, 256

@@ -42,6 +42,11 @@ def _root(
     pass
 
 
+def _output(what: str) -> Any:
+    """The option ``-o`` of a verb."""
+    return typer.Option("-o", "--output", help=what)
+
+
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace an output that exists.")]
 Sets = Annotated[
     list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="Override one value; repeatable.")
@@ -90,7 +95,7 @@ def simulate(
             "'parameters', a list of them or the path of a CSV table, each with its parameters, a name and a split."
         ),
     ],
-    output: Annotated[str, typer.Option("-o", "--output", help="Folder of the runs; one folder a member.")],
+    output: Annotated[str, _output("Folder of the runs; one folder a member.")],
     members: Annotated[
         int | None, typer.Option(help="Number of members instead of the plan's; of a list the first so many.")
     ] = None,
@@ -116,17 +121,9 @@ def simulate(
     from warmstart.verbs.simulate import simulate as run
 
     table = run(
-        plan,
-        output,
-        members=members,
-        workers=workers,
-        scheduler=scheduler,
-        batch=batch,
-        device=device,
-        until=until,
-        dashboard=dashboard,
-        progress=True,
-    )
+        plan, output, members=members, workers=workers, scheduler=scheduler, batch=batch, device=device, until=until,
+        dashboard=dashboard, progress=True,
+    )  # fmt: skip
     print_table(table, f"{output}")
     if (table["state"] == "failed").any():
         raise typer.Exit(1)
@@ -140,7 +137,7 @@ def dataset(
             help="Folder of runs, as simulate writes it; or of your own NEMO runs, or several of these (nemo RUNS/*)."
         ),
     ],
-    output: Annotated[str, typer.Option("-o", "--output", help="The zarr store to write.")],
+    output: Annotated[str, _output("The zarr store to write.")],
     parameter: Annotated[
         list[str] | None,
         typer.Option(
@@ -167,17 +164,14 @@ def dataset(
     )  # fmt: skip
     of_nemo = "skipped" in table
     print_table(table, f"{output}", parameters="varied" if of_nemo else "none")
-    if not of_nemo:
-        say(describe(table))
-    if of_nemo:
-        say(f"table written to {Path(output).with_suffix('.csv')}")
+    say(f"table written to {Path(output).with_suffix('.csv')}" if of_nemo else describe(table))
 
 
 @app.command()
 def train(
     store: Annotated[Path, typer.Argument(help="Store of states (states.zarr).")],
     config: Annotated[Path, typer.Argument(help="Training configuration (YAML).")],
-    output: Annotated[str, typer.Option("-o", "--output", help="Folder of the generator.")],
+    output: Annotated[str, _output("Folder of the generator.")],
     sets: Sets = None,
     overwrite: Overwrite = False,
 ) -> None:
@@ -202,7 +196,7 @@ def generate(
             help="Generator folder, or the name of a shipped one (dino-4deg, dino-4deg-diffusion)."
         ),
     ],
-    output: Annotated[str, typer.Option("-o", "--output", help="The states file (NetCDF) to write.")],
+    output: Annotated[str, _output("The states file (NetCDF) to write.")],
     sets: Annotated[
         list[str] | None,
         typer.Option(
@@ -274,17 +268,10 @@ def generate(
         None if alone else wanted(sets or (), parameters, say, described),
         sampling=pairs(sampling, "--sampling", "steps=17"),
         conserve=pairs(conserve, "--conserve", "so=34.7"),
-        device=device,
-        n=n,
-        seed=seed,
-        output=output,
-        extrapolate=extrapolate,
-        overwrite=overwrite,
-        progress=True,
         initial=None if initial is None else initial_state(initial, generator if regrid else None),
-        age=age,
+        device=device, n=n, seed=seed, age=age, output=output, extrapolate=extrapolate, overwrite=overwrite, progress=True,
         expected=expected,
-    )
+    )  # fmt: skip
     say(f"{'the expected state' if expected else f'{n} state' + 's' * (n > 1)} written to {output}")
 
 
@@ -298,7 +285,7 @@ def check(
     ],
     output: Annotated[
         str | None,
-        typer.Option("-o", "--output", help="File for the metrics: CSV, or NetCDF if it ends in .nc."),
+        _output("File for the metrics: CSV, or NetCDF if it ends in .nc."),
     ] = None,
     grid: Annotated[
         list[Path] | None,
@@ -372,9 +359,7 @@ def check(
 @app.command()
 def restart(
     states: Annotated[Path, typer.Argument(help="States file, generated or simulated.")],
-    output: Annotated[
-        str, typer.Option("-o", "--output", help="Folder for the restart files, one a sample.")
-    ],
+    output: Annotated[str, _output("Folder for the restart files, one a sample.")],
     engine: Annotated[str, typer.Option(help="Ocean model to restart.")] = engines.DEFAULT,
     template: Annotated[
         Path | None, typer.Option(help="Restart of the same model whose other fields are kept.")
@@ -422,9 +407,7 @@ def verify(
             help="Folder of restarts, as restart writes it; for NEMO also a folder of finished runs."
         ),
     ],
-    output: Annotated[
-        str, typer.Option("-o", "--output", help="NetCDF file of the results; a CSV is written beside it.")
-    ],
+    output: Annotated[str, _output("NetCDF file of the results; a CSV is written beside it.")],
     control: Annotated[
         Path | None, typer.Option(help="States of the true equilibrium: what to compare with.")
     ] = None,
@@ -527,7 +510,7 @@ def report(
         list[Path],
         typer.Argument(help="States, metrics.csv, verify.nc, a store, runs, a generator: any of them."),
     ],
-    output: Annotated[str, typer.Option("-o", "--output", help="The HTML file.")],
+    output: Annotated[str, _output("The HTML file.")],
     control: Annotated[
         Path | None, typer.Option(help="States of the true equilibrium, for difference panels.")
     ] = None,
@@ -570,9 +553,7 @@ def plan(
 
 @app.command()
 def demo(
-    output: Annotated[
-        str, typer.Option("-o", "--output", help="Folder for everything the demo makes.")
-    ] = "demo",
+    output: Annotated[str, _output("Folder for everything the demo makes.")] = "demo",
     generator: Annotated[
         str, typer.Option(help="Generator folder or the name of a shipped one.")
     ] = "dino-4deg",

@@ -39,16 +39,7 @@ class UserError(ValueError):
 
 
 def shortened(text: str, longest: int = LONGEST) -> str:
-    r"""Shorten a text in the middle, and write out what would not show on a screen.
-
-    Parameters
-    ----------
-    text : any text.
-    longest : characters that may stay.
-
-    Returns
-    -------
-    The text in printable characters, lines kept.
+    r"""Shorten a text in the middle to so many characters, and write out what would not show on a screen; lines are kept.
 
     Examples
     --------
@@ -111,15 +102,7 @@ def reason(error: BaseException) -> str:
 
 
 def require_path(path: str | Path) -> Path:
-    """Refuse what cannot be the name of a file on any system.
-
-    Parameters
-    ----------
-    path : of a file or folder that is there or shall be made.
-
-    Returns
-    -------
-    The path.
+    """Refuse what cannot be the name of a file, that is there or shall be made, on any system.
 
     Raises
     ------
@@ -145,8 +128,7 @@ def require_path(path: str | Path) -> Path:
         raise UserError(
             f"the path {name!r} cannot be a file's name: {error.reason}; give another name"
         ) from error
-    long = next((part for part, size in zip(path.parts, sizes, strict=True) if size > NAME), None)
-    if long is not None:
+    if long := next((part for part, size in zip(path.parts, sizes, strict=True) if size > NAME), ""):
         raise UserError(
             f"the name {long[:3]}…{long[-3:]} is too long: a file's name has at most {NAME} bytes; give a shorter one"
         )

@@ -40,7 +40,7 @@ def test_ranges_and_fixed_values_understand_units(tiny_plan):
         ({"membres": 3}, "membres"),
         ({"ranges": {"wind_stress": [0.1, 0.2]}}, "wind_stress_south"),
         ({"ranges": {"wind_stress_south": ["0.1 m", "0.2 m"]}}, "Pa"),
-        ({"ranges": {"wind_stress_south": [0.4, 0.1]}}, "not below"),
+        ({"ranges": {"wind_stress_south": [0.4, 0.1]}}, "0.4 to 0.1 Pa is empty"),
         ({"ranges": {"wind_stress_south": 0.4}}, "lowest, highest"),
         ({"fixed": {"wind_stress_south": 0.1}}, "in ranges and in fixed"),
         ({"ranges": {"wind_stress_south": [0.05, 4.0]}}, "0.05 to 0.4 Pa.*extrapolate"),

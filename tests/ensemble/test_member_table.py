@@ -11,7 +11,7 @@ from warmstart.errors import UserError
 from warmstart.io.config import dump_yaml, read_yaml
 from warmstart.ocean import parameters
 from warmstart.store.members import find_members
-from warmstart.store.writer import dataset
+from warmstart.verbs.dataset import dataset
 from warmstart.verbs.simulate import simulate, summary
 
 PLAN = {"configuration": {"resolution": 10, "levels": 6}, "years": 1, "settle_years": 0}

@@ -29,7 +29,7 @@ from warmstart.ocean.variables import STATE_VARIABLES
 from warmstart.physics.budgets import heat_content, salt_content
 from warmstart.physics.column import inversions, n2
 from warmstart.store.members import read_member_file
-from warmstart.store.writer import dataset
+from warmstart.verbs.dataset import dataset
 from warmstart.verbs.info import info
 
 ROOT = Path(__file__).parents[2]

@@ -182,7 +182,7 @@ def test_the_shear_of_the_flow_is_not_changed(case):
 
 def test_the_mean_sea_level_is_zero(case):
     state, grid = case
-    flat, record = contents.level(state.assign(zos=state.zos + 0.7), grid)
+    flat, record = contents.levelling()(state.assign(zos=state.zos + 0.7), grid)
     assert float((flat.zos * grid.area).sum() / grid.area.sum()) == pytest.approx(0, abs=1e-14)
     assert record["constraint_sea_level"] == pytest.approx(0.7)
 

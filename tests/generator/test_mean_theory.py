@@ -10,7 +10,6 @@ from warmstart.generator.checkpoint import load
 from warmstart.ocean import parameters
 from warmstart.regression import mean
 from warmstart.regression.theory import FEATURES, pycnocline, theory_of
-from warmstart.store.reader import scaled
 from warmstart.verbs import train
 from warmstart.verbs.generate import generate
 
@@ -29,7 +28,7 @@ def ordered(box):
 
 def inputs_of(members, box):
     """Scaled parameters in the order of the table."""
-    return np.stack([scaled(m, ordered(box)) for m in members])
+    return np.stack([parameters.scaled(m, ordered(box)) for m in members])
 
 
 def test_the_features_have_the_spread_of_a_parameter_over_the_box():

@@ -44,7 +44,7 @@ def test_what_is_no_mapping_is_refused(tmp_path, text):
 
 
 def test_set_without_a_value_says_how_to_write_it():
-    with pytest.raises(UserError, match="key=value"):
+    with pytest.raises(UserError, match="expected KEY=VALUE"):
         build(Outer, {"steps": 1}, "here", ["steps"])
 
 

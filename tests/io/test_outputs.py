@@ -13,7 +13,7 @@ from warmstart.errors import UserError
 from warmstart.io import outputs
 from warmstart.io.config import dump_yaml
 from warmstart.io.files import write_csv, write_dataset
-from warmstart.io.outputs import claim, foreign, replacing, require_free, require_room, require_work
+from warmstart.io.outputs import foreign, held, replacing, require_free, require_room, require_work
 from warmstart.ocean.basin import basin
 
 
@@ -132,7 +132,7 @@ def test_a_folder_of_somebody_else_where_outputs_are_made_is_in_the_way(tmp_path
     (tmp_path / ".a.txt.warmstart").mkdir()
     (tmp_path / ".a.txt.warmstart" / "lock").write_text("mine")
     before = tree(tmp_path)
-    with pytest.raises(UserError, match="in the way"), claim(tmp_path / "a.txt"):
+    with pytest.raises(UserError, match="in the way"), held(require_free(tmp_path / "a.txt")):
         pytest.fail("the block must not run")
     outputs.tidy(tmp_path)
     assert tree(tmp_path) == before
@@ -153,22 +153,50 @@ def test_any_name_that_a_file_may_have_can_be_made_and_made_again(tmp_path, name
 
 def test_a_second_command_on_the_same_output_says_so_until_the_first_has_ended_by_any_means(tmp_path):
     code = (
-        "import sys, time; from warmstart.io.outputs import claim\n"
-        "with claim(sys.argv[1]): print('held', flush=True); time.sleep(60)\n"
+        "import sys, time; from warmstart.io.outputs import held, require_free\n"
+        "with held(require_free(sys.argv[1])): print('held', flush=True); time.sleep(60)\n"
     )
     target = tmp_path / "a.txt"
     first = subprocess.Popen([sys.executable, "-c", code, str(target)], stdout=subprocess.PIPE)
     assert first.stdout is not None and first.stdout.readline() == b"held\n"
-    with pytest.raises(UserError, match="another command is writing"), claim(target):
+    with pytest.raises(UserError, match="another command is writing"), held(require_free(target)):
         pytest.fail("the block must not run")
-    with claim(tmp_path / "b.txt"):
+    with held(require_free(tmp_path / "b.txt")):
         pass
     first.kill()
     first.wait()
     first.stdout.close()
-    with claim(target), claim(target):
+    with held(require_free(target)), held(require_free(target)):
         pass  # the lock died with its process; within one process it is held once
     assert os.listdir(tmp_path) == []
+
+
+def verb_of(beside=lambda given: [], work=None):
+    """A verb that says what lies in the folder of its output while it works."""
+
+    @outputs.writes(folder=False, beside=beside, work=work)
+    def verb(output: Path, overwrite: bool = False) -> list[str]:
+        return sorted(os.listdir(output.parent))
+
+    return verb
+
+
+def test_a_verb_holds_all_that_it_makes_until_it_ends(tmp_path):
+    verb = verb_of(lambda given: [tmp_path / "b.csv"], lambda given: (tmp_path / "runs", ()))
+    assert verb(tmp_path / "a.nc") == [".a.nc.warmstart", ".b.csv.warmstart", ".runs.warmstart"]
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_verb_refuses_its_output_before_it_names_what_lies_beside_and_leaves_nothing_held(tmp_path):
+    with pytest.raises(UserError, match="--overwrite"):
+        verb_of(lambda given: pytest.fail("the output was not refused first"))(ours(tmp_path / "a.txt"))
+    (tmp_path / "mine.csv").write_text("mine")
+    before = tree(tmp_path)
+    with pytest.raises(UserError, match="may be yours"):
+        verb_of(lambda given: [tmp_path / "new.csv", tmp_path / "mine.csv"])(
+            tmp_path / "a.txt", overwrite=True
+        )
+    assert tree(tmp_path) == before
 
 
 # ---------------------------------------------------------------- what may be replaced

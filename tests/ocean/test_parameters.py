@@ -98,3 +98,15 @@ def test_attach_and_extract_are_inverse_and_a_missing_parameter_is_named():
     np.testing.assert_array_equal(parameters.extract(ds)["bottom_drag"], [1e-6, 2e-6])
     with pytest.raises(UserError, match="wind_stress_south"):
         parameters.extract(ds, ["wind_stress_south"])
+
+
+def test_parameters_are_scaled_on_their_own_axis():
+    ranges = {"vertical_diffusivity": (1e-5, 1e-3), "wind_stress_south": (0.1, 0.3)}
+    values = {"vertical_diffusivity": np.array([1e-4, 1e-3]), "wind_stress_south": np.array([0.1, 0.2])}
+    np.testing.assert_allclose(parameters.scaled(values, ranges), [[0.0, -0.5], [0.5, 0.0]], atol=1e-12)
+
+
+def test_a_parameter_of_the_users_own_is_scaled_linearly_and_an_empty_range_is_an_error():
+    assert parameters.scaled({"wind": 1.0}, {"wind": (0.0, 4.0)}).tolist() == [-0.25]
+    with pytest.raises(UserError, match="is empty"):
+        parameters.scaled({"wind": 1.0}, {"wind": (1.0, 1.0)})

@@ -36,8 +36,7 @@ def write_states(
         seed=("sample", np.arange(len(states)))
     )
     ds = parameters.attach(ds, {n: np.full(len(states), v) for n, v in values.items()}, "sample")
-    moved = {"units": "K", "long_name": "change of temperature by a constraint"}
-    ds["constraint_mixed_temperature"] = ("sample", np.full(len(states), 0.00123), moved)
+    ds.attrs["constraint_mixed_temperature"] = np.full(len(states), 0.00123)
     made = files.provenance(seed=0, command="warmstart generate somewhere") | {
         "generator": "abcdef0123456789"
     }

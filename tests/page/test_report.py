@@ -26,8 +26,8 @@ from warmstart.page.inputs import control_index, differing_parameters, read
 from warmstart.page.states import state_sections
 from warmstart.scores.metrics import METRICS
 from warmstart.scores.verification import COLUMNS
-from warmstart.store.writer import dataset
 from warmstart.verbs.check import check
+from warmstart.verbs.dataset import dataset
 from warmstart.verbs.report import report
 
 MEMBERS = Path(__file__).parents[2] / "data" / "dino-4deg"

@@ -13,7 +13,8 @@ from warmstart.ocean import parameters
 from warmstart.ocean.basin import basin
 from warmstart.store import members
 from warmstart.store.members import BLOW_UPS, find_members
-from warmstart.store.writer import dataset, describe
+from warmstart.store.writer import describe
+from warmstart.verbs.dataset import dataset
 
 
 def write_file(folder, index, *, name=None, older=False, nz=4, **attrs):
@@ -165,3 +166,16 @@ def test_an_ensemble_of_which_all_blew_up_says_so(tmp_path):
 def test_a_number_of_a_member_beyond_any_ensemble_is_refused_in_a_sentence(tmp_path):
     with pytest.raises(UserError, match="at most 9 digits"):
         members._index(tmp_path / "member_99999999999999999999")
+
+
+def test_a_split_is_one_of_three_words_or_none(tmp_path):
+    folder = tmp_path / "member_000"
+    folder.mkdir()
+    for split, expected in (("test", "test"), (None, ""), ("", "")):
+        dump_yaml({"name": "calm", "split": split}, folder / "job.yaml")
+        assert members.labels_of(folder) == ("calm", expected)
+    dump_yaml({"split": "learn"}, folder / "job.yaml")
+    with pytest.raises(
+        UserError, match=r"job\.yaml: split is 'learn'; expected one of train, validation, test"
+    ):
+        members.labels_of(folder)

@@ -12,7 +12,7 @@ from warmstart.io.config import dump_yaml
 from warmstart.ocean import parameters
 from warmstart.ocean.basin import basin
 from warmstart.ocean.variables import STATE_VARIABLES
-from warmstart.store.writer import dataset
+from warmstart.verbs.dataset import dataset
 
 MEMBERS = (0, 3, 7, 11)  #: train, validation, test, validation
 
@@ -96,7 +96,7 @@ def test_ranges_of_a_plan_written_by_hand_may_have_units(runs, tmp_path):
 @pytest.mark.parametrize(
     ("ranges", "says"),
     [
-        ({"wind_stress_south": 0.4}, "ranges of wind_stress_south: expected [lowest, highest]"),
+        ({"wind_stress_south": 0.4}, "ranges: wind_stress_south: expected [lowest, highest]"),
         ({"wind_stress_south": ["0.05 m", "0.4 m"]}, "cannot convert 'm' to Pa"),
         ({"wind_stress_south": [0.4, 0.05]}, "empty or not positive"),
         ({"wind": [0.05, 0.4]}, "unknown parameter 'wind'"),

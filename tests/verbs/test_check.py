@@ -551,7 +551,7 @@ def test_a_hole_in_a_later_state_is_named_too(ensemble, ocean_grid, caplog):
 
 def test_what_cannot_be_written_is_said_before_anything_is_computed(ocean, ocean_grid, tmp_path, monkeypatch):
     (tmp_path / "m_summary.csv").write_text("mine")
-    monkeypatch.setattr(verb, "read", lambda *_: pytest.fail("computed first"))
+    monkeypatch.setattr(verb, "_read", lambda *_: pytest.fail("computed first"))
     with pytest.raises(UserError, match=r"the folder .*none does not exist"):
         verb.check(ocean, ocean_grid, output=tmp_path / "none" / "m.csv")
     with pytest.raises(UserError, match=r"m_summary.csv exists"):
@@ -645,3 +645,9 @@ def test_foreign_names_of_dimensions_empty_axes_and_folders_are_one_line(ocean, 
 
 def test_a_mesh_may_be_a_dataset(ocean, ocean_grid):
     assert len(verb.check(ocean, ocean_grid.ds, only=["inversions"])) == 1
+
+
+def test_a_file_that_is_not_there_is_named():
+    for states in ("no-such-file.nc", ["no-such-file.nc"]):
+        with pytest.raises(UserError, match=r"no-such-file\.nc does not exist; give an existing NetCDF file"):
+            verb.check(states)

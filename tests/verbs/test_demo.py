@@ -22,7 +22,7 @@ HELD_OUT = "member_003"
 def generator(tiny_runs, tmp_path_factory):
     """Trained on three members, with the fourth as the held-out one."""
     pytest.importorskip("torch", reason="torch is not installed")
-    from warmstart.store.writer import dataset
+    from warmstart.verbs.dataset import dataset
     from warmstart.verbs.train import train
 
     folder = tmp_path_factory.mktemp("generator")

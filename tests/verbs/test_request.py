@@ -29,7 +29,7 @@ def states(tmp_path):
 
 def test_a_states_file_gives_the_parameters_that_it_carries(states):
     assert wanted([], states, print) == {"wind_stress_south": 0.11}
-    assert wanted(["wind_stress_south=0.3"], states, print) == {"wind_stress_south": 0.3}
+    assert wanted(["wind_stress_south=0.3 Pa"], states, print) == {"wind_stress_south": "0.3 Pa"}
 
 
 def test_states_of_several_simulations_name_no_parameters(states, tmp_path):

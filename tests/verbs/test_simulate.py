@@ -203,8 +203,8 @@ def test_an_engine_that_nobody_waits_for_is_stopped(job, tmp_path):
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends a process with its parent")
 def test_an_engine_dies_with_its_supervisor(tmp_path):
     code = (
-        "import subprocess, sys, time; from warmstart.ensemble.member import start_engine;"
-        "print(start_engine(['sleep', '60'], subprocess.DEVNULL).pid, flush=True); time.sleep(60)"
+        "import subprocess, sys, time; from warmstart.ensemble.member import _start_engine;"
+        "print(_start_engine(['sleep', '60'], subprocess.DEVNULL).pid, flush=True); time.sleep(60)"
     )
     supervisor = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE)
     engine = psutil.Process(int(supervisor.stdout.readline()))

@@ -1,6 +1,7 @@
 """What a verification takes in, without running an ocean: controls, references, folders of former runs, reasons."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -132,17 +133,14 @@ def test_the_reason_of_an_engine_that_ended_is_what_was_noted_else_the_last_line
 
 def test_starts_are_named_by_what_they_are_and_run_in_folders_of_these_names(tmp_path):
     samples = [verify_sample(0, seed=7), verify_sample(1), verify_sample(12, seed=0)]
-    found = verify._starts(
-        tmp_path / "restarts", type("M", (), {"samples": samples}), tmp_path / "work", None, True
-    )
+    asked = {"restarts": tmp_path / "restarts", "folder": tmp_path / "work", "control": None}
+    found = verify._starts(SimpleNamespace(**asked, rest=True), SimpleNamespace(samples=samples), None)
     assert [start.name for start in found] == ["generated 0", "state 1", "generated 12", "rest"]
     assert [start.folder.name for start in found] == ["generated_0", "state_1", "generated_12", "rest"]
     assert (
         found[-1].restart == "rest" and Path(found[1].restart) == (tmp_path / "restarts" / "001.h5").resolve()
     )
-    without = verify._starts(
-        tmp_path / "restarts", type("M", (), {"samples": samples}), tmp_path / "work", None, False
-    )
+    without = verify._starts(SimpleNamespace(**asked, rest=False), SimpleNamespace(samples=samples), None)
     assert [start.name for start in without] == ["generated 0", "state 1", "generated 12"]
 
 

@@ -50,13 +50,8 @@ def connected(scheduler: str | None, workers: int, runs: Path, dashboard: bool =
     ------
     UserError
         If the scheduler does not answer, or the dashboard cannot be shown.
-
-    Examples
-    --------
-    >>> with connected("tcp://node:8786", 1, Path("runs")) as client:  # doctest: +SKIP
-    ...     client.submit(print, "hello")
     """
-    with logged(runs / LOG):
+    with _logged(runs / LOG):
         if scheduler is None:
             with _own(workers, runs, dashboard) as client:
                 yield client
@@ -140,18 +135,8 @@ def _scratch(runs: Path) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def logged(path: Path) -> Iterator[None]:
-    """Send what dask says to a file instead of the terminal while the block lasts.
-
-    Parameters
-    ----------
-    path : the file; it is added to.
-
-    Examples
-    --------
-    >>> with logged(Path(tempfile.mkdtemp()) / "dask.log"):
-    ...     logging.getLogger("distributed.scheduler").info("State start")
-    """
+def _logged(path: Path) -> Iterator[None]:
+    """Send what dask says to a file, which is added to, instead of the terminal while the block lasts."""
     import distributed  # noqa: F401 (its import sets handlers of its own)
 
     handler = logging.FileHandler(path, encoding="utf-8", delay=True)

@@ -21,7 +21,7 @@ from warmstart.ensemble import member_table, starts
 from warmstart.ensemble.member_table import Listed
 from warmstart.equilibrium.acceleration import Acceleration
 from warmstart.equilibrium.verdict import UNTIL_YEARS
-from warmstart.errors import UserError
+from warmstart.errors import UserError, require_path
 from warmstart.io import outputs
 from warmstart.io.config import Config, build, dump_yaml, load_yaml, read_yaml
 from warmstart.ocean import parameters as table
@@ -114,17 +114,7 @@ class Plan(Config):
     @field_validator("ranges", mode="before")
     @classmethod
     def _parse_ranges(cls, value: Any, info: ValidationInfo) -> Any:
-        if not isinstance(value, dict):
-            raise ValueError("expected parameter names with [lowest, highest]")
-        ranges = {}
-        for name, pair in value.items():
-            if not isinstance(pair, (list, tuple)) or len(pair) != 2:
-                raise ValueError(f"{name}: expected [lowest, highest], for example [0.05 Pa, 0.4 Pa]")
-            low, high = (table.parse(bound, name, _known_to(info)) for bound in pair)
-            if not low < high:
-                raise ValueError(f"{name}: the lowest value {low:g} is not below the highest {high:g}")
-            ranges[name] = (low, high)
-        return ranges
+        return table.parse_ranges(value, _known_to(info))
 
     @field_validator("fixed", mode="before")
     @classmethod
@@ -263,11 +253,11 @@ def load_plan(
 
 def _with_table(given: dict[str, Any], beside: Path) -> dict[str, Any]:
     """The content of a plan with its members in place of the path of their table."""
-    if "parameters" not in given:
+    listed, name = given.get("parameters"), given.get("engine", engines.DEFAULT)
+    if not isinstance(listed, str | Path):
         return given
-    name = given.get("engine", engines.DEFAULT)
     known = engines.find(name).parameters if name in engines.names() else None
-    return {**given, "parameters": member_table.resolved(given["parameters"], beside, known)}
+    return {**given, "parameters": member_table.read_table(beside / require_path(listed), known)}
 
 
 def member_parameters(plan: Plan) -> list[dict[str, float]]:
@@ -321,7 +311,7 @@ def member_job(
     plan : the plan.
     values : a value for each parameter of the table, in its units.
     folder : folder of the member.
-    finished : the finished members whose deep ocean the first shift aims at.
+    finished : the finished members whose deep ocean the first shift aims at, those of these very values left out.
     member : name and split, where the plan lists its members.
 
     Returns
@@ -340,9 +330,9 @@ def member_job(
     [100.0, 120.0]
     """
     how = plan.acceleration
-    if how is not None and finished:
+    if how is not None and (known := starts.others(finished, values)):
         expected = _begun_with(folder) or starts.expected_profile(
-            values, plan.configuration, finished, plan.engine
+            values, plan.configuration, known, plan.engine
         )
         how = how.model_copy(update={"expected": expected})
     try:

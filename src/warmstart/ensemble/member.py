@@ -48,29 +48,7 @@ class Stopped(RuntimeError):
 def run_member(
     job: dict[str, Any], command: list[str] | None = None, wanted: Callable[[], bool] = lambda: True
 ) -> dict[str, Any]:
-    """Bring one member to its end, from wherever its folder says it is.
-
-    Parameters
-    ----------
-    job : what the engine is asked; its ``folder`` is the folder of the member.
-    command : how to start the engine, the path of the job file is appended; None takes the job's ``engine``.
-    wanted : asked twice a second; the engine is stopped when it answers False.
-
-    Returns
-    -------
-    As :func:`read_status`; ``state`` is ``finished`` or ``failed``.
-
-    Raises
-    ------
-    UserError
-        If the folder holds a member that was asked something else.
-    Stopped
-        If `wanted` said no.
-
-    Examples
-    --------
-    >>> run_member(job)  # doctest: +SKIP
-    """
+    """Bring one member to its end, from wherever its folder says it is; as :func:`run_members` of one."""
     return run_members([job], command, wanted)[0]
 
 
@@ -80,26 +58,25 @@ def run_members(
     wanted: Callable[[], bool] = lambda: True,
     device: str = "cpu",
 ) -> list[dict[str, Any]]:
-    """Bring several members to their ends in one process of the engine, as one batch.
+    """Bring members to their ends, from wherever their folders say they are, in one process of the engine, as one batch.
 
     Parameters
     ----------
-    jobs : what the engine is asked, each as for :func:`run_member`; all for one engine and configuration.
-    command, wanted : as for :func:`run_member`.
+    jobs : what the engine is asked, each with the ``folder`` of its member; all for one engine and configuration.
+    command : how to start the engine, the paths of the job files are appended; None takes that of the jobs' ``engine``.
+    wanted : asked twice a second; the engine is stopped when it answers False.
     device : ``cpu`` or ``gpu``.
 
     Returns
     -------
-    The status of each member, in their order.
+    Of each, in their order, as :func:`read_status`; ``state`` is ``finished`` or ``failed``.
 
     Raises
     ------
-    UserError, Stopped
-        As :func:`run_member`.
-
-    Examples
-    --------
-    >>> run_members([job])  # doctest: +SKIP
+    UserError
+        If a folder holds a member that was asked something else.
+    Stopped
+        If `wanted` said no.
     """
     folders = [Path(job["folder"]) for job in jobs]
     for folder, job in zip(folders, jobs, strict=True):
@@ -135,17 +112,12 @@ def is_done(status: dict[str, Any]) -> bool:
     >>> is_done({"state": "finished"}), is_done({"state": "running"})
     (True, False)
     """
-    return status.get("state") == "finished" or (
-        status.get("state") == "failed" and bool(status.get("blow_ups"))
-    )
+    state = status.get("state")
+    return state == "finished" or (state == "failed" and bool(status.get("blow_ups")))
 
 
 def read_status(folder: Path) -> dict[str, Any]:
     """What the engine says of a member in ``status.yaml``, brought up to date by its supervisor.
-
-    Parameters
-    ----------
-    folder : folder of the member.
 
     Returns
     -------
@@ -269,7 +241,7 @@ def _attempt(folders: Sequence[Path], command: list[str], wanted: Callable[[], b
     for folder in folders:
         _tell(folder, state="running", year=years[str(folder)])
     with open(folders[0] / "engine.log", "ab") as errors:
-        process = start_engine(command, errors)
+        process = _start_engine(command, errors)
         try:
             for line in _lines(process):
                 if not wanted():
@@ -282,27 +254,12 @@ def _attempt(folders: Sequence[Path], command: list[str], wanted: Callable[[], b
         except BaseException:
             for folder in folders:  # first: this process may be ended as soon as the engine is gone
                 _tell(folder, state="stopped", year=years[str(folder)])
-            stop_engine(process)
+            _stop_engine(process)
             raise
 
 
-def start_engine(command: list[str], errors: Any) -> subprocess.Popen[bytes]:
-    """Start an engine in a session of its own that ends when this process ends, however it ends.
-
-    Parameters
-    ----------
-    command : program and arguments.
-    errors : open file for its standard error.
-
-    Returns
-    -------
-    The process; its standard output is a pipe.
-
-    Examples
-    --------
-    >>> start_engine(["true"], subprocess.DEVNULL).wait()
-    0
-    """
+def _start_engine(command: list[str], errors: Any) -> subprocess.Popen[bytes]:
+    """Start an engine in a session of its own that ends when this process ends, however it ends; its output is a pipe."""
     return subprocess.Popen(
         [sys.executable, "-I", "-S", guard.__file__, str(os.getpid()), *command],
         stdin=subprocess.DEVNULL,
@@ -312,16 +269,8 @@ def start_engine(command: list[str], errors: Any) -> subprocess.Popen[bytes]:
     )
 
 
-def stop_engine(process: subprocess.Popen[bytes]) -> None:
-    """Ask an engine and whatever it started to stop; kill it if it does not.
-
-    Examples
-    --------
-    >>> process = start_engine(["sleep", "60"], subprocess.DEVNULL)
-    >>> stop_engine(process)
-    >>> process.returncode
-    -15
-    """
+def _stop_engine(process: subprocess.Popen[bytes]) -> None:
+    """Ask an engine and whatever it started to stop; kill it if it does not."""
     for number in (signal.SIGTERM, signal.SIGKILL):
         if process.poll() is not None:
             return

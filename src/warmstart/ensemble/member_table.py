@@ -93,10 +93,6 @@ def same(
     one, other : a value for each parameter of the table, in its units.
     known : the table of their engine.
 
-    Returns
-    -------
-    False if any parameter differs.
-
     Examples
     --------
     >>> same(table.defaults(), table.defaults()), same(table.defaults(), table.defaults() | {"bottom_drag": 1.001e-6})
@@ -110,11 +106,6 @@ def same(
 
 def require_distinct(members: Sequence[Listed], values: Sequence[dict[str, float]]) -> None:
     """Refuse two members of one name, of the name of another's folder, or of one set of parameters.
-
-    Parameters
-    ----------
-    members : the list of a plan.
-    values : all parameters of each.
 
     Raises
     ------
@@ -172,14 +163,6 @@ def called(number: int, members: Sequence[Listed]) -> str:
 def changes(former: Sequence[Listed], new: Sequence[Listed]) -> list[str]:
     """Say which members of a list are others than they were; members beyond the shorter list are none of them.
 
-    Parameters
-    ----------
-    former, new : the lists.
-
-    Returns
-    -------
-    A line for each member that was changed.
-
     Examples
     --------
     >>> before, after = (Listed.model_validate({"bottom_drag": drag}) for drag in (1e-6, 2e-6))
@@ -187,15 +170,15 @@ def changes(former: Sequence[Listed], new: Sequence[Listed]) -> list[str]:
     ['member 0 (bottom_drag 1e-06 there, 2e-06 asked for)']
     """
     found = []
-    for i, (a, b) in enumerate(zip(former, new, strict=False)):
-        before, after = a.model_dump(), b.model_dump()
-        keys = [key for key in {**before, **after} if before.get(key) != after.get(key)]
-        if keys:
-            what = "; ".join(
-                f"{key} {before.get(key, 'not given')} there, {after.get(key, 'not given')} asked for"
-                for key in keys
-            )
-            found.append(f"member {called(i, former)} ({what})" if a.name else f"member {i} ({what})")
+    for i, pair in enumerate(zip(former, new, strict=False)):
+        before, after = (member.model_dump() for member in pair)
+        what = "; ".join(
+            f"{key} {before.get(key, 'not given')} there, {after.get(key, 'not given')} asked for"
+            for key in {**before, **after}
+            if before.get(key) != after.get(key)
+        )
+        if what:
+            found.append(f"member {called(i, former)} ({what})")
     return found
 
 
@@ -320,31 +303,3 @@ def _member(
         except UserError as error:
             raise UserError(f"{where}: {error}") from None
     return member
-
-
-def resolved(given: Any, beside: Path, known: Mapping[str, Parameter] | None = None) -> Any:
-    """The list of members that a plan gives: itself, or what the table holds whose path it is.
-
-    Parameters
-    ----------
-    given : the value of ``parameters`` in a plan.
-    beside : folder that a relative path starts from.
-    known : the parameters of the engine; None takes the parameters table.
-
-    Returns
-    -------
-    A list of mappings, or `given` if it is no path.
-
-    Raises
-    ------
-    UserError
-        As :func:`read_table`.
-
-    Examples
-    --------
-    >>> resolved([{"bottom_drag": 1e-6}], Path("."))
-    [{'bottom_drag': 1e-06}]
-    """
-    if not isinstance(given, (str, Path)):
-        return given
-    return read_table(beside / require_path(given), known)

@@ -72,10 +72,6 @@ def read_finished(
     engine : that ran them; None takes the default.
     before : only members with a smaller number; 0 takes all.
 
-    Returns
-    -------
-    The members.
-
     Raises
     ------
     UserError
@@ -120,16 +116,7 @@ def _number(path: Path) -> int:
 
 
 def others(finished: Sequence[Finished], values: dict[str, float]) -> list[Finished]:
-    """Those of other parameters: a member that is made again learns nothing from itself.
-
-    Parameters
-    ----------
-    finished : from :func:`read_finished`.
-    values : parameters of the run that shall start.
-
-    Returns
-    -------
-    The members that differ in at least one parameter.
+    """Those finished members whose parameters are not `values`: a member that is made again learns nothing from itself.
 
     Examples
     --------
@@ -142,17 +129,12 @@ def others(finished: Sequence[Finished], values: dict[str, float]) -> list[Finis
 def varied(values: dict[str, float], finished: Sequence[Finished]) -> list[str]:
     """Names of the parameters in which the finished members and the run that shall start differ among each other.
 
-    However they were given: drawn from ranges, fixed, or listed. What the other members of its plan are makes no difference
-    to a run.
+    However they were given: drawn, fixed, or listed. What the other members of its plan are makes no difference to a run.
 
     Parameters
     ----------
     values : parameters of the run that shall start.
     finished : from :func:`read_finished`.
-
-    Returns
-    -------
-    The names, in their order.
 
     Examples
     --------
@@ -179,10 +161,6 @@ def nearest(values: dict[str, float], finished: Sequence[Finished], varied: Sequ
     ------
     UserError
         If there is no finished member.
-
-    Examples
-    --------
-    >>> nearest(values, read_finished("runs", grid), ["wind_stress_south"])  # doctest: +SKIP
     """
     if not finished:
         raise UserError(
@@ -214,10 +192,6 @@ def predicted(
     ------
     UserError
         If there are fewer than three finished members.
-
-    Examples
-    --------
-    >>> predicted(values, read_finished("runs", grid), ["wind_stress_south"], grid)  # doctest: +SKIP
     """
     if len(finished) < FEWEST:
         raise UserError(
@@ -289,7 +263,7 @@ def write_start(
     start : one of :data:`MADE`.
     values : parameters of the member.
     configuration : its grid.
-    finished : from :func:`read_finished`; nobody reads it for a cold start.
+    finished : from :func:`read_finished`, those of these very values left out; nobody reads it for a cold start.
     folder : of the member; ``start.h5`` is written there.
     engine : that writes it.
 
@@ -297,21 +271,17 @@ def write_start(
     ------
     UserError
         If the finished members do not serve.
-
-    Examples
-    --------
-    >>> write_start("cold", values, configuration, [], folder)  # doctest: +SKIP
     """
     if (folder / FILE).exists():
         return
     model = engines.find(engine)
-    grid = model.grid(configuration)
+    grid, known = model.grid(configuration), others(finished, values)
     if start == "cold":
         state = cold(grid)
     elif start == "nearest":
-        state = nearest(values, finished, varied(values, finished))
+        state = nearest(values, known, varied(values, known))
     else:
-        state = predicted(values, finished, varied(values, finished), grid)
+        state = predicted(values, known, varied(values, known), grid)
     folder.mkdir(parents=True, exist_ok=True)
     model.write_restart(state, grid, folder / FILE, {})
 
@@ -363,16 +333,9 @@ def expected_profile(
     Returns
     -------
     Each level of both [degC, 1e-3], surface first.
-
-    Examples
-    --------
-    >>> expected_profile(values, configuration, read_finished("runs", grid))  # doctest: +SKIP
     """
     grid = engines.find(engine).grid(configuration)
     state = predicted(values, finished, varied(values, finished), grid)
-    weight = grid.volume
-    means = [
-        (state[name].fillna(0.0) * weight).sum(("y", "x")) / weight.sum(("y", "x"))
-        for name in ("thetao", "so")
-    ]
+    level, weight = ("y", "x"), grid.volume
+    means = [(state[n].fillna(0.0) * weight).sum(level) / weight.sum(level) for n in ("thetao", "so")]
     return tuple(float(v) for v in np.concatenate([m.values for m in means]))

@@ -18,7 +18,6 @@ from warmstart.scores.crps import fair_crps
 
 if TYPE_CHECKING:
     from warmstart.generator.fit import Prepared
-    from warmstart.generator.settings import GeneratorConfig
 
 #: Samples an ensemble is scored with.
 SAMPLES = 16
@@ -32,12 +31,7 @@ OWN = {
 
 
 def evaluate(generator: Generator, prepared: Prepared) -> dict[str, Any]:
-    """Score the generator and the baselines on the validation members, and the mean on left-out training members.
-
-    Parameters
-    ----------
-    generator : complete.
-    prepared : its data.
+    """Score a complete generator and the baselines on the validation members, and the mean on left-out training members.
 
     Returns
     -------
@@ -123,10 +117,8 @@ def _forecasts(
     ages = prepared.held_out.ages
     if "both" in prepared.held_out.means:
         index = int(np.abs(np.log(ages / YOUNG)).argmin())
-        start, name = (
-            (prepared.held_out.initial[index, position], float(ages[index])),
-            f"state of year {ages[index]:g}",
-        )
+        start = (prepared.held_out.initial[index, position], float(ages[index]))
+        name = f"state of year {ages[index]:g}"
         forecasts[f"{OWN[model]}, {name} alone"] = _ensemble(generator, Request(None, start), model, position)
         forecasts[f"{OWN[model]}, {name} too"] = _ensemble(generator, Request(values, start), model, position)
     return forecasts
@@ -176,33 +168,13 @@ def _average(values: list[dict[str, float]]) -> dict[str, float]:
 
 
 def model_card(generator: Generator, name: str) -> str:
-    """Write the model card.
-
-    Parameters
-    ----------
-    generator : complete, with scores.
-    name : of its folder.
-
-    Returns
-    -------
-    Markdown.
-    """
-    saved = generator.config
-    sections = [
-        _front(saved.config),
-        f"# {name}\n\n{saved.config.description}",
-        _origin(generator),
-        _parameters(generator),
-        _scores(generator),
-        _limits(generator),
-        _use(generator, name),
-    ]
-    return "\n\n".join(sections) + "\n"
-
-
-def _front(config: GeneratorConfig) -> str:
+    """Write the model card, Markdown, of a generator with its scores; `name` is that of its folder."""
+    config = generator.config.config
     tags = f"[ocean, spin-up, {config.residual.model}]"
-    return f"---\nlicense: {config.licence.lower()}\nlibrary_name: warmstart\ntags: {tags}\n---"
+    head = f"---\nlicense: {config.licence.lower()}\nlibrary_name: warmstart\ntags: {tags}\n---"
+    sections = [f"{head}\n\n# {name}\n\n{config.description}"]
+    sections += [part(generator) for part in (_origin, _parameters, _scores, _limits)]
+    return "\n\n".join([*sections, _use(generator, name)]) + "\n"
 
 
 def _origin(generator: Generator) -> str:
@@ -269,31 +241,28 @@ def _quantities(generator: Generator) -> str:
 
 def _scores(generator: Generator) -> str:
     """Tables of scores and the verdict on the residual models."""
-    scores, text = generator.config.scores, ["## Scores"]
+    scores = generator.config.scores
     cross = scores["cross_validation"]
-    text.append(
+    text = [
+        "## Scores",
         f"Each of the {len(cross['members'])} training members predicted by a model that has not seen it "
-        "(root mean square error against the member's mean state, volume-weighted):"
-    )
-    text.append(_table(cross["rmse"], generator))
+        "(root mean square error against the member's mean state, volume-weighted):",
+        _table(cross["rmse"], generator),
+    ]
     if "validation" in scores:
         held = scores["validation"]
-        text.append(
-            f"Validation members {', '.join(map(str, held['members']))}, root mean square error of the forecast's mean:"
-        )
-        text.append(_table(held["rmse"], generator))
-        text.append(
-            f"Continuous ranked probability score, {held['samples']} samples (absolute error where the forecast is one state):"
-        )
-        text.append(_table(held["crps"], generator))
         counts = held.get("inversions")
-        text.append(
+        text += [
+            f"Validation members {', '.join(map(str, held['members']))}, root mean square error of the forecast's mean:",
+            _table(held["rmse"], generator),
+            f"Continuous ranked probability score, {held['samples']} samples (absolute error where the forecast is one state):",
+            _table(held["crps"], generator),
             f"Static inversions a state: {counts['true']:.0f} in true snapshots of these members, {counts['generated']:.0f} generated, "
             f"{counts['after_adjustment']:.0f} after convective adjustment."
             if counts
-            else "Static inversions: not judged, the states have no temperature and salinity."
-        )
-        text.append(verdict(held["crps"]))
+            else "Static inversions: not judged, the states have no temperature and salinity.",
+            verdict(held["crps"]),
+        ]
     fitted = scores.get("network", {})
     if fitted.get("gaussian") is not None:
         text.append(

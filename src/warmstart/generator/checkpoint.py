@@ -45,26 +45,20 @@ Axis: TypeAlias = int | str
 
 
 def save(generator: Generator, folder: Path) -> None:
-    """Write a generator into an empty folder; the model card is written elsewhere.
-
-    Parameters
-    ----------
-    generator : what to write.
-    folder : existing folder.
-    """
-    arrays = flatten(generator.mean, "mean") | {"forcing": generator.forcing}
-    arrays |= {"residual.basis": half(generator.coordinates.basis)}
+    """Write a generator into an existing, empty folder; the model card is written elsewhere."""
+    arrays = _flatten(generator.mean, "mean") | {"forcing": generator.forcing}
+    arrays["residual.basis"] = _half(generator.coordinates.basis)
     if generator.coordinates.rotation is not None:
         arrays |= {"residual.rotation": generator.coordinates.rotation}
     for given, law in generator.laws.items():
         arrays |= {f"residual.{given}.scale": law.coordinates.scale}
         arrays |= {f"residual.{given}.spread": np.array([law.reference_spread])}
     for name, fitted in generator.quantities.items():
-        arrays |= flatten(fitted.model, name)
+        arrays |= _flatten(fitted.model, name)
         beside = {"scale": fitted.scale, "residuals": fitted.residuals}
         arrays |= {f"{name}.{what}": values for what, values in beside.items() if values is not None}
     if generator.spinup is not None:
-        arrays |= flatten_spinup(generator.spinup)
+        arrays |= _flatten_spinup(generator.spinup)
     if generator.denoiser is not None:
         arrays |= {
             f"net.{n}": v.detach().cpu().numpy() for n, v in generator.denoiser.net.state_dict().items()
@@ -99,16 +93,12 @@ def _normalizer_dataset(generator: Generator) -> xr.Dataset:
 
 
 def locate(generator: str | Path) -> Path:
-    """Find a generator folder by path, or a shipped one by name.
-
-    Parameters
-    ----------
-    generator : folder, or name such as ``dino-4deg``.
+    """Find the folder of a generator: by its path, or a shipped one by its name, such as ``dino-4deg``.
 
     Raises
     ------
     UserError
-        If neither exists, or files are missing from it.
+        If there is none, or files are missing from it.
 
     Examples
     --------
@@ -125,12 +115,8 @@ def locate(generator: str | Path) -> Path:
             f"no generator '{generator}': expected a folder made by 'warmstart train' or a shipped name "
             f"({', '.join(known) or 'none is installed'})"
         )
-    missing = [
-        n
-        for n in (WEIGHTS, CONFIG, NORMALIZER)
-        if not ((path if n != NORMALIZER else whole(path)) / n).is_file()
-    ]
-    if missing:
+    files_of = (path / WEIGHTS, path / CONFIG, whole(path) / NORMALIZER)
+    if missing := [file.name for file in files_of if not file.is_file()]:
         raise UserError(
             f"{path} is no generator: {', '.join(missing)} missing; expected a folder made by 'warmstart train'"
         )
@@ -140,11 +126,13 @@ def locate(generator: str | Path) -> Path:
 def shipped() -> dict[str, Path]:
     """The folders of the generators that come with the package, by name."""
     root = Path(str(importlib.resources.files("warmstart") / "pretrained"))
-    folders = sorted(p for p in root.iterdir() if (p / WEIGHTS).is_file()) if root.is_dir() else []
-    further = {
-        f"{p.name}-{q.name}": q for p in folders for q in sorted(p.iterdir()) if (q / WEIGHTS).is_file()
+    folders = {p.name: p for p in sorted(root.glob("*")) if (p / WEIGHTS).is_file()}
+    return folders | {
+        f"{name}-{q.name}": q
+        for name, p in folders.items()
+        for q in sorted(p.iterdir())
+        if (q / WEIGHTS).is_file()
     }
-    return {p.name: p for p in folders} | further
 
 
 def whole(folder: Path) -> Path:
@@ -161,10 +149,6 @@ def load(path: str | Path, grid: Grid | None = None) -> Generator:
     ----------
     path : its folder, or the name of a shipped one.
     grid : the mesh it is wanted for; None takes its own.
-
-    Returns
-    -------
-    The generator.
 
     Raises
     ------
@@ -191,7 +175,7 @@ def load(path: str | Path, grid: Grid | None = None) -> Generator:
     arrays = _read_arrays(folder / WEIGHTS)
     if shared != folder:
         arrays = _read_arrays(shared / WEIGHTS) | arrays
-    require(arrays, config, layout, folder / WEIGHTS)
+    _require(arrays, config, layout, folder / WEIGHTS)
     try:
         return _assemble(config, layout, arrays, folder)
     except (KeyError, RuntimeError) as error:
@@ -213,12 +197,12 @@ def _assemble(config: SavedConfig, layout: Layout, arrays: dict[str, np.ndarray]
         )
         for given, amplitude in config.amplitude.items()
     }
-    spinup = read_spinup(wide, layout, config.ages) if config.ages else None
+    spinup = _read_spinup(wide, layout, config.ages) if config.ages else None
     quantities = {
         name: QuantityModel(
             quantity,
             layout.grid,
-            read_mean(wide, name),
+            _read_mean(wide, name),
             wide[f"{name}.scale"] if quantity.scales else None,
             wide[f"{name}.residuals"] if quantity.drawn else None,
         )
@@ -239,7 +223,7 @@ def _assemble(config: SavedConfig, layout: Layout, arrays: dict[str, np.ndarray]
     digest = hashlib.sha256(stored + (folder / CONFIG).read_bytes())
     digest.update(normalizer.mean.tobytes() + normalizer.std.tobytes())
     generator = Generator(
-        config, layout, normalizer, read_mean(wide, "mean"), spinup, laws, wide["forcing"],
+        config, layout, normalizer, _read_mean(wide, "mean"), spinup, laws, wide["forcing"],
         denoiser, quantities, name, digest.hexdigest()[:16],
     )  # fmt: skip
     known = generator.mean.inputs
@@ -279,47 +263,39 @@ def _read_arrays(path: Path) -> dict[str, np.ndarray]:
         ) from error
 
 
-def half(patterns: np.ndarray) -> np.ndarray:
+def _half(patterns: np.ndarray) -> np.ndarray:
     """Patterns in half precision; in single where a value is too large for it.
 
-    Examples
-    --------
-    >>> half(np.ones(2)).dtype, half(np.array([1e6])).dtype
+    >>> _half(np.ones(2)).dtype, _half(np.array([1e6])).dtype
     (dtype('float16'), dtype('float32'))
     """
     largest = np.abs(patterns).max(initial=0.0)
     return patterns.astype("float16" if largest < np.finfo("float16").max else "float32")
 
 
-def flatten(model: MeanModel, prefix: str) -> dict[str, np.ndarray]:
+def _flatten(model: MeanModel, prefix: str) -> dict[str, np.ndarray]:
     """Arrays ``prefix.field`` of a mean model."""
     arrays = {f"{prefix}.{n}": getattr(model, n) for n in FIELDS}
     return arrays | {
         f"{prefix}.offset": model.offset.astype("float32"),
-        f"{prefix}.basis": half(model.basis),
+        f"{prefix}.basis": _half(model.basis),
     }
 
 
-def read_mean(arrays: Mapping[str, np.ndarray], prefix: str) -> MeanModel:
-    """The inverse of :func:`flatten`.
-
-    Raises
-    ------
-    KeyError
-        If an array is missing.
-    """
+def _read_mean(arrays: Mapping[str, np.ndarray], prefix: str) -> MeanModel:
+    """The inverse of :func:`_flatten`; KeyError if an array is missing."""
     return MeanModel(*(arrays[f"{prefix}.{n}"] for n in FIELDS))
 
 
-def flatten_spinup(model: SpinupModel) -> dict[str, np.ndarray]:
+def _flatten_spinup(model: SpinupModel) -> dict[str, np.ndarray]:
     """Arrays ``spinup.…`` of the model of initial states."""
     arrays = {f"spinup.{n}": getattr(model, n).astype("float32") for n in ("centre", "features")}
-    arrays["spinup.basis"] = half(model.basis)
+    arrays["spinup.basis"] = _half(model.basis)
     for given, models in model.models.items():
         for i, at in enumerate(models):
             prefix = f"spinup.{given}.{i}"
             for name in PROCESSES:
-                arrays |= flatten(getattr(at, name), f"{prefix}.{name}")
+                arrays |= _flatten(getattr(at, name), f"{prefix}.{name}")
             arrays |= {
                 f"{prefix}.features_centre": at.centre,
                 f"{prefix}.features_scale": np.array([at.scale]),
@@ -328,23 +304,15 @@ def flatten_spinup(model: SpinupModel) -> dict[str, np.ndarray]:
     return arrays
 
 
-def read_spinup(arrays: Mapping[str, np.ndarray], layout: Layout, ages: tuple[float, ...]) -> SpinupModel:
-    """The inverse of :func:`flatten_spinup`.
-
-    Raises
-    ------
-    KeyError
-        If an array is missing.
-    """
+def _read_spinup(arrays: Mapping[str, np.ndarray], layout: Layout, ages: tuple[float, ...]) -> SpinupModel:
+    """The inverse of :func:`_flatten_spinup`; KeyError if an array is missing."""
     models = {
         given: tuple(
             AgeModel(
-                read_mean(arrays, f"spinup.{given}.{i}.expected"),
-                read_mean(arrays, f"spinup.{given}.{i}.increment"),
-                read_mean(arrays, f"spinup.{given}.{i}.joint"),
-                arrays[f"spinup.{given}.{i}.features_centre"],
-                float(arrays[f"spinup.{given}.{i}.features_scale"][0]),
-                arrays[f"spinup.{given}.{i}.weights"],
+                **{name: _read_mean(arrays, f"spinup.{given}.{i}.{name}") for name in PROCESSES},
+                centre=arrays[f"spinup.{given}.{i}.features_centre"],
+                scale=float(arrays[f"spinup.{given}.{i}.features_scale"][0]),
+                weights=arrays[f"spinup.{given}.{i}.weights"],
             )
             for i in range(len(ages))
         )
@@ -354,20 +322,8 @@ def read_spinup(arrays: Mapping[str, np.ndarray], layout: Layout, ages: tuple[fl
     return SpinupModel(layout, np.array(ages), centre, basis, features, models)
 
 
-def require(arrays: Mapping[str, np.ndarray], config: SavedConfig, layout: Layout, path: Path) -> None:
-    """Refuse arrays that are not finite, or of another shape than the others ask for; what is missing is not missed here.
-
-    Parameters
-    ----------
-    arrays : of the file, by name.
-    config, layout : of the generator.
-    path : of the file, for messages.
-
-    Raises
-    ------
-    UserError
-        Naming the file and the array.
-    """
+def _require(arrays: Mapping[str, np.ndarray], config: SavedConfig, layout: Layout, path: Path) -> None:
+    """Refuse arrays that are not finite, or of another shape than the others ask for; what is missing is not missed here."""
     for name, array in arrays.items():
         if not np.isfinite(array).all():
             raise UserError(f"{path}: {name} is not finite; the file is damaged, copy or train it again")

@@ -90,10 +90,6 @@ def expect(generator: Generator, asked: Request, model: str | None = None) -> Ex
     generator : the generator.
     asked : what with.
     model : of the residual; None takes the generator's own.
-
-    Returns
-    -------
-    The same for all samples.
     """
     model = model or generator.config.config.residual.model
     inputs = asked.inputs(generator)
@@ -265,17 +261,9 @@ def finish(
     known: Expected,
     seed: int | None,
 ) -> xr.Dataset:
-    """Join samples into a states Dataset with parameters, records and provenance.
+    """Join samples of :func:`sample`, the first of this seed, into a Dataset ``(sample, z, y, x)`` with parameters, records and provenance.
 
-    Parameters
-    ----------
-    states : from :func:`sample`.
-    known : what they were drawn with.
-    seed : of the first sample; None where nothing was drawn: then the spread by level is there instead.
-
-    Returns
-    -------
-    Dims ``(sample, z, y, x)``.
+    Without a seed nothing was drawn: the spread by level is there instead.
     """
     generator, asked = known.generator, known.asked
     ds = xr.concat([state for state, _ in states], "sample", combine_attrs="override")
@@ -290,11 +278,6 @@ def finish(
     ds = parameters.attach(
         ds, {name: np.full(len(states), v) for name, v in values.items()}, "sample", described
     )
-    said = chain.records((*chain.standard({}), *QUANTITIES.values()))
-    for name in states[0][1]:
-        units, meaning = said[name]
-        moved = np.array([record[name] for _, record in states])
-        ds[name] = ("sample", moved, {"units": units, "long_name": meaning})
     config = generator.config
     attrs = files.provenance(seed=seed, config=config.config.model_dump(mode="json"))
     attrs |= {"expected": "yes"} if seed is None else {}
@@ -306,6 +289,7 @@ def finish(
     attrs |= {f"predicted_spread_{name}": s for name, s in spread(known).items()}
     attrs |= {"given": asked.given} | asked.notes
     attrs |= {f"conserved_{name}": target for name, target in asked.conserve.items()}
+    attrs |= {name: np.array([record[name] for _, record in states]) for name in states[0][1]}
     if known.model == "diffusion":
         sampling = asked.sampling or config.config.sampling
         attrs |= {"sampler": sampling.method, "network_evaluations": sampling.evaluations}
@@ -324,16 +308,7 @@ def _season(store: Mapping[str, Any]) -> str:
 
 
 def spread(known: Expected) -> dict[str, float]:
-    """Standard deviation that the generator gives each variable.
-
-    Parameters
-    ----------
-    known : of what is asked.
-
-    Returns
-    -------
-    Root of the volume-weighted mean variance by variable, units of the variables table.
-    """
+    """Standard deviation that the generator gives each variable, units of the variables table: root of the volume-weighted mean variance."""
     found = {}
     for name, (variance, weights) in _variances(known).items():
         value = np.sqrt((variance * weights).sum() / weights.sum())
@@ -342,17 +317,7 @@ def spread(known: Expected) -> dict[str, float]:
 
 
 def spread_by_level(known: Expected) -> dict[str, xr.DataArray]:
-    """Standard deviation that the generator gives each level of each variable.
-
-    Parameters
-    ----------
-    known : of what is asked.
-
-    Returns
-    -------
-    ``spread_NAME`` for each variable with levels, dims ``(z,)``, units of the variables table: root of the mean variance,
-    weighted with the volume of the cells; NaN where a level has no water.
-    """
+    """``spread_NAME`` of each variable with levels, dims ``(z,)``, its units: the same by level; NaN where a level has no water."""
     found = {}
     for name, (variance, weights) in _variances(known).items():
         table = VARIABLES[name]

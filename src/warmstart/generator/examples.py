@@ -107,10 +107,6 @@ def rows(examples: Examples, draw: np.random.Generator, batch: int, mixing: int)
     draw : source of randomness.
     batch : how many examples.
     mixing : how many snapshots in each; 1 takes them as they are.
-
-    Returns
-    -------
-    The examples.
     """
     made = []
     cases = tuple(examples.means)
@@ -150,10 +146,6 @@ def collate(
     chosen : which of them, and how they are combined.
     coordinates : by what is given.
     sigma, noise, told : as in :class:`TrainingBatch`; what an example's mean is not given, the network is not told either.
-
-    Returns
-    -------
-    The batch.
     """
     latents, leading = [], np.array([row.samples[0] for row in chosen])
     for row in chosen:

@@ -34,7 +34,7 @@ from warmstart.regression.mean import Split
 from warmstart.regression.normalizer import Normalizer
 from warmstart.regression.theory import theory_of
 from warmstart.store import reader
-from warmstart.store.reader import Snapshots, scaled
+from warmstart.store.reader import Snapshots
 
 log = logging.getLogger(__name__)
 
@@ -67,16 +67,7 @@ class Prepared:
 
 
 def prepare(store: str | Path, config: GeneratorConfig) -> Prepared:
-    """Fit everything but the network.
-
-    Parameters
-    ----------
-    store : a store of states.
-    config : the configuration.
-
-    Returns
-    -------
-    What the training of the network needs.
+    """Fit everything but the network to a store of states.
 
     Raises
     ------
@@ -106,15 +97,12 @@ def prepare(store: str | Path, config: GeneratorConfig) -> Prepared:
     _require_varied(config.condition, seen, store)
     normalizer = normalize.fit(training.fields, layout)
     generator, examples = _fit(training, normalizer, seen, store, config)
-    origin = {
-        "season": season(training.year, float(ds.attrs.get("mean_years", 0.0))),
-        **{name: str(ds.attrs[name]) for name in CARRIED if name in ds.attrs},
-    }
+    origin = {"season": season(training.year, float(ds.attrs.get("mean_years", 0.0)))}
+    origin |= {name: str(ds.attrs[name]) for name in CARRIED if name in ds.attrs}
     saved = generator.config.model_copy(update={"store": generator.config.store | origin})
     generator = replace(generator, config=saved)
-    return Prepared(
-        generator, training, validation, examples, held_out(generator, training, validation, store)
-    )
+    left = held_out(generator, training, validation, store)
+    return Prepared(generator, training, validation, examples, left)
 
 
 def _fit(
@@ -129,9 +117,7 @@ def _fit(
     index = np.searchsorted(training.members, training.member)
     targets = np.stack([states[training.member == m].mean(0) for m in training.members])
     options = (config.mean.variance, config.mean.model)
-    known = inputs
-    if config.mean.theory:
-        known = theory_of(ranges, fixed).extend(inputs)
+    known = theory_of(ranges, fixed).extend(inputs) if config.mean.theory else inputs
     weigh = config.mean.relevance
     split = parts(normalizer) if config.mean.parts else None
     model = mean.fit(targets, known, weights, *options, weigh=weigh, split=split)
@@ -206,12 +192,8 @@ def held_out(generator: Generator, training: Snapshots, validation: Snapshots, s
 def _chosen(snapshots: Snapshots, condition: ConditionConfig, store: str | Path) -> Snapshots:
     """The snapshots with the parameters and profiles that the configuration names."""
     values, forcing = snapshots.values, snapshots.forcing
-    for what, names, held in (
-        ("parameters", condition.parameters, values),
-        ("forcing", condition.forcing, forcing),
-    ):
-        missing = [n for n in names or () if n not in held]
-        if missing:
+    for what, held in (("parameters", values), ("forcing", forcing)):
+        if missing := [n for n in getattr(condition, what) or () if n not in held]:
             raise UserError(
                 f"condition.{what} names {', '.join(missing)}, which {store} does not hold; "
                 f"it holds {', '.join(held) or 'none'}"
@@ -229,7 +211,7 @@ def _inputs(snapshots: Snapshots, ranges: dict[str, tuple[float, float]]) -> np.
     """Scaled parameters of each member, ``(member, parameter)``."""
     if not ranges:
         return np.zeros((len(snapshots.members), 0))
-    return snapshots.first(scaled(snapshots.values, ranges))
+    return snapshots.first(parameters.scaled(snapshots.values, ranges))
 
 
 def _with_theory(config: GeneratorConfig, seen: dict[str, ParameterRange]) -> GeneratorConfig:
@@ -281,18 +263,13 @@ def _ranges(training: Snapshots, declared: dict[str, tuple[float, float]]) -> di
     return seen
 
 
-def _statistics(training: Snapshots) -> dict[str, tuple[float, float]]:
-    """Mean and standard deviation of each forcing profile over the training members."""
-    found = {n: (float(v.mean()), float(v.std())) for n, v in training.forcing.items()}
-    return {n: (m, s if s > 1e-9 * abs(m) else 1.0) for n, (m, s) in found.items()}
-
-
 def _profiles(snapshots: Snapshots, training: Snapshots) -> np.ndarray:
-    """Standardised forcing profiles ``(sample, forcing, y)``."""
-    statistics = _statistics(training)
-    rows = training.fields.shape[2]
-    standard = [(snapshots.forcing[n] - m) / s for n, (m, s) in statistics.items()]
-    return np.stack(standard, 1) if standard else np.zeros((len(snapshots), 0, rows))
+    """Forcing profiles ``(sample, forcing, y)``, standardised over the training members."""
+    standard = []
+    for name, known in training.forcing.items():
+        mean, std = float(known.mean()), float(known.std())
+        standard.append((snapshots.forcing[name] - mean) / (std if std > 1e-9 * abs(mean) else 1.0))
+    return np.stack(standard, 1) if standard else np.zeros((len(snapshots), 0, training.fields.shape[2]))
 
 
 def _forcing(training: Snapshots, inputs: np.ndarray) -> np.ndarray:
@@ -314,18 +291,16 @@ def _saved(
     training: Snapshots, forcing: tuple[str, ...], ages: np.ndarray, laws: dict[str, Law],
 ) -> SavedConfig:  # fmt: skip
     """The configuration to store, without scores."""
+    about, year, drift = layout.grid.ds.attrs, training.year, training.drift
+    dated, judged = np.isfinite(year).all(), np.isfinite(drift).all()
     origin: dict[str, Any] = {
         "name": Path(store).name,
         "digest": training.digest(),
-        "engine": str(layout.grid.ds.attrs.get("engine", "unknown")),
-        "configuration": str(layout.grid.ds.attrs.get("configuration", "unknown")),
-        "resolution": float(layout.grid.ds.attrs.get("resolution", np.nan)),
-        "years": [float(np.nanmin(training.year)), float(np.nanmax(training.year))]
-        if _known(training.year)
-        else None,
-        "drift_K_per_century": [float(d) for d in training.first(training.drift)]
-        if _known(training.drift)
-        else None,
+        "engine": str(about.get("engine", "unknown")),
+        "configuration": str(about.get("configuration", "unknown")),
+        "resolution": float(about.get("resolution", np.nan)),
+        "years": [float(year.min()), float(year.max())] if dated else None,
+        "drift_K_per_century": [float(d) for d in training.first(drift)] if judged else None,
     }
     provenance = files.provenance()
     return SavedConfig(
@@ -334,10 +309,6 @@ def _saved(
         ages=tuple(float(a) for a in ages), training_members=tuple(int(m) for m in training.members),
         amplitude={given: float(law.amplitude) for given, law in laws.items()}, scores={}, config=config,
     )  # fmt: skip
-
-
-def _known(values: np.ndarray) -> bool:
-    return bool(np.isfinite(values).all())
 
 
 def parts(normalizer: Normalizer) -> Split:

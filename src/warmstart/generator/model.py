@@ -130,13 +130,7 @@ class Generator:
         return theory_of(self.ranges, fixed)
 
     def takes_states(self) -> SpinupModel:
-        """The model of initial states.
-
-        Raises
-        ------
-        UserError
-            If there is none.
-        """
+        """The model of initial states; refused if there is none."""
         if self.spinup is None:
             raise UserError(
                 "this generator takes no initial state: it was trained on a store without transients, or with "
@@ -146,13 +140,7 @@ class Generator:
 
 
 def build_denoiser(config: SavedConfig, coordinates: Coordinates) -> Denoiser:
-    """Make the untrained network of a configuration.
-
-    Parameters
-    ----------
-    config : what it is trained with and on.
-    coordinates : of the residual.
-    """
+    """Make the untrained network of a configuration, in the coordinates of its residual."""
     layout = coordinates.layout
     features = len(config.inputs) + (STATE_FLAGS if config.ages else FLAGS)
     maps = len(config.forcing) + (layout.shape[0] if config.ages else 0)

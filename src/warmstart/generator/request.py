@@ -17,7 +17,6 @@ from warmstart.errors import UserError
 from warmstart.generator.model import Generator
 from warmstart.generator.settings import SamplingConfig
 from warmstart.ocean import parameters
-from warmstart.store.reader import scaled
 
 log = logging.getLogger(__name__)
 
@@ -61,7 +60,7 @@ class Request:
         """Scaled parameters, ``(parameter,)``."""
         if self.values is None:
             return None
-        return scaled(self.values, generator.ranges).reshape(len(generator.ranges))
+        return parameters.scaled(self.values, generator.ranges).reshape(len(generator.ranges))
 
 
 def ask(
@@ -71,18 +70,7 @@ def ask(
     age: float | None = None,
     extrapolate: bool = False,
 ) -> Request:
-    """Complete and check what a state is asked for with.
-
-    Parameters
-    ----------
-    generator : the generator.
-    given, initial, age, extrapolate : as in :func:`generate`.
-
-    Raises
-    ------
-    UserError
-        As in :func:`generate`.
-    """
+    """Complete and check what a state is asked for with; arguments and errors as of :func:`warmstart.verbs.generate.generate`."""
     if initial is None:
         if age is not None:
             raise UserError("an age was given without the state that has it; give both, or neither")
@@ -109,13 +97,7 @@ def ask(
 def request(
     generator: Generator, given: Mapping[str, Any], extrapolate: bool
 ) -> tuple[dict[str, float], list[str]]:
-    """Complete and check parameters against what the generator was trained on.
-
-    Parameters
-    ----------
-    generator : the generator.
-    given : as in :func:`generate`.
-    extrapolate : whether values out of range are accepted.
+    """Complete and check parameters, as of :func:`ask`, against what the generator was trained on.
 
     Returns
     -------
@@ -173,14 +155,7 @@ def request(
 def differing(generator: Generator, values: Mapping[str, float]) -> list[str]:
     """Name the parameters that all members of training had in common, and that are asked for with another value.
 
-    Parameters
-    ----------
-    generator : the generator.
-    values : what is asked for, complete.
-
-    Returns
-    -------
-    One phrase a parameter: nothing in the states follows from these values.
+    One phrase a parameter: nothing in the states follows from these `values`, which are complete.
     """
     found = []
     for name, span in generator.config.parameters.items():
@@ -201,17 +176,12 @@ def _mild(parameter: parameters.Parameter, value: float, trained: float) -> bool
 
 def _near(parameter: parameters.Parameter, value: float, limits: tuple[float, float]) -> bool:
     """Whether a value is near enough to the training range to extrapolate to."""
-    position = float(parameters.ranged(parameter.name, *limits, parameter).coordinate(value))
+    position = float(parameter.over(*limits).coordinate(value))
     return -FARTHEST <= position <= 1 + FARTHEST
 
 
 def usable(device: str) -> str:
-    """Refuse a device that is not there.
-
-    Raises
-    ------
-    UserError
-        If it is neither ``cpu`` nor a GPU that torch finds.
+    """Refuse a device that is neither ``cpu`` nor a GPU that torch finds.
 
     Examples
     --------

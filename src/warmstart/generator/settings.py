@@ -258,12 +258,7 @@ class SamplingConfig(_Finite):
 
 
 def resampled(stored: SamplingConfig, changes: Mapping[str, Any]) -> SamplingConfig:
-    """A sampler with some settings changed; another method brings the settings that it was published with.
-
-    Parameters
-    ----------
-    stored : settings to start from.
-    changes : keys and values, as a YAML has them.
+    """A sampler with some settings, as a YAML has them, changed; another method brings those that it was published with.
 
     Raises
     ------
@@ -457,10 +452,6 @@ def resolve(config: GeneratorConfig | dict[str, Any] | str | Path | None, sets: 
     ----------
     config : a YAML file, a mapping, a configuration, or None for the defaults.
     sets : overrides ``"a.b=c"``.
-
-    Returns
-    -------
-    The configuration.
 
     Raises
     ------

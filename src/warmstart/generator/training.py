@@ -100,9 +100,8 @@ def team(device: str, batch: int) -> Iterator[Team]:
     ...     alone.world
     1
     """
-    rank, world, local = (
-        int(os.environ.get(n, d)) for n, d in (("RANK", 0), ("WORLD_SIZE", 1), ("LOCAL_RANK", 0))
-    )
+    given = {"RANK": 0, "WORLD_SIZE": 1, "LOCAL_RANK": 0}
+    rank, world, local = (int(os.environ.get(name, usual)) for name, usual in given.items())
     if world == 1:
         yield Team()
         return
@@ -197,16 +196,14 @@ def restore(state: State, work: Path) -> None:
 
 def cut_log(work: Path, step: int) -> None:
     """Drop what the log says of later steps than the state that training continues from; one process does it."""
-    lines = []
-    log_file = work / LOG
-    for line in (
-        log_file.read_text(encoding="utf-8", errors="replace").splitlines() if log_file.exists() else []
-    ):
+    path, lines = work / LOG, []
+    former = path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
+    for line in former.splitlines():
         # the line that was being written when the training was killed is none
         with contextlib.suppress(ValueError, TypeError, LookupError):
             if json.loads(line)["step"] <= step:
                 lines.append(line)
-    with outputs.replacing(work / LOG, overwrite=True, folder=False, ours=True) as temporary:
+    with outputs.replacing(path, overwrite=True, folder=False, ours=True) as temporary:
         temporary.write_text("".join(f"{line}\n" for line in lines))
 
 
@@ -251,12 +248,8 @@ def fit_network(
     state.denoiser.net.load_state_dict(state.best if held_out else state.average)
     state.denoiser.cpu().eval()
     chosen = state.best_step if held_out else state.step
-    return state.denoiser, {
-        "gaussian": normal,
-        "network": state.best_loss,
-        "best_step": chosen,
-        "steps": state.step,
-    }
+    scores = (normal, state.best_loss, chosen, state.step)
+    return state.denoiser, dict(zip(("gaussian", "network", "best_step", "steps"), scores, strict=True))
 
 
 def _initial(prepared: Prepared, config: GeneratorConfig, team: Team) -> State:
@@ -426,13 +419,7 @@ def _bar(total: int, progress: bool) -> Iterator[Callable[[int, str], None]]:
         return
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    columns = (
-        TextColumn("training"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.description}"),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns) as bar:
+    columns = (TextColumn("training"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.description}"))
+    with Progress(*columns, TimeRemainingColumn()) as bar:
         task = bar.add_task("", total=total)
         yield lambda step, text: bar.update(task, completed=step, description=text)

@@ -15,7 +15,7 @@ regression, Breiman 1996): near the surface a young state already is the equilib
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -106,7 +106,7 @@ class SpinupModel:
 
     def outside(self, state: np.ndarray, age: float) -> float:
         """How far a state lies outside the training states of its age: 1 is at the edge of their leading modes."""
-        index = max(bracket(self.ages, age), key=lambda pair: pair[1])[0]
+        index = max(_bracket(self.ages, age), key=lambda pair: pair[1])[0]
         model = next(iter(self.models.values()))[index]
         training = model.joint.inputs[:, -len(model.centre) :]
         known = _scaled(self.features @ state, model.centre, model.scale)
@@ -131,10 +131,10 @@ class SpinupModel:
         spread : predictive standard deviation of the increment, standardised units.
         """
         mean, spread = np.zeros_like(base), 0.0
-        for index, share in bracket(self.ages, age):
+        for index, share in _bracket(self.ages, age):
             model = self.models[case][index]
             parts, std = self.corrections(model, base, inputs if case == "both" else inputs[:0], state)
-            mean += share * combine(base, parts, model.weights, self.layout)
+            mean += share * _combine(base, parts, model.weights, self.layout)
             spread += share * std
         return mean, spread
 
@@ -159,15 +159,11 @@ def _scaled(features: np.ndarray, centre: np.ndarray, scale: float) -> np.ndarra
     return SPREAD * (features - centre) / scale
 
 
-def bracket(ages: np.ndarray, age: float) -> list[tuple[int, float]]:
+def _bracket(ages: np.ndarray, age: float) -> list[tuple[int, float]]:
     """Neighbours of an age among those of training, with their shares in the logarithm; the nearest one outside.
 
-    Examples
-    --------
-    >>> bracket(np.array([10.0, 1000.0]), 100.0)
-    [(0, 0.5), (1, 0.5)]
-    >>> bracket(np.array([10.0, 1000.0]), 1.0)
-    [(0, 1.0)]
+    >>> _bracket(np.array([10.0, 1000.0]), 100.0), _bracket(np.array([10.0, 1000.0]), 1.0)
+    ([(0, 0.5), (1, 0.5)], [(0, 1.0)])
     """
     place = float(np.interp(np.log(age), np.log(ages), np.arange(len(ages))))
     low = int(place)
@@ -175,12 +171,12 @@ def bracket(ages: np.ndarray, age: float) -> list[tuple[int, float]]:
     return [(low, 1.0 - share)] + ([(low + 1, share)] if share > 0 else [])
 
 
-def combine(base: np.ndarray, parts: np.ndarray, weights: np.ndarray, layout: Layout) -> np.ndarray:
+def _combine(base: np.ndarray, parts: np.ndarray, weights: np.ndarray, layout: Layout) -> np.ndarray:
     """The mean with its weighted corrections ``(correction, wet)``; weights ``(correction, channel)``."""
-    return base + np.einsum("cw,cw->w", weights[:, channel_of(layout)], parts)
+    return base + np.einsum("cw,cw->w", weights[:, _channel_of(layout)], parts)
 
 
-def channel_of(layout: Layout) -> np.ndarray:
+def _channel_of(layout: Layout) -> np.ndarray:
     """Channel of each wet value, ``(wet,)``."""
     return np.nonzero(layout.mask)[0]
 
@@ -239,17 +235,11 @@ def fit_spinup(
                 rest = np.setdiff1d(np.arange(members), fold)
                 weights = stack(raw[case][a, rest], residual[rest], layout, model)
                 for i in fold:
-                    predictions[case][a, i] = combine(bases[case][i], raw[case][a, i], weights, layout)
+                    predictions[case][a, i] = _combine(bases[case][i], raw[case][a, i], weights, layout)
             final = stack(raw[case][a], residual, layout, model)
-            stacked.append(
-                AgeModel(fitted.expected, fitted.increment, fitted.joint, fitted.centre, fitted.scale, final)
-            )
+            stacked.append(replace(fitted, weights=final))
         models[case] = tuple(stacked)
-    return (
-        SpinupModel(layout, whole.ages, whole.centre, whole.basis, whole.features, models),
-        predictions,
-        spreads,
-    )
+    return replace(whole, models=models), predictions, spreads
 
 
 def _fit(
@@ -291,7 +281,7 @@ def _features(transients: np.ndarray, layout: Layout) -> np.ndarray:
     """Leading patterns of the transients of all ages, levels weighted alike, times their weights: ``(feature, wet)``."""
     thickness = layout.grid.e3t_1d.values
     levels = [level for _, level in layout.channels]
-    weights = layout.to_wet(layout.weights) / thickness[levels][channel_of(layout)]
+    weights = layout.to_wet(layout.weights) / thickness[levels][_channel_of(layout)]
     weights /= weights.sum()
     anomalies = (transients - transients.mean(1, keepdims=True)).reshape(-1, transients.shape[-1])
     return eofs(anomalies, weights, 1.0)[0][:FEATURES] * weights
@@ -315,7 +305,7 @@ def stack(
     """
     from scipy.optimize import nnls
 
-    root, channels = np.sqrt(layout.to_wet(layout.weights)), channel_of(layout)
+    root, channels = np.sqrt(layout.to_wet(layout.weights)), _channel_of(layout)
     count, found = parts.shape[1], np.zeros((parts.shape[1], layout.shape[0]))
     for channel in range(layout.shape[0]) if model != "climatology" else ():
         here = channels == channel
@@ -365,7 +355,7 @@ def initial_states(
         return np.zeros(0) if ages is None else ages, nothing
     states = layout.to_wet(normalizer.standardise(found.fields[usable]))
     member, year = found.member[usable], found.year[usable]
-    ages = common_ages(member, year) if ages is None else ages
+    ages = _common_ages(member, year) if ages is None else ages
     series = []
     for m in members:
         order = np.argsort(year[member == m])
@@ -373,22 +363,12 @@ def initial_states(
     return np.asarray(ages, float), np.stack(series, 1)
 
 
-def common_ages(member: np.ndarray, year: np.ndarray) -> np.ndarray:
-    """Choose the ages to learn from.
+def _common_ages(member: np.ndarray, year: np.ndarray) -> np.ndarray:
+    """Choose the ages to learn from, at most :data:`AGES` years, from member and year of each transient.
 
-    Parameters
-    ----------
-    member, year : of each transient, ``(sample,)``.
-
-    Returns
-    -------
-    At most :data:`AGES` years, ascending.
-
-    Examples
-    --------
-    >>> common_ages(np.array([0, 0, 1, 1]), np.array([10.0, 50.0, 10.0, 50.0])).tolist()
+    >>> _common_ages(np.array([0, 0, 1, 1]), np.array([10.0, 50.0, 10.0, 50.0])).tolist()
     [10.0, 50.0]
-    >>> common_ages(np.array([0, 0, 1, 1]), np.array([10.0, 90.0, 20.0, 80.0])).tolist()
+    >>> _common_ages(np.array([0, 0, 1, 1]), np.array([10.0, 90.0, 20.0, 80.0])).tolist()
     [20.0, 40.0, 80.0]
     """
     members = len(np.unique(member))

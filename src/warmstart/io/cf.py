@@ -66,15 +66,7 @@ def dress(ds: xr.Dataset, grid: Grid | None, made: dict[str, Any]) -> xr.Dataset
 
 
 def undress(ds: xr.Dataset) -> xr.Dataset:
-    """Take off what :func:`dress` added.
-
-    Parameters
-    ----------
-    ds : an opened Dataset; one of other origin is not changed.
-
-    Returns
-    -------
-    As it was before it was written; title and history stay.
+    """Take off what :func:`dress` added to an opened Dataset; title and history stay. One of other origin is not changed.
 
     Examples
     --------
@@ -130,16 +122,13 @@ def _positions(ds: xr.Dataset, grid: Grid) -> dict[str, Any]:
     if "z" in ds.dims and "z" not in ds.variables:
         about = {"standard_name": "depth", "units": "m", "positive": "down", "axis": "Z"}
         found["z"] = ("z", grid.gdept_1d.values, {**about, "long_name": "nominal depth of the T points"})
-    for point in ("T", "U", "V"):
-        if any(
-            _point(str(name)) == point and {"y", "x"} <= set(var.dims) for name, var in ds.data_vars.items()
-        ):
-            p = point.lower()
-            for name, source, said in (("lon", "glam", "longitude"), ("lat", "gphi", "latitude")):
-                attrs = {"standard_name": said, "units": f"degrees_{'east' if name == 'lon' else 'north'}"}
-                found[f"{name}_{p}"] = (
-                    ("y", "x"), grid.ds[f"{source}{p}"].values, {**attrs, "long_name": f"{said} of the {point} points"},
-                )  # fmt: skip
+    held = {_point(str(name)) for name, var in ds.data_vars.items() if {"y", "x"} <= set(var.dims)}
+    for point in (p for p in "TUV" if p in held):
+        p = point.lower()
+        for name, source, said in (("lon", "glam", "longitude"), ("lat", "gphi", "latitude")):
+            attrs = {"standard_name": said, "units": f"degrees_{'east' if name == 'lon' else 'north'}"}
+            attrs["long_name"] = f"{said} of the {point} points"
+            found[f"{name}_{p}"] = (("y", "x"), grid.ds[f"{source}{p}"].values, attrs)
     return found
 
 

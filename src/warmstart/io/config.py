@@ -39,14 +39,6 @@ ConfigT = TypeVar("ConfigT", bound=Config)
 def read_yaml(path: str | Path) -> dict[str, Any]:
     """Read a YAML file that holds a mapping.
 
-    Parameters
-    ----------
-    path : the file.
-
-    Returns
-    -------
-    Its content.
-
     Raises
     ------
     UserError
@@ -97,8 +89,6 @@ def parse_yaml(text: str, where: str) -> Any:
 
     Examples
     --------
-    >>> parse_yaml("a: [1, 2]", "here")
-    {'a': [1, 2]}
     >>> parse_yaml("[" * 5000, "here")
     Traceback (most recent call last):
     ...
@@ -112,36 +102,6 @@ def parse_yaml(text: str, where: str) -> Any:
         return _plain(content)
     except (yaml.YAMLError, *DAMAGE) as error:
         raise UserError(f"{where} is not valid YAML: {reason(error)}; expected a short mapping") from error
-
-
-def value_of(text: str, option: str, example: str) -> Any:
-    """Read the value of an option as YAML.
-
-    Parameters
-    ----------
-    text : the value.
-    option, example : of the message.
-
-    Returns
-    -------
-    Number, text, list or mapping.
-
-    Raises
-    ------
-    UserError
-        If it is no YAML.
-
-    Examples
-    --------
-    >>> value_of("16", "--sampling steps=16", "--sampling steps=32")
-    16
-    """
-    try:
-        return parse_yaml(text, option)
-    except UserError as error:
-        raise UserError(
-            f"{shortened(option, 200)}: {shortened(text, 100)!r} is no value; for example {example}"
-        ) from error
 
 
 def _require_small(text: str) -> None:
@@ -194,10 +154,6 @@ def build(model: type[ConfigT], content: dict[str, Any], where: str, sets: Itera
     where : name of the source, for messages.
     sets : overrides ``"a.b=c"``; the value is read as YAML.
 
-    Returns
-    -------
-    The configuration.
-
     Raises
     ------
     UserError
@@ -210,13 +166,8 @@ def build(model: type[ConfigT], content: dict[str, Any], where: str, sets: Itera
     >>> build(Wind, {"speed": 3}, "here", ["speed=4"]).speed
     4.0
     """
-    for item in sets:
-        key, equals, value = item.partition("=")
-        if not equals or not key:
-            raise UserError(f"--set {item}: expected key=value, for example --set train.steps=100")
-        content = _with(
-            content, key.strip().split("."), value_of(value, f"--set {item}", "--set train.steps=100")
-        )
+    for key, value in pairs(sets, "--set", "train.steps=100").items():
+        content = _with(content, key.split("."), value)
     try:
         return model.model_validate(content)
     except ValidationError as error:
@@ -233,10 +184,10 @@ def build(model: type[ConfigT], content: dict[str, Any], where: str, sets: Itera
 def _line(keys: tuple[int | str, ...], message: str, value: Any) -> str:
     """One thing that is wrong; what concerns several keys names them itself, and is not followed by all that was given."""
     message = message.removeprefix("Value error, ")
+    if not keys:
+        return message
     named = shortened(".".join(map(str, keys)), 100)
-    return (
-        f"{named}: {shortened(message, 300)} (got {shortened(reprlib.repr(value), 80)})" if keys else message
-    )
+    return f"{named}: {shortened(message, 300)} (got {shortened(reprlib.repr(value), 80)})"
 
 
 def load_yaml(path: str | Path, model: type[ConfigT], sets: Iterable[str] = ()) -> ConfigT:
@@ -310,10 +261,6 @@ def pairs(items: Iterable[str] | None, option: str, example: str) -> dict[str, A
     items : what was given.
     option, example : of the message.
 
-    Returns
-    -------
-    Key to value.
-
     Raises
     ------
     UserError
@@ -329,7 +276,13 @@ def pairs(items: Iterable[str] | None, option: str, example: str) -> dict[str, A
         name, equals, value = item.partition("=")
         if not equals or not name.strip():
             raise UserError(f"{option} {item}: expected KEY=VALUE, for example {option} {example}")
-        found[name.strip()] = value_of(value, f"{option} {item}", f"{option} {example}")
+        said = f"{option} {item}"
+        try:
+            found[name.strip()] = parse_yaml(value, said)
+        except UserError as error:
+            raise UserError(
+                f"{shortened(said, 200)}: {shortened(value, 100)!r} is no value; for example {option} {example}"
+            ) from error
     return found
 
 
@@ -343,10 +296,6 @@ def numbers(
     items : what was given.
     option : of the message.
     counts : how many numbers there may be.
-
-    Returns
-    -------
-    Name to numbers.
 
     Raises
     ------

@@ -16,35 +16,12 @@ from warmstart.errors import UserError, reading, require_path
 from warmstart.io import cf, hdf5, lazy_arrays
 from warmstart.io.netcdf import Header, require_plausible
 from warmstart.io.outputs import ATTRIBUTE, mark, replacing, version
-from warmstart.ocean.grid import HORIZONTAL, MASKS, THREE_D, VERTICAL, Grid
+from warmstart.ocean.grid import DIMS, Grid
 from warmstart.ocean.parameters import PARAMETERS
 from warmstart.ocean.variables import DIAGNOSTICS, VARIABLES
 
 #: Variables that hold numbers, whoever wrote the file.
-NUMBERS = frozenset(
-    (
-        *VARIABLES,
-        *DIAGNOSTICS,
-        *PARAMETERS,
-        *HORIZONTAL,
-        *THREE_D,
-        *MASKS,
-        *VERTICAL,
-        "year",
-        "member",
-        "seed",
-        "drift",
-        "day",
-    )
-)
-TEXTS = (
-    "units",
-    "long_name",
-    "standard_name",
-    "calendar",
-    "cell_methods",
-    "role",
-)  #: attributes that are text
+NUMBERS = {*VARIABLES, *DIAGNOSTICS, *PARAMETERS, *DIMS, "year", "member", "seed", "drift", "day"}
 
 
 def provenance(seed: int | None = None, config: Any = None, command: str | None = None) -> dict[str, Any]:
@@ -101,10 +78,6 @@ def write_dataset(
     grid : the mesh to store beside it; None stores none.
     overwrite : whether an existing file may be replaced.
 
-    Returns
-    -------
-    `path`.
-
     Raises
     ------
     UserError
@@ -131,17 +104,13 @@ def write_dataset(
 
 
 def write_csv(path: str | Path, table: pd.DataFrame, overwrite: bool = False) -> Path:
-    """Write a table as CSV; its first line is a comment, the mark of the product.
+    """Write a table as CSV, without its index; its first line is a comment, the mark of the product.
 
     Parameters
     ----------
     path : the file to write.
-    table : columns and rows; the index is left out.
+    table : columns and rows.
     overwrite : whether an existing file may be replaced.
-
-    Returns
-    -------
-    `path`.
 
     Raises
     ------
@@ -183,10 +152,6 @@ def open_dataset(path: str | Path, group: str | None = None) -> xr.Dataset:
     ----------
     path : the file or store.
     group : the group to open; None opens the root.
-
-    Returns
-    -------
-    The Dataset, not loaded.
 
     Raises
     ------
@@ -236,24 +201,20 @@ def _require_numbers(ds: xr.Dataset, path: Path) -> None:
     for name, var in ds.variables.items():
         if not all(isinstance(dim, str) for dim in var.dims):
             raise UserError(f"{path}: a dimension of {name} has no name; expected one: write it again")
-        if name in NUMBERS and var.dtype.kind not in "fiub":
-            raise UserError(f"{path}: {name} holds {_kind_of(var.dtype)}; expected numbers: write it again")
-
-
-def _kind_of(dtype: Any) -> str:
-    return {"M": "dates", "m": "lengths of time", "c": "complex numbers"}.get(dtype.kind, "text")
+        if name in NUMBERS and (kind := var.dtype.kind) not in "fiub":
+            held = {"M": "dates", "m": "lengths of time", "c": "complex numbers"}.get(kind, "text")
+            raise UserError(f"{path}: {name} holds {held}; expected numbers: write it again")
 
 
 def _decoded(path: Path, group: str | None) -> xr.Dataset:
     """A file with its times as dates, or as numbers where xarray does not know their calendar or units."""
+    how: dict[str, Any] = {"group": group, "engine": "netcdf4", "decode_timedelta": False}
     try:
-        return xr.open_dataset(path, group=group, engine="netcdf4", decode_timedelta=False)
+        return xr.open_dataset(path, **how)
     except (ValueError, OverflowError) as error:
         if "decode" not in str(error):
             raise
-        return xr.open_dataset(
-            path, group=group, engine="netcdf4", decode_timedelta=False, decode_times=False
-        )
+        return xr.open_dataset(path, decode_times=False, **how)
 
 
 def _holds_text(path: Path) -> bool:
@@ -280,10 +241,6 @@ def open_grid(path: str | Path) -> Grid:
     Parameters
     ----------
     path : a file with the mesh variables at its root or in the group ``grid``.
-
-    Returns
-    -------
-    The mesh, in memory.
 
     Raises
     ------

@@ -68,10 +68,6 @@ def guard(ds: xr.Dataset, path: Path) -> xr.Dataset:
     ds : just opened, nothing read but its indexes; changed in place.
     path : its file or store.
 
-    Returns
-    -------
-    `ds`.
-
     Raises
     ------
     UserError
@@ -131,10 +127,6 @@ def variable(
     dtype : type of the values.
     read : gives the values for one integer or slice an axis; integers drop their axis.
     attrs : attributes.
-
-    Returns
-    -------
-    The variable; nothing is read yet.
 
     Examples
     --------

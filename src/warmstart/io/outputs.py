@@ -31,15 +31,11 @@ from warmstart.errors import UserError
 ATTRIBUTE = "warmstart_version"  #: of NetCDF and HDF5 files that the product made
 CONTENTS = ".warmstart"  #: file in a folder that the product made: what it put there, a path a line
 LOCK = "lock"  #: file in a folder where an output is made, held by the process that makes it
-NEW, OLD = (
-    "new",
-    "old",
-)  #: there, the folders of what is made, and of what it replaces until it is in its place
+#: There, the folders of what is made, and of what it replaces until it is in its place.
+NEW, OLD = "new", "old"
 STORE = ("zarr.json", ".zgroup", ".zarray")  #: any of these makes a folder a part of a zarr store
-WHOLE = (
-    "weights.safetensors",
-    "restarts.yaml",
-)  #: any of these makes a folder one thing, of which no part is replaced
+#: Any of these makes a folder one thing, of which no part is replaced.
+WHOLE = ("weights.safetensors", "restarts.yaml")
 LISTED = "sha256"  #: what a line says that lists a file beside it
 FULL = (errno.ENOSPC, errno.EDQUOT)  #: no space left on the device, quota exceeded
 MARGIN = 2**18  #: left for logs and messages [bytes]
@@ -60,15 +56,7 @@ def version() -> str:
 
 
 def mark(comment: str = "#") -> str:
-    """Give the line that marks a text as made by the product.
-
-    Parameters
-    ----------
-    comment : what begins a comment in that text.
-
-    Returns
-    -------
-    The line, without its end.
+    """Give the line that marks a text as made by the product, without its end; `comment` begins a comment there.
 
     Examples
     --------
@@ -148,7 +136,7 @@ def require_work(path: str | Path, notes: Collection[str], inputs: Iterable[Any]
     Raises
     ------
     UserError
-        As :func:`require_free`, where the folder holds something but none of `notes`.
+        As :func:`require_free`, or if the folder holds something but none of `notes`.
 
     Examples
     --------
@@ -167,7 +155,7 @@ def require_work(path: str | Path, notes: Collection[str], inputs: Iterable[Any]
     found = sorted(name for name in os.listdir(place) if name != ".lock")
     noted = [place / name for name in notes if name in found]
     # a plan that the user keeps in a folder does not make the folder the product's
-    read = [note for note in noted if any(_same(note, source) for source in sources(inputs))]
+    read = [note for note in noted if any(_same(note, source) for source in _sources(inputs))]
     if found and notes and not any(note not in read or _bears_mark(note) for note in noted):
         some = ", ".join(found[:3]) + (f" and {len(found) - 3} more" if len(found) > 3 else "")
         raise UserError(
@@ -255,40 +243,26 @@ def _same(one: Path, other: Path) -> bool:
 
 def _refuse_input(path: str | Path, place: Path, inputs: Iterable[Any], within: bool = False) -> None:
     """Refuse an output that is read by the same command, or, unless `within`, that holds what is."""
-    for source in sources(inputs):
+    for source in _sources(inputs):
         if _same(place, source):
             raise UserError(f"{path} is an input of the same command ({source}); choose another output")
         if not within and any(_same(place, parent) for parent in Path(os.path.realpath(source)).parents):
             raise UserError(f"{path} holds {source}, an input of the same command; choose another output")
 
 
-def sources(inputs: Any) -> Iterator[Path]:
-    """Give the existing files and folders among what a command was given.
-
-    Parameters
-    ----------
-    inputs : a path, a Dataset that was opened from one, or several of either; anything else is passed over.
-
-    Yields
-    ------
-    Their paths.
-
-    Examples
-    --------
-    >>> list(sources(["no-such-file.nc", None, 3]))
-    []
-    """
+def _sources(inputs: Any) -> Iterator[Path]:
+    """The existing files and folders among what a command was given: paths, and Datasets that were opened from one."""
     if isinstance(inputs, str | Path):
         with contextlib.suppress(OSError, ValueError):
             if os.fspath(inputs) and os.path.lexists(inputs):
                 yield Path(inputs)
     elif isinstance(inputs, list | tuple | set | frozenset):
         for one in inputs:
-            yield from sources(one)
+            yield from _sources(one)
     else:
         encoding = getattr(inputs, "encoding", None)
         if isinstance(encoding, dict) and encoding.get("source"):
-            yield from sources(str(encoding["source"]))
+            yield from _sources(str(encoding["source"]))
 
 
 def _strange(path: str | Path, place: Path, stranger: Path) -> str:
@@ -304,16 +278,9 @@ def _strange(path: str | Path, place: Path, stranger: Path) -> str:
 
 
 def foreign(path: Path) -> Path | None:
-    """Find what the product did not make.
+    """Find the first file at an existing `path` or below that bears no mark and is listed nowhere; None where there is none.
 
-    Parameters
-    ----------
-    path : an existing file or folder.
-
-    Returns
-    -------
-    The first file at `path` or below that bears no mark and is listed nowhere; None where there is none. An empty folder holds
-    nothing foreign.
+    An empty folder holds nothing foreign.
 
     Examples
     --------
@@ -339,11 +306,13 @@ def _walk(folder: Path) -> Iterator[str]:
             yield Path(here, name).relative_to(folder).as_posix()
 
 
+@dataclass(frozen=True)
 class _Listed:
     """Names that belong to a folder: a list of files, and arrays whose chunks have numbers."""
 
-    def __init__(self, root: Path, names: set[str], arrays: set[str]) -> None:
-        self.root, self.names, self.arrays = root, names, arrays
+    root: Path
+    names: Collection[str] = ()
+    arrays: Collection[str] = ()
 
     def __contains__(self, name: str) -> bool:
         if os.path.islink(self.root / name):
@@ -354,20 +323,18 @@ class _Listed:
 
 def _listed(folder: Path) -> _Listed:
     """What the product put into a folder; of a zarr store what its metadata name, if they bear the mark."""
-    nothing = _Listed(folder, set(), set())
     try:
         if (folder / CONTENTS).is_file():
             first, *names = (folder / CONTENTS).read_text(encoding="utf-8").splitlines()
-            known = _TEXT_MARK.match(first.encode())
-            return _Listed(folder, {CONTENTS, *names}, set()) if known else nothing
+            return _Listed(folder, {CONTENTS, *names} if _TEXT_MARK.match(first.encode()) else ())
         about = json.loads((folder / STORE[0]).read_text(encoding="utf-8"))
-        if ATTRIBUTE not in about["attributes"]:
-            return nothing
-        nodes = about["consolidated_metadata"]["metadata"]
-        arrays = {name for name, node in nodes.items() if node["node_type"] == "array"}
+        if ATTRIBUTE in about["attributes"]:
+            nodes = about["consolidated_metadata"]["metadata"]
+            arrays = {name for name, node in nodes.items() if node["node_type"] == "array"}
+            return _Listed(folder, {STORE[0], *(f"{name}/{STORE[0]}" for name in nodes)}, arrays)
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return nothing
-    return _Listed(folder, {STORE[0], *(f"{name}/{STORE[0]}" for name in nodes)}, arrays)
+        pass
+    return _Listed(folder)
 
 
 def _bears_mark(path: Path) -> bool:
@@ -408,15 +375,9 @@ def _digest(path: Path) -> str:
 
 
 def list_beside(files: Iterable[Path]) -> str:
-    """Give the lines with which a namelist lists files that cannot bear a mark of their own: they have to stay as they are.
+    """Give the lines with which a namelist lists `files` beside it that cannot bear a mark of their own and have to stay as they are.
 
-    Parameters
-    ----------
-    files : written files that shall lie beside the namelist.
-
-    Returns
-    -------
-    Comment lines of a namelist, the mark first.
+    Comment lines, the mark first.
 
     Examples
     --------
@@ -442,43 +403,8 @@ _guard = threading.RLock()
 
 
 @contextlib.contextmanager
-def claim(
-    path: str | Path,
-    overwrite: bool = False,
-    inputs: Iterable[Any] = (),
-    folder: bool | None = None,
-    ours: bool = False,
-) -> Iterator[Path]:
-    """Keep an output for this process while the block lasts: a second command on it is refused.
-
-    Parameters
-    ----------
-    path, overwrite, inputs, folder, ours : as of :func:`require_free`.
-
-    Yields
-    ------
-    A path that does not exist yet, beside `path`, where it can be made. It is removed when the block ends.
-
-    Raises
-    ------
-    UserError
-        As :func:`require_free`, or if another process makes the same output.
-
-    Examples
-    --------
-    >>> import tempfile
-    >>> with claim(Path(tempfile.mkdtemp()) / "a.txt") as temporary:
-    ...     temporary.name
-    'a.txt'
-    """
-    place = require_free(path, overwrite, inputs, folder, ours)
-    with held(place) as staging:
-        yield staging / NEW / place.name
-
-
-@contextlib.contextmanager
 def held(place: Path) -> Iterator[Path]:
-    """Hold the lock of a place while the block lasts; once in a process is enough.
+    """Hold the lock of a place while the block lasts, so that a second command on it is refused; once in a process is enough.
 
     Parameters
     ----------
@@ -523,10 +449,9 @@ def abandon() -> None:
     Examples
     --------
     >>> import tempfile
-    >>> with claim(Path(tempfile.mkdtemp()) / "a.txt") as temporary:
-    ...     _ = temporary.write_text("half")
+    >>> with held(Path(tempfile.mkdtemp()) / "a.txt") as folder:
     ...     abandon()
-    ...     temporary.exists()
+    ...     folder.exists()
     False
     """
     for place, work in list(_held.items()):
@@ -640,7 +565,7 @@ def replacing(
     Raises
     ------
     UserError
-        As :func:`claim`, or if the disk is full.
+        As :func:`require_free` and :func:`held`, or if the disk is full.
 
     Examples
     --------
@@ -651,26 +576,27 @@ def replacing(
     >>> target.read_text()
     'whole or not at all'
     """
-    with claim(path, overwrite, inputs, folder, ours) as temporary:
+    place = require_free(path, overwrite, inputs, folder, ours)
+    with held(place) as staging:
+        temporary = staging / NEW / place.name
         try:
             yield temporary
             if not os.path.lexists(temporary):
                 raise FileNotFoundError(errno.ENOENT, "nothing was written", str(temporary))
             _list_contents(temporary)
-            if not (temporary.parents[1] / LOCK).is_file():
-                raise FileNotFoundError(errno.ENOENT, "moved away", str(temporary.parents[2]))
+            if not (staging / LOCK).is_file():
+                raise FileNotFoundError(errno.ENOENT, "moved away", str(place.parent))
             # again: somebody may have put something there in the meantime
-            place = require_free(path, overwrite, inputs, temporary.is_dir(), ours)
-            _put(temporary, place)
+            _put(temporary, require_free(path, overwrite, inputs, temporary.is_dir(), ours))
         except (OSError, RuntimeError) as error:
             if getattr(error, "errno", None) in FULL:
-                raise UserError(_is_full(temporary.parents[2])) from error
-            if not (temporary.parents[1] / LOCK).is_file():
+                raise UserError(_is_full(place.parent)) from error
+            if not (staging / LOCK).is_file():
                 raise UserError(
-                    f"cannot write {path}: the folder {temporary.parents[2]} is no longer there; put it back, then give the "
-                    "same command again"
+                    f"cannot write {path}: the folder {place.parent} is no longer there; put it back, then give the same "
+                    "command again"
                 ) from error
-            require_room(temporary.parents[2])  # libraries of NetCDF and HDF5 do not say what failed
+            require_room(place.parent)  # libraries of NetCDF and HDF5 do not say what failed
             raise
 
 
@@ -682,11 +608,7 @@ def _list_contents(folder: Path) -> None:
 
 
 def join(path: Path) -> None:
-    """Add a file to what its folder says that the product put there, so that the folder can be replaced with it.
-
-    Parameters
-    ----------
-    path : a file in a folder that the product made.
+    """Add a file to what its folder, which the product made, says that it holds: the folder can be replaced with it.
 
     Examples
     --------
@@ -718,11 +640,7 @@ def _put(temporary: Path, place: Path) -> None:
 
 
 def remove(path: str | Path) -> None:
-    """Remove an output of an earlier command, if the product made all of it.
-
-    Parameters
-    ----------
-    path : a file or folder; it need not exist.
+    """Remove an output of an earlier command, a file or folder, if it is there and the product made all of it.
 
     Raises
     ------
@@ -805,7 +723,6 @@ def writes(
     folder : as of :func:`require_free`.
     beside : gives further files that the verb makes, from its arguments.
     work : gives the folder that it works in and its notes, as of :func:`require_work`.
-
     name : of the argument that is the output; it may be None.
 
     Returns
@@ -840,9 +757,9 @@ def writes(
                 return verb(*args, **kwargs)
             inputs = [given[argument] for argument in read]
             with contextlib.ExitStack() as stack:
-                stack.enter_context(claim(given[name], given["overwrite"], inputs, folder))
+                stack.enter_context(held(require_free(given[name], given["overwrite"], inputs, folder)))
                 for path in beside(given):
-                    stack.enter_context(claim(path, given["overwrite"], inputs, False))
+                    stack.enter_context(held(require_free(path, given["overwrite"], inputs, False)))
                 if work is not None:
                     place, notes = work(given)
                     stack.enter_context(held(require_work(place, notes, inputs)))

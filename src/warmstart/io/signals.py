@@ -33,9 +33,8 @@ def end_at_once() -> None:
     143
     """
     for number in (signal.SIGINT, signal.SIGTERM):
-        if (
-            signal.getsignal(number) is not signal.SIG_IGN
-        ):  # as a shell wants it for what runs in the background
+        # ignored is how a shell wants it for what runs in the background
+        if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, _end)
 
 

@@ -62,14 +62,8 @@ def mesh(
     dz_w = np.diff(centre, prepend=-centre[0])
     ds = ds.assign(gdept_1d=("z", centre), gdepw_1d=("z", depth_w[:-1]), e3t_1d=("z", dz))
     shape = (dz.size, ny, nx)
-    for name, level in {
-        "e3t_0": dz,
-        "e3u_0": dz,
-        "e3v_0": dz,
-        "e3w_0": dz_w,
-        "gdept_0": centre,
-        "gdepw_0": depth_w[:-1],
-    }.items():
+    thick = dict.fromkeys(("e3t_0", "e3u_0", "e3v_0"), dz)
+    for name, level in {**thick, "e3w_0": dz_w, "gdept_0": centre, "gdepw_0": depth_w[:-1]}.items():
         ds[name] = (("z", "y", "x"), np.broadcast_to(level[:, None, None], shape).copy())
     ds["bathymetry"] = (("y", "x"), np.asarray(depth_w)[bottom.astype(int)])
     tmask = (np.arange(dz.size)[:, None, None] < bottom[None]).astype("int8")
@@ -124,16 +118,8 @@ def basin(
     bottom[[0, -1]] = 0
     inside = (lat > -65) & (lat < -45)
     bottom[~inside if channel else slice(None), 0] = 0
-    grid = mesh(
-        lon,
-        lat,
-        depth_w,
-        bottom,
-        channel,
-        configuration="analytic basin",
-        resolution=50.0 / (nx - 1),
-        engine="none",
-    )
+    about = {"configuration": "analytic basin", "resolution": 50.0 / (nx - 1), "engine": "none"}
+    grid = mesh(lon, lat, depth_w, bottom, channel, **about)
     z, y = grid.gdept_0, np.cos(np.deg2rad(grid.gphit))
     state = xr.Dataset(
         {"thetao": 2.0 + 24.0 * y * np.exp(-z / 800.0), "so": 35.0 + 1.2 * y * np.exp(-z / 700.0)}
@@ -143,8 +129,7 @@ def basin(
         0.02 * np.exp(-z / 1500.0) * np.sin(2 * np.pi * (grid.glamv / 50.0)) * np.cos(np.deg2rad(grid.gphiv))
     )
     steric = -(eos.density_anomaly(state.thetao, state.so, z) * grid.e3t_0 * grid.tmask).sum("z") / eos.RHO0
-    zos = steric - (steric * grid.area).sum() / grid.area.sum()
-    state["zos"] = zos
+    state["zos"] = steric - (steric * grid.area).sum() / grid.area.sum()
     return finish(state, grid), grid
 
 
@@ -155,10 +140,6 @@ def finish(state: xr.Dataset, grid: Grid) -> xr.Dataset:
     ----------
     state : ``(..., z, y, x)`` with variables of the variables table.
     grid : its mesh.
-
-    Returns
-    -------
-    The state with NaN on land.
 
     Examples
     --------

@@ -24,6 +24,12 @@ THREE_D = ("e3t_0", "e3u_0", "e3v_0", "e3w_0", "gdept_0", "gdepw_0")
 MASKS = ("tmask", "umask", "vmask", "fmask")
 #: Vertical mesh variables, dims ``(z,)``.
 VERTICAL = ("gdept_1d", "gdepw_1d", "e3t_1d")
+#: All of them with their dimensions.
+DIMS: dict[str, tuple[str, ...]] = {
+    **dict.fromkeys(HORIZONTAL, ("y", "x")),
+    **dict.fromkeys((*THREE_D, *MASKS), ("z", "y", "x")),
+    **dict.fromkeys(VERTICAL, ("z",)),
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,19 +58,13 @@ class Grid:
     ds: xr.Dataset
 
     def __post_init__(self) -> None:
-        missing = [n for n in (*HORIZONTAL, *THREE_D, *MASKS, *VERTICAL) if n not in self.ds]
-        if missing:
+        if missing := [n for n in DIMS if n not in self.ds]:
             raise UserError(
                 f"not a mesh: {', '.join(missing)} missing; expected a file with NEMO's mesh variables"
             )
-        for names, dims in (
-            (HORIZONTAL, ("y", "x")),
-            ((*THREE_D, *MASKS), ("z", "y", "x")),
-            (VERTICAL, ("z",)),
-        ):
-            for name in names:
-                if self.ds[name].dims != dims:
-                    raise UserError(f"mesh variable {name} has dims {self.ds[name].dims}; expected {dims}")
+        for name, dims in DIMS.items():
+            if self.ds[name].dims != dims:
+                raise UserError(f"mesh variable {name} has dims {self.ds[name].dims}; expected {dims}")
 
     def __getattr__(self, name: str) -> xr.DataArray:
         if name.startswith("_") or name == "ds" or name not in self.ds:
@@ -140,17 +140,13 @@ class Grid:
         digest = hashlib.sha256()
         for name in (*MASKS, "e1t", "e2t", "e3t_0", "gphit", "gdept_0"):
             values = self.ds[name].values
-            # metrics to 6 digits: a mesh that went through float32 is still the same mesh
-            keep = (
-                values.astype("int8")
-                if name in MASKS
-                else np.where(self._land_free(name), _digits(values), 0.0)
-            )
+            if name in MASKS:
+                keep = values.astype("int8")
+            else:  # to 6 digits: a mesh that went through float32 is still the same mesh
+                sea = self.ds.tmask.values > 0 if values.ndim == 3 else True
+                keep = np.where(sea, _digits(values), 0.0)
             digest.update(name.encode() + str(values.shape).encode() + np.ascontiguousarray(keep).tobytes())
         return digest.hexdigest()[:16]
-
-    def _land_free(self, name: str) -> np.ndarray:
-        return self.ds.tmask.values > 0 if self.ds[name].ndim == 3 else np.ones(self.ds[name].shape, bool)
 
     def mask(self, point: str, three_d: bool = True) -> xr.DataArray:
         """Boolean mask of a C-grid point.

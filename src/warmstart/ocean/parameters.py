@@ -77,6 +77,25 @@ class Parameter:
             return self.low * (self.high / self.low) ** np.asarray(coordinate)
         return self.low + np.asarray(coordinate) * (self.high - self.low)
 
+    def over(self, low: float, high: float) -> Parameter:
+        """The parameter with another range, in `units`.
+
+        Raises
+        ------
+        UserError
+            If the range is empty, or not positive where the logarithm is taken.
+
+        Examples
+        --------
+        >>> PARAMETERS["wind_stress_south"].over(0.1, 0.3).high
+        0.3
+        """
+        if not low < high or (self.scale == "log" and low <= 0):
+            raise UserError(
+                f"{self.name}: the range {low:g} to {high:g} {self.units} is empty or not positive; give the lower value first"
+            )
+        return replace(self, low=low, high=high)
+
 
 PARAMETERS: Listing[Parameter] = Listing(
     (
@@ -102,7 +121,7 @@ PARAMETERS: Listing[Parameter] = Listing(
 
 
 def defaults(known: Mapping[str, Parameter] | None = None) -> dict[str, float]:
-    """Return the parameters of the reference simulation; they are not all DINO's own, see :class:`Parameter`.
+    """The parameters of the reference simulation; they are not all DINO's own, see :class:`Parameter`.
 
     Parameters
     ----------
@@ -210,13 +229,7 @@ _BETWEEN = re.compile(r"\s*(?P<sign>[*/·.])|\s+(?=[\w(°%])")
 
 
 def _unit_expression(units: str) -> str:
-    """Turn a UDUNITS string such as ``kg m-2 s-1`` or ``W/(m2 K)`` into an expression that pint reads, and nothing else.
-
-    Raises
-    ------
-    ValueError
-        If it is no product of units with whole powers.
-    """
+    """Turn a UDUNITS string such as ``kg m-2 s-1`` or ``W/(m2 K)`` into an expression that pint reads; ValueError for anything else."""
     text = units.translate(_SUPERSCRIPTS)
     factors, at = _product(text, 0, 1)
     if at < len(text):
@@ -262,10 +275,6 @@ def parse(
     name : the parameter it is for: of the table, or described by :func:`own`.
     known : the table; None takes that of this module, an engine may have its own.
 
-    Returns
-    -------
-    The value in the units of the parameter.
-
     Raises
     ------
     UserError
@@ -301,10 +310,12 @@ def _convert(number: float, units: str, parameter: Parameter) -> float:
     """Convert a number from `units` to the parameter's; no unit means the parameter's own."""
     if units in ("", parameter.units):
         return number
+    wanted = parameter.units
+    wrong = f"{parameter.name}: cannot convert '{units}' to {wanted}; give the value in {wanted}"
     if parameter.units in _SAME_NUMBERS:
         if units in _SAME_NUMBERS[parameter.units]:
             return number
-        raise UserError(_wrong_unit(parameter, units))
+        raise UserError(wrong)
     registry = _registry()
     from pint.errors import PintError
 
@@ -312,12 +323,38 @@ def _convert(number: float, units: str, parameter: Parameter) -> float:
         quantity = registry.Quantity(number, registry.parse_units(_unit_expression(units)))
         converted = float(quantity.to(registry.parse_units(_unit_expression(parameter.units))).magnitude)
     except (PintError, ValueError, TypeError, AttributeError, ArithmeticError, LookupError) as error:
-        raise UserError(_wrong_unit(parameter, units)) from error
+        raise UserError(wrong) from error
     return float(f"{converted:.15g}")  # 300 mPa is 0.3 Pa, not 0.30000000000000004
 
 
-def _wrong_unit(parameter: Parameter, units: str) -> str:
-    return f"{parameter.name}: cannot convert '{units}' to {parameter.units}; give the value in {parameter.units}"
+def parse_ranges(given: Any, known: Mapping[str, Parameter] | None = None) -> dict[str, tuple[float, float]]:
+    """Read the ranges of a plan.
+
+    Parameters
+    ----------
+    given : parameter names with [lowest, highest], numbers or text with units.
+    known : the table; None takes that of this module, an engine may have its own.
+
+    Raises
+    ------
+    UserError
+        If it is something else, as :func:`parse`, or a range is empty.
+
+    Examples
+    --------
+    >>> parse_ranges({"wind_stress_south": ["50 mPa", 0.4]})
+    {'wind_stress_south': (0.05, 0.4)}
+    """
+    if not isinstance(given, dict):
+        raise UserError("expected parameter names with [lowest, highest]")
+    found = {}
+    for name, pair in given.items():
+        if not isinstance(pair, (list, tuple)) or len(pair) != 2:
+            raise UserError(f"{name}: expected [lowest, highest], for example [0.05 Pa, 0.4 Pa]")
+        low, high = (parse(bound, name, known) for bound in pair)
+        get(name, known).over(low, high)
+        found[name] = (low, high)
+    return found
 
 
 def resolve(given: Mapping[str, Any], known: Mapping[str, Parameter] | None = None) -> dict[str, float]:
@@ -376,7 +413,7 @@ def sobol(
     """
     from scipy.stats import qmc
 
-    table = [ranged(name, *ranges[name], get(name, known)) for name in sorted(ranges)]
+    table = [get(name, known).over(*ranges[name]) for name in sorted(ranges)]
     if not table or members < 1:
         return [{} for _ in range(max(members, 0))]
     points = qmc.Sobol(len(table), scramble=True, rng=np.random.default_rng(seed)).random_base2(
@@ -385,35 +422,30 @@ def sobol(
     return [{p.name: float(p.value(x)) for p, x in zip(table, row, strict=True)} for row in points[:members]]
 
 
-def ranged(name: str, low: float, high: float, described: Parameter | None = None) -> Parameter:
-    """The parameter with its range replaced.
+def scaled(values: Mapping[str, Any], ranges: Mapping[str, tuple[float, float]]) -> np.ndarray:
+    """Scale parameters to -0.5 to 0.5 across their ranges, in the logarithm where the parameters table says so.
 
     Parameters
     ----------
-    name : of the table.
-    low, high : the new range, units of the table.
-    described : the parameter, where it is not in the table.
+    values : parameter name to numbers, units of the table.
+    ranges : lowest and highest value of the parameters to take, in the order wanted; those that are not in the table are
+        scaled linearly.
 
     Returns
     -------
-    The parameter.
-
-    Raises
-    ------
-    UserError
-        If the name is unknown, or the range is empty or not positive where the logarithm is taken.
+    ``(..., parameter)``.
 
     Examples
     --------
-    >>> ranged("wind_stress_south", 0.1, 0.3).high
-    0.3
+    >>> scaled({"wind_stress_south": 0.1}, {"wind_stress_south": (0.1, 0.3)}).tolist()
+    [-0.5]
     """
-    p = described or get(name)
-    if not low < high or (p.scale == "log" and low <= 0):
-        raise UserError(
-            f"{name}: the range {low:g} to {high:g} {p.units} is empty or not positive; give the lower value first"
-        )
-    return Parameter(p.name, p.units, p.default, low, high, p.scale, p.description, p.namelist)
+    columns = []
+    for name, limits in ranges.items():
+        span = (PARAMETERS.get(name) or own(name)).over(*limits)
+        columns.append(np.asarray(span.coordinate(np.asarray(values[name], float))) - 0.5)
+    some = next(iter(values.values()), 0.0)
+    return np.stack(columns, -1) if columns else np.zeros((*np.shape(some), 0))
 
 
 SPLITS = ("train", "validation", "test")
@@ -477,10 +509,6 @@ def attach(
 def carried(ds: xr.Dataset) -> dict[str, Parameter]:
     """Describe the parameters that a Dataset carries: those of the table, and any other that it marks as one.
 
-    Parameters
-    ----------
-    ds : a Dataset written with :func:`attach`.
-
     Returns
     -------
     Name to parameter, those of the table first.
@@ -537,9 +565,8 @@ def extract(ds: xr.Dataset, names: Iterable[str] | None = None) -> dict[str, np.
     1e-06
     """
     wanted = list(carried(ds)) if names is None else list(names)
-    missing = [n for n in wanted if n not in ds]
-    if missing and names is not None:
+    if missing := [n for n in wanted if n not in ds]:
         raise UserError(
             f"the file carries no parameter {', '.join(missing)}; expected variables of those names"
         )
-    return {n: np.asarray(ds[n].values) for n in wanted if n in ds}
+    return {n: np.asarray(ds[n].values) for n in wanted}

@@ -32,16 +32,7 @@ SPELLINGS = {
 
 
 def same_units(units: str, expected: str) -> bool:
-    """Say whether units are those of the table, however they are spelled.
-
-    Parameters
-    ----------
-    units : as a file has them.
-    expected : as the variables table has them.
-
-    Returns
-    -------
-    Whether a value in `units` is a value in `expected`.
+    """Say whether a value in `units`, as a file has them, is a value in those of the table, `expected`, however they are spelled.
 
     Examples
     --------
@@ -53,12 +44,7 @@ def same_units(units: str, expected: str) -> bool:
 
 
 def require_units(name: str, units: str, expected: str) -> None:
-    """Refuse a variable in other units than the variables table's.
-
-    Parameters
-    ----------
-    name : of the variable.
-    units, expected : as in :func:`same_units`.
+    """Refuse a variable of the name `name` in other units than the variables table's; as :func:`same_units`.
 
     Raises
     ------
@@ -243,18 +229,13 @@ def _described(name: str, da: xr.Variable) -> Variable:
 def held(ds: xr.Dataset) -> tuple[str, ...]:
     """Names of the variables that make up the states of a file, in their order, whether it holds them or not.
 
-    Parameters
-    ----------
-    ds : states.
-
     Examples
     --------
     >>> import xarray as xr
     >>> held(xr.Dataset(attrs={HELD: "thetao dye"})), held(xr.Dataset())[:2]
     (('thetao', 'dye'), ('thetao', 'so'))
     """
-    named = tuple(str(ds.attrs.get(HELD, "")).split())
-    return named or STATE_VARIABLES
+    return tuple(str(ds.attrs.get(HELD, "")).split()) or STATE_VARIABLES
 
 
 def said(names: Iterable[str]) -> dict[str, str]:
@@ -266,11 +247,8 @@ def said(names: Iterable[str]) -> dict[str, str]:
     ({}, {'state_variables': 'thetao dye'})
     """
     names = tuple(names)
-    return (
-        {}
-        if set(names) <= set(STATE_VARIABLES) and set(STATE_VARIABLES) - set(OPTIONAL_VARIABLES) <= set(names)
-        else {HELD: " ".join(names)}
-    )
+    usual = set(STATE_VARIABLES) - set(OPTIONAL_VARIABLES) <= set(names) <= set(STATE_VARIABLES)
+    return {} if usual else {HELD: " ".join(names)}
 
 
 def in_order(tables: Mapping[str, Variable]) -> tuple[str, ...]:

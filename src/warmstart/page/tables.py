@@ -7,8 +7,11 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import xarray as xr
 from markupsafe import Markup
 
+from warmstart.generator.constraints.chain import records, standard
+from warmstart.generator.quantities import QUANTITIES
 from warmstart.page.html import (
     ABSENT,
     Chapter,
@@ -105,20 +108,16 @@ def constraints(inputs: Inputs) -> Chapter:
     >>> constraints(Inputs()).parts
     ()
     """
-    records = (
-        []
-        if inputs.generated is None
-        else [str(n) for n in inputs.generated.ds.data_vars if str(n).startswith("constraint_")]
-    )
-    if inputs.generated is None or not records:
+    ds = xr.Dataset() if inputs.generated is None else inputs.generated.ds
+    # files of earlier versions hold them as variables
+    moved = {str(n): v for n, v in {**ds.attrs, **ds.data_vars}.items() if str(n).startswith("constraint_")}
+    if not moved:
         return Chapter("constraints", "What the constraints moved")
-    ds, rows = inputs.generated.ds, []
-    for name in records:
-        values = np.ravel(ds[name].values).astype(float)
+    said, rows = records((*standard({}), *QUANTITIES.values())), []
+    for name, held in moved.items():
+        values, (units, meaning) = np.ravel(held).astype(float), said.get(name, ("", name))
         numbers = (exactly(float(values.mean()), 3), span(float(values.min()), float(values.max()), 3))
-        rows.append(
-            (ds[name].attrs.get("long_name", name), *numbers, pretty_units(ds[name].attrs.get("units", "")))
-        )
+        rows.append((meaning, *numbers, pretty_units(units)))
     columns = (
         ("Correction", "long"),
         ("Mean of the samples", "n"),

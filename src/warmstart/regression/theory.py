@@ -136,7 +136,7 @@ class Theory:
         ``(..., parameter + feature)``.
         """
         values = {
-            name: parameters.ranged(name, *bounds).value(inputs[..., i] + 0.5)
+            name: parameters.get(name).over(*bounds).value(inputs[..., i] + 0.5)
             for i, (name, bounds) in enumerate(self.ranges.items())
             if name in parameters.PARAMETERS
         }

@@ -26,6 +26,7 @@ log = logging.getLogger(__name__)
 FORCING = ("forcing_wind_stress", "forcing_restoring_temperature", "forcing_restoring_salinity")
 BLOW_UPS = "blow_ups.yaml"  #: members of a collection that blew up and left no states
 BLEW_UP = "blew up"  #: their verdict
+DRIFT = "drift below 2000 m at the end of the run"
 DIGITS = 9  #: of a member's number, at most
 SECOND = re.compile(r"member_\d+_cold\.nc")  #: runs of a member from a second initial state
 
@@ -139,7 +140,7 @@ def find_members(place: Path, transient: bool = True) -> tuple[list[Member], lis
     for folder in folders:
         status = read_yaml(folder / "status.yaml") if (folder / "status.yaml").exists() else {}
         if status.get("state") == "finished":
-            found.append(read_member(folder, transient))
+            found.append(_read_folder(folder, transient))
         elif status.get("blow_ups") and status.get("state") == "failed":
             blown.append(_blow_up(folder, status["blow_ups"]))
         else:
@@ -156,10 +157,8 @@ def find_members(place: Path, transient: bool = True) -> tuple[list[Member], lis
     _say_older([m.path for m in found if m.older], len(found))
     _refuse_twice(found)
     if not found:
-        left = [
-            *(f"{n} {s}" for n, s in skipped.items()),
-            *(f"member_{b.index:03d} {BLEW_UP}" for b in blown),
-        ]
+        left = [f"{n} {s}" for n, s in skipped.items()]
+        left += [f"member_{b.index:03d} {BLEW_UP}" for b in blown]
         raise UserError(
             f"{place} holds no finished member ({', '.join(left)}); call 'warmstart simulate' again to finish them"
         )
@@ -202,22 +201,11 @@ def labels_of(folder: Path) -> tuple[str, str]:
     """
     path = folder / "job.yaml"
     job = read_yaml(path) if path.exists() else {}
-    return str(job.get("name") or ""), known_split(job.get("split"), path)
+    return str(job.get("name") or ""), _known_split(job.get("split"), path)
 
 
-def known_split(split: Any, path: Path) -> str:
-    """A split as a file states it, empty if it states none.
-
-    Raises
-    ------
-    UserError
-        If it is another word.
-
-    Examples
-    --------
-    >>> known_split("test", Path("states.nc")), known_split(None, Path("states.nc"))
-    ('test', '')
-    """
+def _known_split(split: Any, path: Path) -> str:
+    """A split as a file states it, empty if it states none; refuses another word."""
     if split not in (None, "", *parameters.SPLITS):
         raise UserError(f"{path}: split is {split!r}; expected one of {', '.join(parameters.SPLITS)}")
     return str(split or "")
@@ -251,7 +239,7 @@ def _listed_blow_ups(path: Path) -> list[BlowUp]:
         return [
             BlowUp(
                 int(m["member"]), float(m["year"]), dict(m.get("parameters") or {}),
-                str(m.get("name") or ""), known_split(m.get("split"), path),
+                str(m.get("name") or ""), _known_split(m.get("split"), path),
             )
             for m in listed
         ]  # fmt: skip
@@ -261,27 +249,8 @@ def _listed_blow_ups(path: Path) -> list[BlowUp]:
         ) from error
 
 
-def read_member(folder: Path, transient: bool = True) -> Member:
-    """Read what a finished member says of itself, not its states.
-
-    Parameters
-    ----------
-    folder : ``member_NNN`` with ``states.nc`` and ``status.yaml``.
-    transient : whether to take the snapshots on the way to equilibrium too.
-
-    Returns
-    -------
-    The member.
-
-    Raises
-    ------
-    UserError
-        Naming the file that is missing, damaged or incomplete.
-
-    Examples
-    --------
-    >>> read_member(Path("runs/member_000"))  # doctest: +SKIP
-    """
+def _read_folder(folder: Path, transient: bool = True) -> Member:
+    """What a finished member, ``member_NNN`` with ``states.nc`` and ``status.yaml``, says of itself, not its states."""
     index, path = _index(folder), folder / "states.nc"
     status = read_yaml(folder / "status.yaml")
     drift = status.get("drift_K_per_century")
@@ -320,29 +289,16 @@ def _member(
                     f"{path}: {name} has dims {dict(opened[name].sizes)}; expected {expected} and the mesh's {shape}"
                 )
         taken = np.ones(opened.sizes["time"], bool) if transient else opened["phase"].values == "equilibrium"
-        values = _values(opened, path)
-        described = {n: p for n, p in parameters.carried(opened).items() if n not in parameters.PARAMETERS}
-        forcing = tuple(name for name in FORCING if name in opened)
-        version = str(opened.attrs.get("warmstart_version", "unknown"))
-        name = str(opened.attrs.get("member_name", ""))
-        split = known_split(opened.attrs.get("split"), path)
-    return Member(
-        index=index,
-        path=path,
-        grid=grid,
-        chosen=np.flatnonzero(taken),
-        drift=drift,
-        verdict=verdict,
-        values=values,
-        forcing=forcing,
-        version=version,
-        older=older,
-        variables=names,
-        tables=tables,
-        described=described,
-        name=name,
-        given_split=split,
-    )
+        known = parameters.carried(opened)
+        return Member(
+            index, path, grid, np.flatnonzero(taken), drift, verdict, _values(opened, known, path),
+            forcing=tuple(name for name in FORCING if name in opened),
+            version=str(opened.attrs.get("warmstart_version", "unknown")),
+            older=older, variables=names, tables=tables,
+            described={n: p for n, p in known.items() if n not in parameters.PARAMETERS},
+            name=str(opened.attrs.get("member_name", "")),
+            given_split=_known_split(opened.attrs.get("split"), path),
+        )  # fmt: skip
 
 
 def _require_units(da: xr.DataArray, table: Variable, path: Path) -> None:
@@ -353,14 +309,15 @@ def _require_units(da: xr.DataArray, table: Variable, path: Path) -> None:
         raise UserError(f"{path}: {error}") from error
 
 
-def _values(opened: xr.Dataset, path: Path) -> dict[str, float]:
+def _values(opened: xr.Dataset, known: Mapping[str, parameters.Parameter], path: Path) -> dict[str, float]:
     """The parameters of a member: one finite number each, positive where the logarithm is taken."""
-    values, known = {}, parameters.carried(opened)
-    for name, numbers in parameters.extract(opened).items():
+    values = {}
+    for name, parameter in known.items():
+        numbers = opened[name].values
         if numbers.size != 1:
             raise UserError(f"{path}: {name} has {numbers.size} values; expected one for the member")
         try:
-            values[name] = parameters.parse(numbers.item(), known[name])
+            values[name] = parameters.parse(numbers.item(), parameter)
         except UserError as error:
             raise UserError(f"{path}: {error}") from error
     return values
@@ -374,19 +331,10 @@ def read_member_file(path: Path, transient: bool = True) -> Member:
     path : ``member_NNN.nc`` of a collection.
     transient : whether to take the snapshots on the way to equilibrium too.
 
-    Returns
-    -------
-    The member.
-
     Raises
     ------
     UserError
         If the file is damaged or no member file.
-
-    Examples
-    --------
-    >>> read_member_file(Path("data/dino-4deg/member_000.nc")).index  # doctest: +SKIP
-    0
     """
     with files.open_dataset(path) as opened:
         attrs = dict(opened.attrs)
@@ -417,7 +365,7 @@ def load_states(
 
     Parameters
     ----------
-    member : from :func:`read_member`.
+    member : from :func:`find_members`.
     forcing : forcing profiles to take.
     names : parameters to take.
     variables : of the state to take.
@@ -431,10 +379,6 @@ def load_states(
     ------
     UserError
         If the file is damaged, or a value at sea is not finite.
-
-    Examples
-    --------
-    >>> load_states(read_member(Path("runs/member_000")))  # doctest: +SKIP
     """
     try:
         with member.source() if member.source else files.open_dataset(member.path) as opened:
@@ -459,9 +403,7 @@ def load_states(
         member=repeated(member.index, "int64", long_name="number of the simulation"),
         member_name=repeated(member.name, object, long_name="what the plan calls the simulation"),
         split=repeated(member.split, object, long_name="split, by member"),
-        drift=repeated(
-            member.drift, "float64", units="K/century", long_name="drift below 2000 m at the end of the run"
-        ),
+        drift=repeated(member.drift, "float64", units="K/century", long_name=DRIFT),
         verdict=repeated(member.verdict, object, long_name="equilibrium, near or drifting"),
         phase=("sample", ds["phase"].values.astype(object), ds["phase"].attrs),
     )

@@ -133,14 +133,6 @@ def diffusivity_profiles(values: Mapping[str, np.ndarray], layout: Layout) -> di
 def open_store(store: str | Path) -> xr.Dataset:
     """Open a store of states, lazily.
 
-    Parameters
-    ----------
-    store : the folder.
-
-    Returns
-    -------
-    The Dataset, dim ``sample``.
-
     Raises
     ------
     UserError
@@ -179,30 +171,3 @@ def declared_ranges(ds: xr.Dataset) -> dict[str, tuple[float, float]]:
     if isinstance(declared, str):
         declared = json.loads(declared)
     return {str(n): (float(low), float(high)) for n, (low, high) in dict(declared).items()}
-
-
-def scaled(values: Mapping[str, Any], ranges: Mapping[str, tuple[float, float]]) -> np.ndarray:
-    """Scale parameters to -0.5 to 0.5 across their ranges, in the logarithm where the parameters table says so.
-
-    Parameters
-    ----------
-    values : parameter name to numbers, units of the table.
-    ranges : lowest and highest value of the parameters to take, in the order wanted; those that are not in the table are
-        scaled linearly.
-
-    Returns
-    -------
-    ``(..., parameter)``.
-
-    Examples
-    --------
-    >>> scaled({"wind_stress_south": 0.1}, {"wind_stress_south": (0.1, 0.3)}).tolist()
-    [-0.5]
-    """
-    columns = []
-    for name, (low, high) in ranges.items():
-        table = None if name in parameters.PARAMETERS else parameters.own(name)
-        span = parameters.ranged(name, low, high, table)
-        columns.append(np.asarray(span.coordinate(np.asarray(values[name], float))) - 0.5)
-    some = next(iter(values.values()), 0.0)
-    return np.stack(columns, -1) if columns else np.zeros((*np.shape(some), 0))

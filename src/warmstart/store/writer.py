@@ -1,4 +1,4 @@
-"""The verb ``dataset``: finished runs become one zarr store of states, split by member."""
+"""Stores: finished runs become one zarr store of states, split by member."""
 
 from __future__ import annotations
 
@@ -18,53 +18,12 @@ from warmstart.io import files, outputs
 from warmstart.io.config import read_yaml
 from warmstart.ocean import parameters
 from warmstart.ocean.variables import carried, in_order, said
-from warmstart.store.members import BLEW_UP, FORCING, BlowUp, Member, find_members, load_states
+from warmstart.store.members import BLEW_UP, FORCING, BlowUp, Member, load_states
 
 log = logging.getLogger(__name__)
 
 COMPRESSION_LEVEL = 5
 BATCH_BYTES = 256 * 2**20  #: states held in memory before they are written
-
-
-@outputs.writes(folder=True)
-def dataset(
-    runs: str | Path, output: str | Path, overwrite: bool = False, transient: bool = True
-) -> pd.DataFrame:
-    """Gather the finished members of an ensemble, runs or member files, into one zarr 3 store.
-
-    The store holds the states, one snapshot a chunk, compressed without loss; parameters, forcing profiles, year,
-    phase, drift and split of each snapshot; and the mesh in the group ``grid``. Splits are by member, never by
-    snapshot: the one that the plan gives a member, else that of its number. Members that blew up have a row in the table without snapshots; those that are not finished are left out and
-    named in the log.
-
-    Parameters
-    ----------
-    runs : folder of the ensemble, or of any folders ``member_NNN`` with ``states.nc`` and ``status.yaml``, or of member
-        files ``member_NNN.nc``.
-    output : the store to write, ``states.zarr``.
-    overwrite : whether an existing store may be replaced.
-    transient : whether to take the snapshots on the way to equilibrium too.
-
-    Returns
-    -------
-    One row a member: ``member split snapshots equilibrium first_year last_year drift verdict``, its ``name`` where the plan
-    gives names, and its varied parameters; years in model years, drift in K/century.
-
-    Raises
-    ------
-    UserError
-        If there is no finished member, a file cannot be read, a member is there twice, or the members are on different
-        meshes.
-
-    Examples
-    --------
-    >>> import warmstart as ws
-    >>> ws.dataset("runs", "states.zarr")  # doctest: +SKIP
-    """
-    runs, output = Path(runs), Path(output)
-    members, blown_up = find_members(runs, transient)
-    say_incomplete(members)
-    return store(members, runs, output, overwrite, blown_up)
 
 
 def store(
@@ -75,20 +34,24 @@ def store(
     blown_up: Sequence[BlowUp] = (),
     about: Mapping[str, Any] | None = None,
 ) -> pd.DataFrame:
-    """Write members into one store; see :func:`dataset`.
+    """Write members into one zarr 3 store, split by member, never by snapshot.
+
+    It holds the states, one snapshot a chunk, compressed without loss; parameters, forcing profiles, year, phase, drift and split of
+    each snapshot; and the mesh in the group ``grid``.
 
     Parameters
     ----------
     members : what each run contributes.
     runs : the folder they came from.
-    output : the store to write.
+    output : the store to write, ``states.zarr``.
     overwrite : whether an existing store may be replaced.
     blown_up : members that left no states; the table and the attributes of the store name them.
     about : further attributes of the store.
 
     Returns
     -------
-    As :func:`dataset`.
+    One row a member: ``member split snapshots equilibrium first_year last_year drift verdict``, its ``name`` where the plan
+    gives names, and its varied parameters; years in model years, drift in K/century.
 
     Raises
     ------
@@ -122,14 +85,8 @@ def store(
     return table
 
 
-def names_of(members: Iterable[Member]) -> list[str]:
-    """Name the parameters that any member has: those of the table first, in its order.
-
-    Examples
-    --------
-    >>> names_of([])
-    []
-    """
+def _names_of(members: Iterable[Member]) -> list[str]:
+    """Name the parameters that any member has: those of the table first, in its order."""
     held = dict.fromkeys(name for member in members for name in member.values)
     return [n for n in parameters.PARAMETERS if n in held] + [
         n for n in held if n not in parameters.PARAMETERS
@@ -143,7 +100,7 @@ def say_incomplete(members: list[Member]) -> None:
     --------
     >>> say_incomplete([])
     """
-    for name in names_of(members):
+    for name in _names_of(members):
         lacking = [str(m.index) for m in members if name not in m.values]
         if 0 < len(lacking) < len(members):
             log.warning(
@@ -171,15 +128,7 @@ def _with_blow_ups(table: pd.DataFrame, blown_up: Sequence[BlowUp]) -> pd.DataFr
 
 
 def describe(table: pd.DataFrame) -> str:
-    """Say in one line what a table of :func:`dataset` holds.
-
-    Parameters
-    ----------
-    table : one row a member.
-
-    Returns
-    -------
-    Counts of verdicts and splits.
+    """Say in one line what a table of :func:`store` holds: counts of verdicts and of splits.
 
     Examples
     --------
@@ -215,42 +164,25 @@ def _attrs(members: list[Member], ranges: dict[str, list[float]]) -> dict[str, A
 def _ranges(runs: Path, members: list[Member]) -> dict[str, list[float]]:
     """Ranges of the varied parameters: those of a plan that draws them, or what the training members span."""
     known = parameters.PARAMETERS | {n: p for m in members for n, p in m.described.items()}
-    planned = _planned(runs / "plan.yaml", known) if (runs / "plan.yaml").exists() else {}
-    if planned:
-        return planned
+    plan = runs / "plan.yaml"
+    if plan.exists() and (given := read_yaml(plan).get("ranges")):
+        try:
+            return {name: [*pair] for name, pair in parameters.parse_ranges(given, known).items()}
+        except UserError as error:
+            raise UserError(f"{plan}: ranges: {error}") from error
     spans = {}
-    for name in names_of(members):
+    for name in _names_of(members):
         values = [m.values[name] for m in members if name in m.values and m.split == "train"]
         if values and min(values) < max(values):
             spans[name] = [min(values), max(values)]
     return spans
 
 
-def _planned(path: Path, table: Mapping[str, parameters.Parameter]) -> dict[str, list[float]]:
-    """Ranges that a plan gives its parameters, in the units of the table."""
-    given = read_yaml(path).get("ranges") or {}
-    if not isinstance(given, dict):
-        raise UserError(f"{path}: ranges is {given!r}; expected parameter names with [lowest, highest]")
-    ranges = {}
-    for name, pair in given.items():
-        if not isinstance(pair, (list, tuple)) or len(pair) != 2:
-            raise UserError(
-                f"{path}: ranges of {name}: expected [lowest, highest], for example [0.05 Pa, 0.4 Pa]"
-            )
-        try:
-            low, high = (parameters.parse(bound, name, table) for bound in pair)
-            known = parameters.ranged(name, low, high, parameters.get(name, table))
-        except UserError as error:
-            raise UserError(f"{path}: {error}") from error
-        ranges[name] = [known.low, known.high]
-    return ranges
-
-
 def _write(path: Path, members: list[Member], forcing: tuple[str, ...], attrs: dict[str, Any]) -> None:
     """Write the store in batches of members, so that an ensemble need not fit into memory."""
     import zarr
 
-    names = tuple(name for name in names_of(members) if all(name in m.values for m in members))
+    names = tuple(name for name in _names_of(members) if all(name in m.values for m in members))
     tables = {n: table for m in members for n, table in m.tables.items() if n in m.variables}
     variables = tuple(n for n in in_order(tables) if all(n in m.variables for m in members))
     attrs = attrs | said(variables)
@@ -261,11 +193,8 @@ def _write(path: Path, members: list[Member], forcing: tuple[str, ...], attrs: d
     for member in members:
         batch.append(load_states(member, forcing, names, variables).drop_vars(unused))
         if member is members[-1] or sum(ds.nbytes for ds in batch) > BATCH_BYTES:
-            _append(
-                path,
-                xr.concat(batch, "sample", join="exact").drop_attrs(deep=False).assign_attrs(attrs),
-                attrs["snapshots"],
-            )
+            whole = xr.concat(batch, "sample", join="exact").drop_attrs(deep=False).assign_attrs(attrs)
+            _append(path, whole, attrs["snapshots"])
             batch = []
     mesh = members[0].grid.ds.drop_encoding()
     mesh.to_zarr(path, mode="a", group="grid", zarr_format=3, consolidated=False)
@@ -292,20 +221,7 @@ def _append(path: Path, ds: xr.Dataset, snapshots: int) -> None:
 
 
 def summary(ds: xr.Dataset) -> pd.DataFrame:
-    """Tabulate a store: one row a member, as :func:`dataset` returns it.
-
-    Parameters
-    ----------
-    ds : a store, or what :func:`gather` returns.
-
-    Returns
-    -------
-    One row a member.
-
-    Examples
-    --------
-    >>> summary(xr.open_zarr("states.zarr"))  # doctest: +SKIP
-    """
+    """Tabulate a store: one row a member, as :func:`store` returns it, but for those that blew up."""
     varied = list(json.loads(ds.attrs.get("parameter_ranges", "{}")))
     rows = []
     for member in np.unique(ds["member"].values):

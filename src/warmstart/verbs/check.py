@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
@@ -117,10 +117,10 @@ def check(
     if only is not None:
         names = list(dict.fromkeys([only] if isinstance(only, str) else only))
     rulebook.require_known(names, [*known, *DRIFTS])
-    runs = runs_of(states, grid)
+    runs = _runs_of(states, grid)
     if published and len(runs) > 1:
         raise UserError(
-            f"published metrics are of one run; {name_of(states)} holds {len(runs)}: give one at a time"
+            f"published metrics are of one run; {_name_of(states)} holds {len(runs)}: give one at a time"
         )
     looked = _Looked(rules, known, names, reference, published, strict=only is not None)
     tables, failures = [], {}
@@ -137,18 +137,11 @@ def check(
             "no run could be looked at: " + "; ".join(f"{n}: {why}" for n, why in failures.items())
         )
     table = pd.concat(tables, ignore_index=True)
-    table.attrs |= provenance(config=rules.model_dump(mode="json"))
-    table.attrs |= {
-        "states": name_of(states)
-        if isinstance(states, xr.Dataset) or len(tables) > 1
-        else looked.subject.name
-    }
-    table.attrs |= {"reference": name_of(reference)}
-    for name in ("grid", "parameters", "member"):
-        if all(name in t.attrs for t in tables) and len(tables) == 1:
-            table.attrs[name] = tables[0].attrs[name]
+    several = isinstance(states, xr.Dataset) or len(tables) > 1
     skipped = {f"{r}: {n}" if r else n: why for t in tables for r, n, why in t.attrs["skipped"]}
-    table.attrs["skipped"] = skipped | failures
+    table.attrs |= provenance(config=rules.model_dump(mode="json"))
+    table.attrs |= {"states": _name_of(states) if several else looked.subject.name}
+    table.attrs |= {"reference": _name_of(reference), "skipped": skipped | failures}
     if output is None:
         return table
     if published and Path(output).suffix != ".nc":
@@ -194,10 +187,10 @@ class _Looked:
         self.grid = ""
         self.subject: Subject
 
-    def at(self, run: Origin) -> pd.DataFrame:
+    def at(self, run: _Origin) -> pd.DataFrame:
         """The rows of one run."""
         with contextlib.ExitStack() as opened:
-            subject = opened.enter_context(contextlib.closing(read(run.source, run.grid)))
+            subject = opened.enter_context(contextlib.closing(_read(run.source, run.grid)))
             given = {n: v for n, v in run.parameters.items() if n not in subject.states}
             subject = subject._replace(states=subject.states.assign(given))
             self.subject = subject
@@ -212,13 +205,8 @@ class _Looked:
             # the reference may be the same file: it is closed before the states are
             self._compare(subject.grid, usable)
         table = tabulate(run.name, subject, values, self.rules, self.against, self.names, holes)
-        table.attrs = {"skipped": [(run.name, n, why) for n, why in (skipped | failed).items()]}
-        table.attrs["grid"] = subject.grid.fingerprint
-        if subject.parameters:
-            table.attrs["parameters"] = {n: v.tolist() for n, v in subject.parameters.items()}
-        if "member" in subject.states:
-            size = subject.states.sizes["sample"]
-            table.attrs["member"] = np.broadcast_to(subject.states["member"].values, size).tolist()
+        left = [(run.name, n, why) for n, why in (skipped | failed).items()]
+        table.attrs = {"skipped": left, "grid": subject.grid.fingerprint, **_labels(subject)}
         return table
 
     def _compare(self, grid: Grid, names: list[str]) -> None:
@@ -245,10 +233,6 @@ def measure_reference(store: Source, output: str | Path, overwrite: bool = False
     output : CSV or NetCDF file, for the `reference` of later calls.
     overwrite : whether an existing `output` may be replaced.
 
-    Returns
-    -------
-    The table.
-
     Raises
     ------
     UserError
@@ -266,7 +250,7 @@ def measure_reference(store: Source, output: str | Path, overwrite: bool = False
     True
     """
     require_free(output, overwrite, [store], folder=False)
-    with contextlib.closing(read(store)) as subject:
+    with contextlib.closing(_read(store)) as subject:
         states = subject.states.isel(sample=normal(subject))
         return check(states, subject.grid, output=output, overwrite=overwrite)
 
@@ -285,7 +269,7 @@ def _reference(
         return reference
     if reference is None:
         return None
-    subject = read(reference, grid)
+    subject = _read(reference, grid)
     if not published:
         keep = normal(subject)
         subject = subject._replace(
@@ -314,13 +298,20 @@ def _reference_table(reference: Subject, names: list[str], known: Mapping[str, M
     values, failed = measure(reference, usable, known)
     rows = [(i, name, v) for name, found in values.items() for i, v in enumerate(found.values.tolist())]
     table = pd.DataFrame(rows, columns=["sample", "metric", "value"])
-    table.attrs["skipped"] = failed | {name: "missing in the reference" for name in set(names) - set(usable)}
-    table.attrs["parameters"] = {n: v.tolist() for n, v in reference.parameters.items()}
-    if "member" in reference.states:
-        table.attrs["member"] = np.broadcast_to(
-            reference.states["member"].values, reference.states.sizes["sample"]
-        ).tolist()
+    missing = {name: "missing in the reference" for name in set(names) - set(usable)}
+    table.attrs = {"skipped": failed | missing, **_labels(reference)}
     return table
+
+
+def _labels(subject: Subject) -> dict[Hashable, Any]:
+    """Parameters and member of each state, as far as they are known."""
+    states = subject.states
+    found: dict[Hashable, Any] = {}
+    if subject.parameters:
+        found["parameters"] = {n: v.tolist() for n, v in subject.parameters.items()}
+    if "member" in states:
+        found["member"] = np.broadcast_to(states["member"].values, states.sizes["sample"]).tolist()
+    return found
 
 
 def _header(subject: Subject, grid: Mesh | None) -> tuple[dict[str, list[str]], bool]:
@@ -335,16 +326,8 @@ def _header(subject: Subject, grid: Mesh | None) -> tuple[dict[str, list[str]], 
     return base | {"Restart File" if restart else "Output Files": files}, restart
 
 
-class Origin(NamedTuple):
-    """States of one run.
-
-    Attributes
-    ----------
-    name : what to call it; empty where there is only one source.
-    source : its file, files or Dataset.
-    grid : its mesh; None where the source carries it.
-    parameters : what its namelists say.
-    """
+class _Origin(NamedTuple):
+    """States of one run: its name (empty where there is one source only), source, mesh (None: its own), and what its namelists say."""
 
     name: str
     source: Source
@@ -352,37 +335,14 @@ class Origin(NamedTuple):
     parameters: dict[str, float]
 
 
-def runs_of(states: Source, grid: Mesh | None = None) -> list[Origin]:
-    """Tell the runs apart.
-
-    Parameters
-    ----------
-    states : states in memory, a file or store, or several; a folder of a run of NEMO or Veros, or a folder of such. Files of NEMO that
-        lie in one folder are of one run, where they fit together.
-    grid : the mesh of all; None takes that of each.
-
-    Returns
-    -------
-    The runs, in the order given; those of a folder by name.
-
-    Raises
-    ------
-    UserError
-        If a path does not exist, or a folder holds no run.
-
-    Examples
-    --------
-    >>> [run.name for run in runs_of(["no-such-file.nc"])]
-    Traceback (most recent call last):
-    ...
-    warmstart.errors.UserError: no-such-file.nc does not exist; give an existing NetCDF file, zarr store or folder of a run
-    """
+def _runs_of(states: Source, grid: Mesh | None = None) -> list[_Origin]:
+    """Tell the runs apart, in the order given; those of a folder by name. Files of NEMO in one folder are of one run, where they fit together."""
     if isinstance(states, xr.Dataset):
-        return [Origin("", bare(states), grid, {})]
+        return [_Origin("", bare(states), grid, {})]
     paths = [require_path(p) for p in ([states] if isinstance(states, str | Path) else states)]
     if not paths:
         raise UserError("no file given; give at least one states file")
-    found: list[Origin] = []
+    found: list[_Origin] = []
     files: dict[Path, list[Path]] = {}
     for path in paths:
         if not path.exists():
@@ -400,13 +360,13 @@ def runs_of(states: Source, grid: Mesh | None = None) -> list[Origin]:
     return [run._replace(name=name) for run, name in zip(found, _distinct(found), strict=True)]
 
 
-def _of_folder(folder: Path, grid: Mesh | None) -> list[Origin]:
+def _of_folder(folder: Path, grid: Mesh | None) -> list[_Origin]:
     """The runs in a folder: itself, or the folders and member files in it."""
     if (folder / STATES).is_file():
-        return [Origin(str(folder), folder / STATES, grid, {})]
-    own = sorted(p for p in folder.glob(f"*/{STATES}")) + sorted(folder.glob("member_*.nc"))
+        return [_Origin(str(folder), folder / STATES, grid, {})]
+    own = sorted(folder.glob(f"*/{STATES}")) + sorted(folder.glob("member_*.nc"))
     if own:
-        return [Origin(str(p.parent if p.name == STATES else p.with_suffix("")), p, grid, {}) for p in own]
+        return [_Origin(str(p.parent if p.name == STATES else p.with_suffix("")), p, grid, {}) for p in own]
     runs = []
     places = [(engine, place) for engine in engines.installed() for place in engine.runs(folder)]
     for engine, place in places:
@@ -418,7 +378,7 @@ def _of_folder(folder: Path, grid: Mesh | None) -> list[Origin]:
             logger.warning("%s left out: %s", place, error)
             continue
         source: Source = [str(p) for p in found.paths] if len(found.paths) > 1 else found.paths[0]
-        runs.append(Origin(str(place), source, found.mesh if grid is None else grid, dict(found.parameters)))
+        runs.append(_Origin(str(place), source, found.mesh if grid is None else grid, dict(found.parameters)))
     if not runs:
         raise UserError(
             f"{folder} holds no run: expected {STATES}, restarts or output of NEMO with their mesh, or folders of such"
@@ -426,30 +386,30 @@ def _of_folder(folder: Path, grid: Mesh | None) -> list[Origin]:
     return runs
 
 
-def _of_files(paths: list[Path], grid: Mesh | None) -> list[Origin]:
+def _of_files(paths: list[Path], grid: Mesh | None) -> list[_Origin]:
     """Files of one folder: one run where they make one state, else one each where each is a state."""
     if len(paths) == 1:
-        return [Origin(str(paths[0].with_suffix("")), paths[0], grid, {})]
+        return [_Origin(str(paths[0].with_suffix("")), paths[0], grid, {})]
     together: Sequence[str | Path] = [str(p) for p in paths]
     try:
-        open_bare(together, None if grid is None else mesh_of(grid)).close()
+        open_bare(together, None if grid is None else _mesh_of(grid)).close()
     except UserError:
         if not all(_is_whole(path, grid) for path in paths):
             raise
-        return [Origin(str(p.with_suffix("")), p, grid, {}) for p in paths]
-    return [Origin(str(paths[0].parent), together, grid, {})]
+        return [_Origin(str(p.with_suffix("")), p, grid, {}) for p in paths]
+    return [_Origin(str(paths[0].parent), together, grid, {})]
 
 
 def _is_whole(path: Path, grid: Mesh | None) -> bool:
     """Whether a file alone holds temperature and salinity."""
     try:
-        with open_bare(path, None if grid is None else mesh_of(grid)) as ds:
+        with open_bare(path, None if grid is None else _mesh_of(grid)) as ds:
             return "thetao" in ds and "so" in ds
     except UserError:
         return False
 
 
-def _distinct(runs: list[Origin]) -> list[str]:
+def _distinct(runs: list[_Origin]) -> list[str]:
     """The shortest endings of their paths that tell them apart."""
     parts = [Path(run.name).absolute().parts for run in runs]
     for length in range(1, max(map(len, parts)) + 1):
@@ -459,40 +419,17 @@ def _distinct(runs: list[Origin]) -> list[str]:
     return [f"{run.name} ({i})" for i, run in enumerate(runs)]
 
 
-def read(source: Source, grid: Mesh | None = None) -> Subject:
-    """Open states and their mesh, and refuse what does not fit together.
-
-    Parameters
-    ----------
-    source : states file, ``states.zarr``, restart or output of NEMO (several files of one run as a list), or a Dataset
-        ``(..., [z,] y, x)``.
-    grid : mesh, its Dataset or a file that carries one; None takes the one in `source`.
-
-    Returns
-    -------
-    The states, all leading dimensions in one, ``sample``.
-
-    Raises
-    ------
-    UserError
-        If there is no state or no mesh, they belong to different grids, variables lie along different times, or units
-        are others than those of the variables table, by label or by value.
-
-    Examples
-    --------
-    >>> import warmstart as ws
-    >>> read(*ws.basin(nx=6, ny=8, nz=4)).states.thetao.dims
-    ('sample', 'z', 'y', 'x')
-    """
+def _read(source: Source, grid: Mesh | None = None) -> Subject:
+    """Open states and their mesh, all leading dimensions in one, ``sample``, and refuse what does not fit together."""
     ds, mesh, files = _opened(source, grid)
-    return subject_of(ds, mesh, name_of(source))._replace(files=files, opened=ds if files else None)
+    return subject_of(ds, mesh, _name_of(source))._replace(files=files, opened=ds if files else None)
 
 
 def _opened(source: Source, grid: Mesh | None) -> tuple[xr.Dataset, Grid, list[Path]]:
     if isinstance(source, xr.Dataset):
         if grid is None:
             raise UserError("a Dataset carries no mesh; hand over grid as well")
-        return bare(source), mesh_of(grid), []
+        return bare(source), _mesh_of(grid), []
     paths = [require_path(p) for p in ([source] if isinstance(source, str | Path) else source)]
     if not paths:
         raise UserError("no file given; give at least one states file")
@@ -500,7 +437,7 @@ def _opened(source: Source, grid: Mesh | None) -> tuple[xr.Dataset, Grid, list[P
     return open_bare(paths if len(paths) > 1 else paths[0], mesh, diagnostics=True), mesh, paths
 
 
-def mesh_of(grid: Mesh) -> Grid:
+def _mesh_of(grid: Mesh) -> Grid:
     """Open a mesh, whatever holds it."""
     if isinstance(grid, Grid):
         return grid
@@ -511,7 +448,7 @@ def _mesh(path: Path, grid: Mesh | None) -> Grid:
     """The mesh handed over, else the file's own; refuses to choose between two that differ."""
     if grid is None:
         return open_grid(path)
-    mesh = mesh_of(grid)
+    mesh = _mesh_of(grid)
     try:
         own = open_grid(path)
     except UserError:
@@ -520,16 +457,10 @@ def _mesh(path: Path, grid: Mesh | None) -> Grid:
     return own
 
 
-def name_of(source: object) -> str:
-    """What to call a source in messages and headers.
-
-    Examples
-    --------
-    >>> name_of(["a.nc", "b.nc"]), name_of(None)
-    ('a.nc, b.nc', 'none')
-    """
+def _name_of(source: object) -> str:
+    """What to call a source in messages and headers."""
     if source is None:
         return "none"
     if isinstance(source, list | tuple):
-        return ", ".join(str(p) for p in source)
+        return ", ".join(map(str, source))
     return str(source) if isinstance(source, str | Path) else f"a {type(source).__name__}"

@@ -79,7 +79,7 @@ def dataset(
     found = model.members(places, options, transient)
     if found.table is None:
         return stores.store(found.members, where, output, overwrite, found.blown_up, found.about)
-    with outputs.claim(beside, overwrite, folder=False):
+    with outputs.held(outputs.require_free(beside, overwrite, folder=False)):
         table = found.table(
             stores.store(found.members, where, output, overwrite, found.blown_up, found.about)
         )

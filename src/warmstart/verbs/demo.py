@@ -61,10 +61,6 @@ def demo(
     ------
     UserError
         If `output` holds something else, the generator is not there, or a step fails.
-
-    Examples
-    --------
-    >>> demo("demo", say=print)  # doctest: +SKIP
     """
     say = say or logger.info
     outputs.require_work(output, ())
@@ -141,13 +137,8 @@ def _introduction(generator: str, values: Mapping[str, float]) -> str:
         for name, value in values.items()
         if not np.isclose(value, usual[name], rtol=1e-6)
     ]
-    return "\n".join(
-        [
-            f"Generator {generator}. Parameters of a simulation that it was not trained on:",
-            *lines,
-            "others: reference values",
-        ]
-    )
+    first = f"Generator {generator}. Parameters of a simulation that it was not trained on:"
+    return "\n".join([first, *lines, "others: reference values"])
 
 
 def _generate(output: Path, source: Path, values: dict[str, float], say: Callable[[str], None]) -> None:

@@ -23,7 +23,7 @@ from warmstart.generator.settings import SamplingConfig, resampled
 from warmstart.io import files, outputs
 from warmstart.io.config import read_yaml
 from warmstart.io.files import open_dataset
-from warmstart.ocean.parameters import PARAMETERS, Parameter, extract, parse
+from warmstart.ocean.parameters import PARAMETERS, Parameter, extract
 from warmstart.ocean.places import locate
 
 log = logging.getLogger(__name__)
@@ -75,8 +75,9 @@ def generate(
     Returns
     -------
     States ``thetao so uo vo zos``, dims ``(sample, z, y, x)``, NaN on land, with the coordinates of :func:`warmstart.open_state`,
-    ``seed``, the parameters (if given), and what each constraint moved (``constraint_…``); attributes say what was given, and the ``season`` that the states are of.
-    An expected state has no ``seed``, but its standard deviation by level, ``spread_thetao`` and so on, dims ``(z,)``.
+        ``seed`` and the parameters (if given); attributes say what was given, the ``season`` that the states are of, and what each
+        constraint moved, ``constraint_…``, one number a sample. An expected state has no ``seed``, but its standard deviation by
+        level, ``spread_thetao`` and so on, dims ``(z,)``.
 
     Raises
     ------
@@ -137,8 +138,8 @@ def wanted(
     path: Path | None,
     say: Callable[[str], None],
     described: Mapping[str, Parameter] | None = None,
-) -> dict[str, float]:
-    """Parameters from a file, then from ``--set``.
+) -> dict[str, Any]:
+    """Parameters from a file, then from ``--set``, as :func:`generate` takes them.
 
     Parameters
     ----------
@@ -149,26 +150,25 @@ def wanted(
 
     Returns
     -------
-    Name to value, units of the parameters table.
+    Name to number or text.
 
     Raises
     ------
     UserError
-        If a file cannot be read or holds none, a parameter is unknown, or a value has no such unit.
+        If a file cannot be read or holds none, or an item is no name and value.
 
     Examples
     --------
     >>> wanted(["wind_stress_south=300mPa"], None, print)
-    {'wind_stress_south': 0.3}
+    {'wind_stress_south': '300mPa'}
     """
-    described = described or {}
-    found = _read(path, say, described) if path else {}
+    found = _read(path, say, described or {}) if path else {}
     for item in sets:
         name, equals, value = item.partition("=")
         if not equals:
             raise UserError(f"--set {item}: expected NAME=VALUE, for example --set wind_stress_south=0.3Pa")
         found[name.strip()] = value
-    return {name: parse(value, described.get(name, name)) for name, value in found.items()}
+    return found
 
 
 def _read(path: Path, say: Callable[[str], None], described: Mapping[str, Parameter]) -> dict[str, Any]:

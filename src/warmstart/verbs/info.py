@@ -54,13 +54,13 @@ def info(path: str | Path) -> str:
     if (path / "plan.yaml").exists():
         return _runs(path)
     if (path / "restarts.yaml").exists():
-        return f"{path}: restarts\n" + text_of(path / "restarts.yaml")
+        return f"{path}: restarts\n" + _text_of(path / "restarts.yaml")
     if path.is_dir() and not is_zarr(path):
         engine, kind = recognise(path)
         lines = ["folder"] if engine is None else engine.describe(path, kind)
         return "\n".join([f"{path}: {lines[0]}", *(lines[1:] or _folder(path))])
     if path.suffix in (".yaml", ".yml", ".csv", ".md", ".jsonl"):
-        return f"{path}:\n" + text_of(path)
+        return f"{path}:\n" + _text_of(path)
     if path.suffix == ".h5":
         return _restart(path)
     return _dataset(path)
@@ -104,20 +104,14 @@ def _kind(ds: xr.Dataset) -> str:
         return "verification"
     if "thetao_mean" in ds:
         return "time series of a run"
-    return (
-        "NetCDF file" if ds.attrs.get("Conventions") is None else f"NetCDF file ({ds.attrs['Conventions']})"
-    )
+    return f"NetCDF file ({ds.attrs['Conventions']})" if "Conventions" in ds.attrs else "NetCDF file"
 
 
 def _sections(ds: xr.Dataset) -> list[tuple[str, list[str]]]:
     parameters = [str(n) for n, v in ds.variables.items() if v.attrs.get("role") == "parameter"]
-    coordinates = [str(n) for n in ds.coords if n not in parameters]
-    variables = [str(n) for n in ds.data_vars if n not in parameters]
-    return [
-        (t, n)
-        for t, n in (("variables", variables), ("coordinates", coordinates), ("parameters", parameters))
-        if n
-    ]
+    found = {"variables": ds.data_vars, "coordinates": ds.coords}
+    named = {title: [str(n) for n in held if n not in parameters] for title, held in found.items()}
+    return [(title, names) for title, names in {**named, "parameters": parameters}.items() if names]
 
 
 def _variable(da: xr.DataArray, times: Times | UserError | None = None) -> str:
@@ -186,13 +180,8 @@ def _grid_lines(path: Path) -> list[str]:
         pivot = grid.ds.attrs.get("north_fold")
         said = f"folded at the north about {pivot} points" if pivot else "its own count of unique cells"
         folded = [f"  {said}: {int(((once == 0) & (tmask > 0).any(axis=0)).sum())} columns repeat others"]
-    return [
-        "",
-        "grid",
-        f"  {grid!r}",
-        f"  wet fraction {wet:.3f}, volume {volume:.5g} m3, periodic in x: {grid.periodic_x}",
-        *folded,
-    ]
+    size = f"  wet fraction {wet:.3f}, volume {volume:.5g} m3, periodic in x: {grid.periodic_x}"
+    return ["", "grid", f"  {grid!r}", size, *folded]
 
 
 def _verdict_lines(path: Path, ds: xr.Dataset) -> list[str]:
@@ -213,11 +202,11 @@ def _verdict_lines(path: Path, ds: xr.Dataset) -> list[str]:
 
 def _generator(path: Path) -> str:
     card = path / "README.md"
-    return f"{path}: generator\n\n" + (text_of(card if card.exists() else path / "config.yaml"))
+    return f"{path}: generator\n\n" + (_text_of(card if card.exists() else path / "config.yaml"))
 
 
 def _runs(path: Path) -> str:
-    lines = [f"{path}: runs", "", text_of(path / "plan.yaml"), "members"]
+    lines = [f"{path}: runs", "", _text_of(path / "plan.yaml"), "members"]
     for member in sorted(path.glob("member_*")):
         status: dict[str, Any] = {}
         if (member / "status.yaml").exists():
@@ -265,18 +254,10 @@ def _restart(path: Path) -> str:
     return "\n".join(lines)
 
 
-def text_of(path: Path) -> str:
-    """The text of a file, its beginning if it is long.
-
-    Raises
-    ------
-    UserError
-        If it cannot be read.
-    """
+def _text_of(path: Path) -> str:
+    """The text of a file, its beginning if it is long; refused if it cannot be read."""
     with reading(path, "expected text in UTF-8"), path.open(encoding="utf-8") as file:
         text = file.read(LONGEST_TEXT + 1)
-    return (
-        text
-        if len(text) <= LONGEST_TEXT
-        else f"{text[:LONGEST_TEXT]}\n… ({path.stat().st_size} bytes in all)"
-    )
+    if len(text) <= LONGEST_TEXT:
+        return text
+    return f"{text[:LONGEST_TEXT]}\n… ({path.stat().st_size} bytes in all)"

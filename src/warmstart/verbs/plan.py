@@ -7,8 +7,7 @@ forward and a backward pass: on an ordinary CPU the same program counts the same
 from __future__ import annotations
 
 import weakref
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -173,12 +172,8 @@ def count(
     batch : examples.
     train : whether with the backward pass.
     real : whether to compute with numbers, to check the counting.
-
-    Returns
-    -------
-    What it costs.
     """
-    with _numbers(real):
+    with nullcontext() if real else FakeTensorMode():
         channels, net = _channels(shape), config.network
         maps = FORCING_PROFILES + (channels if config.condition.initial_state else 0)
         features = INPUTS + (STATE_FLAGS if config.condition.initial_state else FLAGS)
@@ -195,16 +190,6 @@ def count(
                 loss.backward()
         parameters = sum(p.numel() for p in unet.parameters())
     return Count(parameters, counter.get_total_flops(), kept, alive.peak)
-
-
-@contextmanager
-def _numbers(real: bool) -> Iterator[None]:
-    """Compute with numbers, or with tensors that have a shape only."""
-    if real:
-        yield
-        return
-    with FakeTensorMode():
-        yield
 
 
 class Alive(TorchDispatchMode):

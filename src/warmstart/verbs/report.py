@@ -46,10 +46,6 @@ def report(
     overwrite : whether an existing `output` may be replaced.
     title : of the page; None chooses one.
 
-    Returns
-    -------
-    `output`.
-
     Raises
     ------
     UserError
@@ -83,16 +79,12 @@ def report(
 
 def _checked(inputs: Inputs) -> Inputs:
     """The inputs with metrics, computed here if states came without them."""
-    states = inputs.generated or (
-        inputs.control if inputs.verify is None and inputs.ensemble is None else None
-    )
+    alone = inputs.verify is None and inputs.ensemble is None
+    states = inputs.generated or (inputs.control if alone else None)
     if inputs.metrics is not None or states is None:
         return inputs
-    reference = (
-        inputs.paths["ensemble"]
-        if inputs.ensemble is not None and (inputs.paths["ensemble"] / "zarr.json").exists()
-        else None
-    )
+    store = None if inputs.ensemble is None else inputs.paths["ensemble"]
+    reference = store if store is not None and (store / "zarr.json").exists() else None
     return replace(inputs, metrics=check(states.path, reference=reference))
 
 
@@ -103,13 +95,9 @@ def _title(inputs: Inputs) -> str:
         return "Restarts, verified"
     if inputs.ensemble is not None:
         return "Ensemble of simulations"
-    return (
-        "Ocean states"
-        if inputs.control is not None
-        else "Metrics"
-        if inputs.metrics is not None
-        else "Generator"
-    )
+    if inputs.control is not None:
+        return "Ocean states"
+    return "Generator" if inputs.metrics is None else "Metrics"
 
 
 def _sections(inputs: Inputs, attrs: dict[str, object]) -> list[Chapter]:

@@ -95,11 +95,6 @@ def simulate(
         workers are gone.
     KeyboardInterrupt, SystemExit
         At Ctrl-C, and at SIGTERM with code 143, after a clean stop.
-
-    Examples
-    --------
-    >>> import warmstart as ws
-    >>> ws.simulate("examples/ensemble-dino-4deg.yaml", "runs")  # doctest: +SKIP
     """
     resolved = load_plan(plan, members, until)
     runs = outputs.require_work(output, ("plan.yaml",), [plan])
@@ -119,8 +114,7 @@ def simulate(
     numbers = range(resolved.first, resolved.members)
     jobs = [
         member_job(
-            resolved, values[i], member_folder(runs, i), starts.others(finished, values[i]),
-            resolved.parameters[i] if resolved.parameters else None,
+            resolved, values[i], member_folder(runs, i), finished, resolved.parameters[i] if resolved.parameters else None,
         )
         for i in numbers
     ]  # fmt: skip
@@ -131,15 +125,9 @@ def simulate(
             same_job(Path(job["folder"]), job)
         if resolved.start in starts.MADE:
             for job in jobs:
-                known = starts.others(finished, job["parameters"])
                 starts.write_start(
-                    resolved.start,
-                    job["parameters"],
-                    resolved.configuration,
-                    known,
-                    Path(job["folder"]),
-                    resolved.engine,
-                )
+                    resolved.start, job["parameters"], resolved.configuration, finished, Path(job["folder"]), resolved.engine,
+                )  # fmt: skip
         waiting = [i for i, job in enumerate(jobs) if not is_done(read_status(Path(job["folder"])))]
         length = resolved.years + resolved.settle_years
         if waiting:
@@ -159,15 +147,6 @@ def simulate(
 
 def summary(runs: Path, plan: Plan) -> pd.DataFrame:
     """Tabulate the state of every member of an ensemble.
-
-    Parameters
-    ----------
-    runs : folder of the ensemble.
-    plan : its plan.
-
-    Returns
-    -------
-    One row a member, as :func:`simulate`.
 
     Examples
     --------

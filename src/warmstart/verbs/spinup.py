@@ -17,7 +17,7 @@ import xarray as xr
 from warmstart import engines
 from warmstart.engines.base import MOST_YEARS, Job
 from warmstart.engines.manifest import content_hash
-from warmstart.engines.recognition import open_grid, open_state
+from warmstart.engines.recognition import open_bare, open_grid
 from warmstart.ensemble import member
 from warmstart.equilibrium import acceleration, distance
 from warmstart.equilibrium.correction import Correction, late_rates, sizes
@@ -212,7 +212,7 @@ def _first(
     from warmstart.generator.request import ask
 
     loaded.grid.require_same(open_grid(start), str(start))
-    with open_state(start) as ds:
+    with open_bare(start) as ds:
         state = ds.load()
     lead = [d for d in state["thetao"].dims if d not in ("z", "y", "x")]
     if any(state.sizes[d] != 1 for d in lead):

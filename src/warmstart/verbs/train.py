@@ -73,7 +73,8 @@ def train(
     inputs = [store, config]
     place = outputs.require_free(output, overwrite, inputs, folder=True)
     work = outputs.require_work(place.with_name(f".{place.name}.training"), (NOTE,), inputs)
-    _require_device(resolved.training.device)
+    if resolved.training.device == "cuda" and not torch.cuda.is_available():
+        raise UserError("training.device is cuda, but PyTorch sees no GPU here; set training.device=cpu")
     with (
         team(resolved.training.device, resolved.training.batch) as members,
         outputs.held(place) if members.leads else contextlib.nullcontext(),
@@ -115,11 +116,6 @@ def _finish(
         if (work / LOG).exists():
             shutil.copyfile(work / LOG, temporary / LOG)
     outputs.clear(work, WORK)
-
-
-def _require_device(device: str) -> None:
-    if device == "cuda" and not torch.cuda.is_available():
-        raise UserError("training.device is cuda, but PyTorch sees no GPU here; set training.device=cpu")
 
 
 def _claim(work: Path, prepared: Prepared, overwrite: bool) -> None:

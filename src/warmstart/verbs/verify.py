@@ -26,6 +26,7 @@ from warmstart.io import files, outputs
 from warmstart.io.config import Config, build, dump_yaml, read_yaml
 from warmstart.ocean import parameters
 from warmstart.ocean.grid import Grid
+from warmstart.ocean.sea import require_whole
 from warmstart.ocean.variables import held
 from warmstart.scores.verification import (
     CONTROL,
@@ -125,10 +126,6 @@ def verify(
     UserError
         If an input is missing or of another grid or parameters, an output exists, or the engine does not run. A
         run that blows up is a result, not an error.
-
-    Examples
-    --------
-    >>> ds, table = verify("restarts", "verify.nc", control="control.nc")  # doctest: +SKIP
     """
     if not 1 <= years <= MOST_YEARS:
         raise UserError(f"years is {years}; expected 1 to {MOST_YEARS:,} model years")
@@ -174,7 +171,7 @@ def _run_jobs(model: Engine, request: TrialRequest) -> Trial:
     states = _control_states(control, values, grid) if control is not None else None
     spread = None if request.spread is None else request.spread(grid)
     _claim(request.folder, _request(manifest, values, request.years, control), request.overwrite)
-    starts = _starts(request.restarts, manifest, request.folder, control, request.rest, model.name)
+    starts = _starts(request, manifest, model)
     jobs = [_job(start, model, configuration, values, request.years) for start in starts]
     statuses = _run_all(jobs, starts, request.workers, request.progress)
     target = None
@@ -231,13 +228,7 @@ def _control_states(control: str | Path, values: dict[str, float], grid: Grid) -
         given = {name: np.ravel(v) for name, v in parameters.extract(ds).items()}
         first = {name: v[0] for name, v in given.items() if np.allclose(v, v[0], rtol=1e-5)}
         _refuse_other_parameters(first, values, f"{control} is no control for these restarts")
-        wet = grid.mask("T")
-        for name in names:
-            bad = int((ds[name].isnull() & wet).sum())
-            if bad:
-                raise UserError(
-                    f"{control}: {name} is not finite at {bad} wet points; expected NaN on land only"
-                )
+        require_whole(ds[list(names)], grid, f"{control}: ")
         lead = [d for d in ds[names[0]].dims if d not in ("z", "y", "x")]
         states = ds[list(names)].load()
     states = states.rename({lead[0]: "time"}) if lead else states.expand_dims("time")
@@ -255,12 +246,9 @@ def _control_states(control: str | Path, values: dict[str, float], grid: Grid) -
 def reference_spread(path: Path, grid: Grid) -> tuple[xr.Dataset, str]:
     """Standard deviation of the training ensemble, level by level."""
     # a second network of a generator lies in the folder of the first, whose statistics are its own
-    beside = (
-        path
-        if (path / "normalizer.nc").is_file() or not (path / "config.yaml").is_file()
-        else path.resolve().parent
-    )
-    normalizer = beside / "normalizer.nc"
+    normalizer = path / "normalizer.nc"
+    if not normalizer.is_file() and (path / "config.yaml").is_file():
+        normalizer = path.resolve().parent / "normalizer.nc"
     if normalizer.is_file():
         grid.require_same(files.open_grid(normalizer), str(path))
         with files.open_dataset(normalizer) as ds:
@@ -285,9 +273,8 @@ def reference_spread(path: Path, grid: Grid) -> tuple[xr.Dataset, str]:
             )
         chosen = distance.expected(ds, str(path))
         states = ds[list(chosen)].isel(sample=np.flatnonzero(taken)).load()
-    return distance.ensemble_spread(
-        states, grid
-    ), f"spread of the {taken.sum()} training states of {path.name}"
+    spread = distance.ensemble_spread(states, grid)
+    return spread, f"spread of the {taken.sum()} training states of {path.name}"
 
 
 def _request(
@@ -323,37 +310,21 @@ def _claim(folder: Path, request: dict[str, Any], overwrite: bool) -> None:
 
 
 def clear_runs(folder: Path) -> None:
-    """Remove the work folder of a verification, if nothing else is in it.
-
-    Raises
-    ------
-    UserError
-        As :func:`warmstart.io.outputs.clear`.
-
-    Examples
-    --------
-    >>> clear_runs(Path("no-such-folder"))
-    """
+    """Remove the work folder of a verification, if nothing else is in it; as :func:`warmstart.io.outputs.clear`."""
     outputs.clear(folder, rf"{re.escape(REQUEST)}|control_state\.nc|[^/]+/({member.FILES})")
 
 
-def _starts(
-    restarts: Path,
-    manifest: Manifest,
-    folder: Path,
-    control: str | Path | None,
-    rest: bool,
-    engine: str = engines.DEFAULT,
-) -> list[Start]:
+def _starts(request: TrialRequest, manifest: Manifest, model: Engine) -> list[Start]:
     """Everything to run, the samples first."""
-    starts = []
+    starts, folder = [], request.folder
     for sample in manifest.samples:
         name = f"state {sample.sample}" if sample.seed is None else f"generated {sample.sample}"
-        starts.append(Start(name, folder / name.replace(" ", "_"), str((restarts / sample.file).resolve())))
-    if control is not None:
-        path = _control_restart(control, folder, engines.find(engine))
+        file = (request.restarts / sample.file).resolve()
+        starts.append(Start(name, folder / name.replace(" ", "_"), str(file)))
+    if request.control is not None:
+        path = _control_restart(request.control, folder, model)
         starts.append(Start(CONTROL, folder / CONTROL, str(path.resolve())))
-    if rest:
+    if request.rest:
         starts.append(Start(REST, folder / REST, REST))
     return starts
 

@@ -29,11 +29,6 @@ def close_barotropic(state: xr.Dataset, grid: Grid) -> Moved:
     state : with ``uo`` and ``vo`` [m s-1], dims ``(z, y, x)``, NaN on land.
     grid : its mesh.
 
-    Returns
-    -------
-    state : with corrected velocities.
-    record : change of the depth-mean velocity.
-
     Examples
     --------
     >>> from warmstart.ocean.basin import basin

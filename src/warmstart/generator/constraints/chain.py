@@ -8,7 +8,7 @@ never generated.
 from __future__ import annotations
 
 from collections.abc import Container, Iterable, Mapping, Sequence
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import xarray as xr
 
@@ -21,6 +21,9 @@ from warmstart.generator.constraints.stability import stabilise
 from warmstart.ocean.grid import Grid
 from warmstart.ocean.sea import require_whole
 from warmstart.ocean.variables import STATE_VARIABLES, VARIABLES
+
+if TYPE_CHECKING:
+    from warmstart.generator.quantities.quantity import Quantity
 
 
 def apply(state: xr.Dataset, grid: Grid, constraints: Sequence[Constraint] | None = None) -> Moved:
@@ -55,12 +58,10 @@ def apply(state: xr.Dataset, grid: Grid, constraints: Sequence[Constraint] | Non
     _require_finite(state, grid)
     if constraints is None:
         constraints = serving(standard(contents_of(state, grid)), state)
-    chosen = constraints
-    for constraint in chosen:
+    for constraint in constraints:
         if missing := [n for n in constraint.needs if n not in state]:
-            raise UserError(
-                f"the state lacks {', '.join(missing)}, which a constraint needs: {_phrases(constraint)}"
-            )
+            what = "; ".join(meaning for _, meaning in constraint.records.values())
+            raise UserError(f"the state lacks {', '.join(missing)}, which a constraint needs: {what}")
         state, moved = constraint(state, grid)
         record |= moved
     return state, record
@@ -118,19 +119,6 @@ def serving(constraints: Iterable[Constraint], names: Container[Any]) -> tuple[C
     return tuple(c for c in constraints if all(name in names for name in c.needs))
 
 
-class Records(Protocol):
-    """What says unit and meaning of the numbers that it records."""
-
-    @property
-    def records(self) -> Mapping[str, tuple[str, str]]:
-        """By name."""
-
-
-def records(those: Iterable[Records]) -> dict[str, tuple[str, str]]:
+def records(those: Iterable[Constraint | Quantity]) -> dict[str, tuple[str, str]]:
     """Unit and meaning of each number that constraints or quantities record."""
     return {name: said for each in those for name, said in each.records.items()}
-
-
-def _phrases(constraint: Constraint) -> str:
-    """What it records, for a message."""
-    return "; ".join(meaning for _, meaning in constraint.records.values())

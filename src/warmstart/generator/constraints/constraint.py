@@ -57,15 +57,7 @@ def declared(
     keeps: tuple[str, ...] = (),
     records: Mapping[str, tuple[str, str]],
 ) -> Callable[[Callable[[xr.Dataset, Grid], Moved]], Constraint]:
-    """Make a function a constraint by what it declares.
-
-    Parameters
-    ----------
-    needs, changes, makes, keeps, records : as of :class:`Constraint`.
-
-    Returns
-    -------
-    Decorator; the function stays as it is and carries what is declared.
+    """Make a function a constraint by what it declares (:class:`Constraint`); it stays as it is.
 
     Raises
     ------

@@ -119,7 +119,8 @@ def conserve(
     1.0
     """
     wanted = check_targets(targets)
-    directions = [(responses or {}).get(n, _uniform(grid, n)) for n in wanted]
+    uniform = {n: xr.Dataset({n: grid.mask("T", VARIABLES[n].three_d) * 1.0}) for n in wanted}
+    directions = [(responses or {}).get(n, uniform[n]) for n in wanted]
     before, new = means(state, grid), state
     for n, direction in zip(wanted, directions, strict=True):
         far = abs(wanted[n] - before[n]) / direction.attrs.get("spread", np.inf)
@@ -146,10 +147,10 @@ def conserve(
         if n in before
     }
     for n, word in (("thetao", "temperature"), ("so", "salinity")):
-        square = (
-            float((((new[n] - state[n]) ** 2).fillna(0.0) * _weights(grid)[n]).sum()) if n in state else 0.0
+        change = new[n] - state[n] if n in state else xr.zeros_like(grid.tmask, float)
+        record[f"constraint_conserved_{word}"] = (
+            float(((change**2).fillna(0.0) * _weights(grid)[n]).sum()) ** 0.5
         )
-        record[f"constraint_conserved_{word}"] = square**0.5
     return new, record
 
 
@@ -220,31 +221,14 @@ def responses_of(coordinates: Coordinates, normalizer: Normalizer) -> dict[str, 
 
 
 def covariance(coordinates: Coordinates, functional: np.ndarray) -> np.ndarray:
-    """Covariance of white noise, decoded, with a weighted sum of itself.
-
-    Parameters
-    ----------
-    coordinates : of the residual.
-    functional : weights of the sum, ``(wet,)``.
-
-    Returns
-    -------
-    ``(wet,)``.
-    """
+    """Covariance ``(wet,)`` of white noise, decoded, with a weighted sum of itself; weights ``(wet,)``."""
     return coordinates.decode(adjoint(coordinates, functional))
 
 
 def adjoint(coordinates: Coordinates, gradient: np.ndarray) -> np.ndarray:
-    """Gradient with respect to the latent of what has this gradient with respect to the residual: transpose of decoding.
+    """Gradient ``(..., *shape)`` with respect to the latent of what has the gradient ``(..., wet)`` with respect to the residual.
 
-    Parameters
-    ----------
-    coordinates : of the residual.
-    gradient : ``(..., wet)``.
-
-    Returns
-    -------
-    ``(..., *shape)`` of a latent.
+    The transpose of decoding.
     """
     if len(coordinates.basis):
         weights = coordinates.layout.to_wet(coordinates.layout.weights)
@@ -259,27 +243,15 @@ def _weights(grid: Grid) -> dict[str, xr.DataArray]:
     return {"thetao": volume, "so": volume, "zos": area}
 
 
-def _uniform(grid: Grid, name: str) -> xr.Dataset:
-    """One everywhere at sea."""
-    ones = grid.mask(VARIABLES[name].point, VARIABLES[name].three_d) * 1.0
-    return xr.Dataset({name: ones})
-
-
 def contents_of(state: xr.Dataset, grid: Grid) -> dict[str, float]:
     """Means of temperature and salinity that a state has, and no mean sea level: what its corrections have to keep."""
     return means(state, grid) | ({"zos": 0.0} if "zos" in state else {})
 
 
 def setting(targets: Mapping[str, float], responses: Mapping[str, xr.Dataset] | None = None) -> Constraint:
-    """Make the constraint that a state has the contents that are wanted (:func:`conserve`).
+    """Make the constraint that a state has the contents that are wanted, by :func:`conserve`.
 
-    Parameters
-    ----------
-    targets, responses : as of :func:`conserve`.
-
-    Returns
-    -------
-    Function of a state and its mesh, which may leave the bounds by what was clipped and has to be given back elsewhere.
+    It may leave the bounds by what was clipped and has to be given back elsewhere.
     """
 
     # what varies together with a content is anything, so all variables may change
@@ -297,7 +269,7 @@ def setting(targets: Mapping[str, float], responses: Mapping[str, xr.Dataset] | 
 
 
 def levelling(mean: float = 0.0) -> Constraint:
-    """Make the constraint that the sea level has an area mean [m] (:func:`level`)."""
+    """Make the constraint that the sea level has an area mean [m]; it records by how much it was too high."""
 
     @declared(
         needs=("zos",), changes=("zos",), makes=("mean sea level",),
@@ -307,14 +279,8 @@ def levelling(mean: float = 0.0) -> Constraint:
         records={"constraint_sea_level": ("m", "mean sea level removed")},
     )  # fmt: skip
     def volume(state: xr.Dataset, grid: Grid) -> Moved:
-        return level(state, grid, mean)
+        zos = state["zos"]
+        above = float((zos.fillna(0.0) * grid.area).sum() / grid.area.sum()) - mean
+        return state.assign(zos=(zos - above).assign_attrs(zos.attrs)), {"constraint_sea_level": above}
 
     return volume
-
-
-def level(state: xr.Dataset, grid: Grid, mean: float = 0.0) -> tuple[xr.Dataset, dict[str, float]]:
-    """Give the sea level this area mean [m], and record by how much it was too high."""
-    above = float((state["zos"].fillna(0.0) * grid.area).sum() / grid.area.sum()) - mean
-    return state.assign(zos=(state["zos"] - above).assign_attrs(state["zos"].attrs)), {
-        "constraint_sea_level": above
-    }

@@ -22,15 +22,12 @@ from warmstart.physics.convection import adjust_columns
 def stabilise(state: xr.Dataset, grid: Grid) -> Moved:
     """Mix every column until no cell is denser than the one below it, at the depth of their common face.
 
+    Heat and salt content of every column stay; cells of a mixed layer are equal, bit for bit.
+
     Parameters
     ----------
     state : with ``thetao`` [degC] and ``so`` [1e-3], dims ``(z, y, x)``.
     grid : its mesh.
-
-    Returns
-    -------
-    state : heat and salt content of every column unchanged; cells of a mixed layer are equal, bit for bit.
-    record : share of the volume mixed, changes of temperature and salinity.
 
     Examples
     --------

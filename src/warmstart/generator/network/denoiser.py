@@ -129,15 +129,11 @@ def preconditioning(sigma: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def forcing_profiles(parameters: np.ndarray, coefficients: np.ndarray) -> np.ndarray:
-    """Standardised forcing profiles of one set of parameters.
+    """Standardised forcing profiles ``(forcing, y)`` of one set of parameters.
 
     Parameters
     ----------
     parameters : scaled, ``(parameter,)``.
     coefficients : linear map found in training, ``(1 + parameter, forcing, y)``.
-
-    Returns
-    -------
-    ``(forcing, y)``.
     """
     return np.einsum("p,pfy->fy", np.concatenate([[1.0], parameters]), coefficients)

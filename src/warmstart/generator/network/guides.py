@@ -61,10 +61,6 @@ def stratification(
     coordinates, normalizer : of the residual, and its units.
     mean : about which the residual is, ``(wet,)``, standardised units.
     factor : on the residual.
-
-    Returns
-    -------
-    The guided denoiser.
     """
     layout = coordinates.layout
     wet = layout.mask[layout.slices["thetao"]]

@@ -79,9 +79,8 @@ def denoising(denoiser: Denoiser, z: Tensor, sigma: Tensor, noise: Tensor, condi
     Parameters
     ----------
     denoiser : the network in its preconditioning.
-    z : clean latents, ``(batch, *shape)``.
+    z, noise : clean latents and standard normal noise, ``(batch, *shape)``.
     sigma : noise level, ``(batch,)``.
-    noise : standard normal, shape of `z`.
     condition : of the same batch.
     """
     level = sigma.reshape(-1, *[1] * (z.ndim - 1))
@@ -92,27 +91,13 @@ def denoising(denoiser: Denoiser, z: Tensor, sigma: Tensor, noise: Tensor, condi
 
 
 def one_pass(denoiser: Denoiser, noise: Tensor, condition: Condition) -> Tensor:
-    """A sample in one evaluation: the noise and what the network adds to it, so that training starts from the normal law.
-
-    Parameters
-    ----------
-    denoiser : whose network it is.
-    noise : standard normal, ``(batch, *shape)``.
-    condition : of the same batch.
-    """
+    """A sample in one evaluation: the noise ``(batch, *shape)`` and what the network adds to it; training starts from the normal law."""
     return noise + denoiser.answer(noise.float(), torch.zeros(len(noise), device=noise.device), condition).to(
         noise.dtype
     )
 
 
 def expected(denoiser: Denoiser, shape: torch.Size | tuple[int, ...], condition: Condition) -> Tensor:
-    """The expected residual in one evaluation, from nothing but the condition.
-
-    Parameters
-    ----------
-    denoiser : whose network it is.
-    shape : ``(batch, *shape)`` of the latents.
-    condition : of the same batch.
-    """
+    """The expected residual in one evaluation, from nothing but the condition; `shape` is ``(batch, *shape)`` of the latents."""
     nothing = torch.zeros(shape, device=condition.parameters.device)
     return denoiser.answer(nothing, nothing.new_zeros(shape[0]), condition)

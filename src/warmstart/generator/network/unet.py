@@ -74,14 +74,8 @@ class Convolution(nn.Module):
     def _prepared(self, x: Tensor, static: Tensor | None) -> tuple[Callable[[Tensor], Tensor], Tensor | None]:
         """Reordered weights and response, made anew whenever the weights changed."""
         weight, bias = self.layer.weight, self.layer.bias
-        key = (
-            weight.data_ptr(),
-            weight._version,
-            getattr(bias, "_version", 0),
-            x.shape[1:],
-            x.device,
-            x.dtype,
-        )
+        versions = (weight.data_ptr(), weight._version, getattr(bias, "_version", 0))
+        key = (*versions, x.shape[1:], x.device, x.dtype)
         if self._ready is None or self._ready[0] != key:
             ordered = PACKABLE and x.device.type == "cpu" and x.dtype == weight.dtype == torch.float32
             response = self._response(static)
@@ -220,12 +214,8 @@ class UNet(nn.Module):
             -self.rows % (self.patch * (1 if whole else 2 ** len(self.strides))),
             -self.columns % self.patch,
         )
-        self.embed = nn.Sequential(
-            nn.Linear(2 * FREQUENCIES + features, embedding),
-            nn.SiLU(),
-            nn.Linear(embedding, embedding),
-            nn.SiLU(),
-        )
+        first, second = nn.Linear(2 * FREQUENCIES + features, embedding), nn.Linear(embedding, embedding)
+        self.embed = nn.Sequential(first, nn.SiLU(), second, nn.SiLU())
         self.stem = Convolution((channels + maps + count) * cell, widths[0], periodic_x)
         self.down, self.up = nn.ModuleList(), nn.ModuleList()
         self.shrink, self.grow = nn.ModuleList(), nn.ModuleList()
@@ -272,10 +262,6 @@ class UNet(nn.Module):
         ----------
         bfloat16 : whether convolutions and attention run in bfloat16; worth it on a GPU, slow on most CPUs.
         compiled : whether each block is compiled by ``torch.compile`` for its own shape.
-
-        Returns
-        -------
-        This network.
         """
         self.precision = torch.bfloat16 if bfloat16 else torch.float32
         if compiled:

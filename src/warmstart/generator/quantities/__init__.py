@@ -9,11 +9,7 @@ from warmstart.generator.quantities.quantity import Quantity
 
 
 def find() -> dict[str, Quantity]:
-    """Look for the ``QUANTITY`` of every module of this folder.
-
-    Returns
-    -------
-    By name, in the order in which they are imposed: those of :attr:`Quantity.after` first.
+    """The ``QUANTITY`` of every module of this folder by its name, in the order in which they are imposed.
 
     Examples
     --------
@@ -33,7 +29,9 @@ def ordered(found: dict[str, Quantity]) -> dict[str, Quantity]:
     ValueError
         If each of several has to come after the others.
     """
-    left, done = sorted(found, key=lambda name: (not changes_water(found[name]), name)), {}
+    # what changes temperature or salinity comes first: columns are made stable after it
+    dry = {name: not {"thetao", "so"} & set(quantity.changes) for name, quantity in found.items()}
+    left, done = sorted(found, key=lambda name: (dry[name], name)), {}
     while left:
         ready = [name for name in left if not set(found[name].after) & set(left)]
         if not ready:
@@ -41,11 +39,6 @@ def ordered(found: dict[str, Quantity]) -> dict[str, Quantity]:
         done[ready[0]] = found[ready[0]]
         left.remove(ready[0])
     return done
-
-
-def changes_water(quantity: Quantity) -> bool:
-    """Whether imposing it changes temperature or salinity: it then comes before columns are made stable."""
-    return bool({"thetao", "so"} & set(quantity.changes))
 
 
 #: All that there are, by name.

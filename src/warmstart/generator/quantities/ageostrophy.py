@@ -48,7 +48,7 @@ class AgeostrophicFlow(Quantity):
 
     def weights(self, grid: Grid) -> np.ndarray:
         """Volume of the cells around the faces, ``(2, z, y, x)`` [m3]."""
-        return np.stack([np.where(_faces(grid, p), _volume(grid, p), 0.0) for p in POINTS.values()])
+        return np.stack([_volume(grid, point) for point in POINTS.values()])
 
     def measure(self, state: xr.Dataset, grid: Grid) -> np.ndarray:
         """As :func:`ageostrophic`, ``(2, z, y, x)`` [m s-1]."""
@@ -67,24 +67,17 @@ class AgeostrophicFlow(Quantity):
 def balancing(kept: dict[str, np.ndarray], share: float) -> Constraint:
     """Make the constraint that the shear of the currents departs less from thermal wind than it was drawn.
 
+    The mean of every column and the flow of every level through every row of V faces stay; it records the root mean square change.
+
     Parameters
     ----------
     kept : the ageostrophic flow that is expected, as of :func:`ageostrophic`.
     share : of what a state departs beyond that, taken away; from 0 to 1.
 
-    Returns
-    -------
-    Function of a state and its mesh: the state with other velocities, of which the mean of every column and the flow
-    of every level through every row of V faces are the same, and a record of the root mean square change.
-
     Raises
     ------
     UserError
         If the share is not from 0 to 1.
-
-    Notes
-    -----
-    Thermal wind as in :func:`warmstart.physics.geostrophy.thermal_wind_residual`.
 
     Examples
     --------
@@ -156,16 +149,11 @@ def ageostrophic(state: xr.Dataset, grid: Grid) -> dict[str, np.ndarray]:
     return found
 
 
-def _faces(grid: Grid, point: str) -> np.ndarray:
-    """Which faces can have an ageostrophic flow, ``(z, y, x)``."""
-    north = abs(grid.ds[f"gphi{point}"]) > EQUATOR
-    return np.asarray(((grid.ds[f"{point}mask"] > 0) & north).transpose("z", "y", "x").values)
-
-
 def _volume(grid: Grid, point: str) -> np.ndarray:
-    """Of the cells around the faces, ``(z, y, x)`` [m3]."""
+    """Of the cells around the faces, ``(z, y, x)`` [m3]; 0 where they can have no ageostrophic flow."""
     size = grid.ds[f"e1{point}"] * grid.ds[f"e2{point}"] * grid.ds[f"e3{point}_0"]
-    return np.asarray(size.transpose("z", "y", "x").values)
+    open_ = (grid.ds[f"{point}mask"] > 0) & (abs(grid.ds[f"gphi{point}"]) > EQUATOR)
+    return np.asarray(size.where(open_, 0.0).transpose("z", "y", "x").values)
 
 
 def _free(change: np.ndarray, thickness: np.ndarray, length: np.ndarray | None) -> np.ndarray:

@@ -61,17 +61,14 @@ class MixedLayer(Quantity):
 
 
 def mixed(depth: np.ndarray, share: float = 1.0) -> Constraint:
-    """Make the constraint that every column is mixed down to a depth.
+    """Make the constraint that every column is mixed down to a depth, its heat and salt content unchanged.
+
+    It records the share of the volume that is mixed, and the changes of temperature and salinity.
 
     Parameters
     ----------
     depth : of the mixed layer, ``(y, x)`` [m]; cells whose middle lies above it are mixed.
     share : of what mixing changes, 0 to 1.
-
-    Returns
-    -------
-    Function of a state ``(z, y, x)`` and its mesh: the state with heat and salt content of every column unchanged, and a
-    record of the volume and of the changes of temperature and salinity.
 
     Examples
     --------

@@ -104,29 +104,16 @@ class QuantityModel:
     residuals: np.ndarray | None = None
 
     def predict(self, inputs: np.ndarray) -> np.ndarray:
-        """Predict its values.
-
-        Parameters
-        ----------
-        inputs : scaled parameters, ``(parameter,)``.
-
-        Returns
-        -------
-        What is regressed, ``(value,)``: for :meth:`target`.
-        """
+        """What is regressed ``(value,)``, for :meth:`target`, predicted from scaled parameters ``(parameter,)``."""
         return self._sized(self.model.predict(inputs))
 
     def target(self, predicted: np.ndarray, noise: Draws | None = None) -> np.ndarray:
-        """What a state is given.
+        """What a state is given, in the shape of :meth:`Quantity.measure`; 0 where its weights are.
 
         Parameters
         ----------
         predicted : as of :meth:`predict`.
         noise : what the residual is drawn with; None takes what is expected.
-
-        Returns
-        -------
-        In the shape of :meth:`Quantity.measure`; 0 where its weights are.
         """
         if noise is not None and self.residuals is not None:
             predicted = predicted + self._sized(self.residuals[noise.integer(len(self.residuals))])

@@ -107,17 +107,14 @@ def carried(state: xr.Dataset, grid: Grid) -> np.ndarray:
 
 
 def carrying(wanted: np.ndarray, share: float = 1.0) -> Constraint:
-    """Make the constraint that a state carries given transports of temperature and salinity.
+    """Make the constraint that a state, of which no net volume crosses a row, carries given transports of temperature and salinity.
+
+    The content stays; it records the root mean square changes.
 
     Parameters
     ----------
     wanted : as of :func:`carried`.
     share : of the way to them, 0 to 1.
-
-    Returns
-    -------
-    Function of a state ``(z, y, x)``, of which no net volume crosses a row, and its mesh: the state with these transports
-    and the same content, and a record of the root mean square changes.
 
     Examples
     --------
