@@ -309,8 +309,11 @@ def _spans(folder: Path) -> dict[str, tuple[float, float]]:
     path = folder / "plan.yaml"
     if not path.exists():
         return {}
-    with reading(path, "expected ranges: parameter names with [lowest, highest]; take the plan that was run"):
+    try:
         return {n: (float(a), float(b)) for n, (a, b) in (read_yaml(path).get("ranges") or {}).items()}
+    except (AttributeError, TypeError, ValueError) as error:
+        advice = "expected parameter names with [lowest, highest]; take the plan that was run"
+        raise UserError(f"{path}: ranges: {advice}") from error
 
 
 def _collection(folder: Path) -> Ensemble:
