@@ -529,7 +529,8 @@ def fresh_tree(folder: Path) -> Path:
     tree.mkdir(parents=True)
     for name in ("src", "tests"):
         shutil.copytree(ROOT / name, tree / name, ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.copy(ROOT / "pyproject.toml", tree)
+    for name in ("pyproject.toml", "conftest.py"):
+        shutil.copy(ROOT / name, tree)
     (tree / "data").symlink_to(ROOT / "data")
     return tree
 

@@ -90,7 +90,8 @@ def entry(function: Callable[..., Any]) -> str:
         lines += [_flat(rest), ""]
     if parts.get("Returns"):
         lines += [f"**Gives** {_flat(parts['Returns'])}", ""]
-    lines += [f"**Source** {_flat(parts.get('Notes') or 'this package.')}", ""]
+    if parts.get("Notes"):
+        lines += [f"**Source** {_flat(parts['Notes'])}", ""]
     return "\n".join(lines)
 
 
@@ -167,7 +168,7 @@ def page(drawn: Mapping[str, str] | None = None) -> str:
     lines = [
         "# Metrics", "",
         "Every metric is a function `(state, grid) -> DataArray` with units; `warmstart check` computes those of the table below.",
-        "This page is made from their docstrings. How the definitions of others differ is on [a page of its own](published.md).", "",
+        "This page is made from their docstrings. Where no source is named, the definition is of this package, or of the function that is referred to. How the definitions of others differ is on [a page of its own](published.md).", "",
         "```python", "import warmstart as ws", "",
         'grid = ws.open_grid("mesh_mask.nc")', 'state = ws.open_state("DINO_00576000_restart.nc", grid)',
         "ws.physics.column.inversions(state, grid, threshold=0.01)", "```", "",

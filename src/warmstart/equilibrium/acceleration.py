@@ -64,10 +64,8 @@ class Acceleration(BaseModel):
     @model_validator(mode="after")
     def _window_fits(self) -> Acceleration:
         if self.window_years + self.ramp_years > self.stretch_years:
-            raise ValueError(
-                f"window_years {self.window_years} and ramp_years {self.ramp_years} together must be no longer than "
-                f"stretch_years {self.stretch_years}"
-            )
+            both = f"window_years {self.window_years} and ramp_years {self.ramp_years}"
+            raise ValueError(f"{both} together must be no longer than stretch_years {self.stretch_years}")
         return self
 
 
@@ -134,16 +132,12 @@ class Levels:
 
 
 def measure(years: np.ndarray, profiles: np.ndarray) -> Stretch:
-    """Fit a straight line to the profiles of some years.
+    """Fit a straight line to the profiles of some years: their mean and their slope.
 
     Parameters
     ----------
     years : shape ``(n,)``, n >= 3 [years].
     profiles : shape ``(n, 2 nz)``.
-
-    Returns
-    -------
-    Their mean and their slope.
 
     Examples
     --------
@@ -203,9 +197,8 @@ def next_shift(history: Sequence[Stretch], levels: Levels, relaxation: float) ->
     shift = forward[-1]
     if len(forward) > 1:
         differences = (forward[1:] - forward[:-1]) * weight
-        ridge = max(
-            REGULARISATION * float((differences**2).sum()) / len(differences), (relaxation * NOISE) ** 2
-        )
+        size = float((differences**2).sum()) / len(differences)
+        ridge = max(REGULARISATION * size, (relaxation * NOISE) ** 2)
         gram = differences @ differences.T + ridge * np.eye(len(differences))
         mixing = np.linalg.lstsq(gram, differences @ (forward[-1] * weight))[0]
         shift = shift - mixing @ (image[1:] - image[:-1])

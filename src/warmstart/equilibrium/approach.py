@@ -9,7 +9,7 @@ import numpy as np
 
 LONGEST_WINDOW_SHARE = 0.5  #: the first half of a long series is adjustment in many modes and is left out
 SHORTEST_WINDOW = 200.0  #: but never so much that less than this is left [years]
-SHORTEST_YEARS = 50.0  #: [years]
+SHORTEST_YEARS = 50.0  #: a shorter series cannot show anything [years]
 TRIALS = 400  #: e-folding times tried
 SIGNIFICANT = 3.84  #: 95 % of chi-squared with one degree of freedom
 
@@ -51,10 +51,6 @@ def approach(year: np.ndarray, values: np.ndarray) -> Approach:
     year : times, increasing, shape ``(n,)`` [years].
     values : temperature, shape ``(n,)`` [degC].
 
-    Returns
-    -------
-    E-folding time, interval and limit, or NaN and the reason.
-
     Examples
     --------
     >>> year = np.arange(601.0)
@@ -85,14 +81,13 @@ def approach(year: np.ndarray, values: np.ndarray) -> Approach:
     # likelihood ratio of Gaussian residuals, for the values that are independent
     inside = taus[count * np.log((squares + floor) / (noise + floor)) <= SIGNIFICANT]
     gain = count * np.log((float(residual @ residual) + floor) / (noise + floor))
+    note = ""
     if taus[best] > length:
-        return Approach(
-            note=f"the approach is longer than the {length:.0f} years looked at, which show its beginning only"
-        )
-    if gain <= SIGNIFICANT:
-        return Approach(
-            note=f"no single exponential describes the last {length:.0f} years better than a straight line"
-        )
+        note = f"the approach is longer than the {length:.0f} years looked at, which show its beginning only"
+    elif gain <= SIGNIFICANT:
+        note = f"no single exponential describes the last {length:.0f} years better than a straight line"
+    if note:
+        return Approach(note=note)
     return Approach(float(taus[best]), (float(inside[0]), float(inside[-1])), curves[best][0], "")
 
 
@@ -106,15 +101,9 @@ def _exponential(t: np.ndarray, y: np.ndarray, tau: float) -> tuple[float, float
 
 
 def independent_values(residual: np.ndarray) -> float:
-    """Count the independent values of a series that remembers itself: n (1 - r) / (1 + r).
+    """Count the independent values of deviations from a fit, shape ``(n,)``: n (1 - r) / (1 + r), at least 3.
 
-    Parameters
-    ----------
-    residual : deviations from a fit, shape ``(n,)``; r is their lag-one correlation, cut to 0 ... 0.99.
-
-    Returns
-    -------
-    At least 3 (Santer et al. 2000, J. Geophys. Res. 105, 7337).
+    r is their lag-one correlation, cut to 0 ... 0.99 (Santer et al. 2000, J. Geophys. Res. 105, 7337).
 
     Examples
     --------

@@ -59,9 +59,8 @@ def years_until(year: np.ndarray, distances: np.ndarray, level: float) -> Years:
     share = np.cumsum(within[::-1])[::-1] / np.arange(within.size, 0, -1)
     arrived = np.flatnonzero(within & (share >= PERCENTILE / 100.0))
     if not arrived.size:
-        return Years(
-            float(year[-1]), ">", f"a distance within {level:.3g} was not kept until year {year[-1]:.4g}"
-        )
+        note = f"a distance within {level:.3g} was not kept until year {year[-1]:.4g}"
+        return Years(float(year[-1]), ">", note)
     return Years(float(year[arrived[0]]), "=", f"distance within {level:.3g} from then on")
 
 
@@ -90,9 +89,8 @@ def spinup_passed(final: float, spinup: tuple[np.ndarray, np.ndarray]) -> Years:
         return Years(note="not judged: the control holds no snapshots of its spin-up")
     farther = np.flatnonzero(np.asarray(distances) > final)
     if not farther.size:
-        return Years(
-            float(year[0]), "<", "no snapshot of the control's own spin-up was farther from the equilibrium"
-        )
+        said = "no snapshot of the control's own spin-up was farther from the equilibrium"
+        return Years(float(year[0]), "<", said)
     said = "the control's own spin-up was still farther from the equilibrium in that year"
     return Years(float(year[farther[-1]]), ">", said)
 
@@ -169,9 +167,6 @@ def years_saved(start: Years, least: float, most: float, source: str) -> Years:
         return Years(
             note="not known: neither a start from rest nor the control's own spin-up to compare with"
         )
-    said = (
-        f"{source} needs more than {least:.4g}"
-        if np.isfinite(least)
-        else "nothing is known of a start from rest"
-    )
+    known = f"{source} needs more than {least:.4g}"
+    said = known if np.isfinite(least) else "nothing is known of a start from rest"
     return Years(note=f"not known: this start needs more than {start.value:.4g} years, {said}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import operator
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -32,15 +32,7 @@ PERCENTILE = 95.0
 
 
 def compared(states: xr.Dataset) -> tuple[str, ...]:
-    """Variables of states that a distance compares: temperature and salinity, as far as they are there, else the tracers of the engine.
-
-    Parameters
-    ----------
-    states : states, a spread or a target.
-
-    Returns
-    -------
-    Names; empty where a state has no tracer.
+    """Variables that a distance compares: temperature and salinity, as far as they are there, else the tracers of the engine.
 
     Examples
     --------
@@ -84,8 +76,7 @@ def ensemble_spread(states: xr.Dataset, grid: Grid) -> xr.Dataset:
 
     Parameters
     ----------
-    states : ``thetao`` [degC] and ``so`` [1e-3], dims ``(sample, z, y, x)``, at least two samples.
-    grid : their mesh.
+    states, grid : ``thetao`` [degC] and ``so`` [1e-3], dims ``(sample, z, y, x)``, at least two samples, and their mesh.
 
     Returns
     -------
@@ -99,18 +90,14 @@ def ensemble_spread(states: xr.Dataset, grid: Grid) -> xr.Dataset:
 
     Examples
     --------
-    >>> import warmstart as ws
     >>> state, grid = ws.basin(nx=6, ny=8, nz=4)
     >>> ensemble_spread(xr.concat([state, state + 2.0], "sample"), grid).thetao.values.round(3)
     array([1., 1., 1., 1.])
     """
     if states.sizes.get("sample", 1) < 2:
         raise UserError("one state has no spread; give at least two samples, or a reference of its own")
-    out = {}
-    for name in compared(states):
-        variance = states[name].astype("float64").var("sample", skipna=False)
-        out[name] = _level_rms(variance, grid).assign_attrs(units=states[name].attrs.get("units", ""))
-    return floored(xr.Dataset(out), grid)
+    squares = {n: states[n].astype("float64").var("sample", skipna=False) for n in compared(states)}
+    return _level_rms(squares, states, grid)
 
 
 def horizontal_spread(state: xr.Dataset, grid: Grid) -> xr.Dataset:
@@ -118,8 +105,7 @@ def horizontal_spread(state: xr.Dataset, grid: Grid) -> xr.Dataset:
 
     Parameters
     ----------
-    state : ``thetao`` [degC] and ``so`` [1e-3], dims ``(z, y, x)``.
-    grid : its mesh.
+    state, grid : ``thetao`` [degC] and ``so`` [1e-3], dims ``(z, y, x)``, and their mesh.
 
     Returns
     -------
@@ -133,27 +119,27 @@ def horizontal_spread(state: xr.Dataset, grid: Grid) -> xr.Dataset:
 
     Examples
     --------
-    >>> import warmstart as ws
-    >>> state, grid = ws.basin(nx=6, ny=8, nz=4)
-    >>> horizontal_spread(state, grid).thetao.dims
+    >>> horizontal_spread(*ws.basin()).thetao.dims
     ('z',)
     """
     area = grid.volume / grid.e3t_0
-    out = {}
+    squares = {}
     for name in compared(state):
         values = state[name].where(grid.tmask > 0).astype("float64")
         mean = (values.fillna(0.0) * area).sum(("y", "x")) / area.sum(("y", "x"))
-        out[name] = _level_rms((values - mean) ** 2, grid).assign_attrs(
-            units=state[name].attrs.get("units", "")
-        )
-    return floored(xr.Dataset(out), grid)
+        squares[name] = (values - mean) ** 2
+    return _level_rms(squares, state, grid)
 
 
-def _level_rms(square: xr.DataArray, grid: Grid) -> xr.DataArray:
-    """Root of the area mean of a square over the wet cells of each level."""
+def _level_rms(squares: Mapping[str, xr.DataArray], states: xr.Dataset, grid: Grid) -> xr.Dataset:
+    """Root of the area mean of squares over the wet cells of each level, floored, in the units of the states."""
     area = grid.volume / grid.e3t_0
     total = area.sum(("y", "x"))
-    return ((square.where(grid.tmask > 0, 0.0) * area).sum(("y", "x")) / total.where(total > 0)) ** 0.5
+    out = {}
+    for name, square in squares.items():
+        mean = (square.where(grid.tmask > 0, 0.0) * area).sum(("y", "x")) / total.where(total > 0)
+        out[name] = (mean**0.5).assign_attrs(units=states[name].attrs.get("units", ""))
+    return floored(xr.Dataset(out), grid)
 
 
 def floored(spread: xr.Dataset, grid: Grid) -> xr.Dataset:
@@ -161,8 +147,7 @@ def floored(spread: xr.Dataset, grid: Grid) -> xr.Dataset:
 
     Parameters
     ----------
-    spread : ``thetao`` [degC] and ``so`` [1e-3], dims ``(z,)``.
-    grid : the mesh.
+    spread, grid : ``thetao`` [degC] and ``so`` [1e-3], dims ``(z,)``, and the mesh.
 
     Returns
     -------
@@ -175,7 +160,6 @@ def floored(spread: xr.Dataset, grid: Grid) -> xr.Dataset:
 
     Examples
     --------
-    >>> import warmstart as ws
     >>> state, grid = ws.basin(nx=6, ny=8, nz=4)
     >>> small = xr.Dataset({name: ("z", [2.0, 1.0, 1.0, 1e-9]) for name in TRACERS})
     >>> floored(small, grid).thetao.values[-1] > 0.05
@@ -205,11 +189,11 @@ def say_spread(spread: xr.Dataset) -> str:
     >>> say_spread(xr.Dataset({name: ("z", [1.0]) for name in TRACERS}))
     ''
     """
-    units = {"thetao": "K", "so": "1e-3"}
+    raised = {str(n): da.attrs for n, da in spread.data_vars.items() if da.attrs.get("raised_levels")}
+    units = {n: IN_UNITS[n][1] if n in IN_UNITS else about.get("units", "1") for n, about in raised.items()}
     said = [
-        f"{name} at {spread[name].attrs['raised_levels']} levels by {spread[name].attrs['raised_to']:.2g} {units.get(str(name), spread[name].attrs.get('units', '1'))}"
-        for name in spread.data_vars
-        if spread[name].attrs.get("raised_levels")
+        f"{n} at {about['raised_levels']} levels by {about['raised_to']:.2g} {units[n]}"
+        for n, about in raised.items()
     ]
     share = f"a tenth of the whole ocean's, where it varies by less: {' and '.join(said)}"
     return f", at least {share}" if said else ""
@@ -225,8 +209,7 @@ def distance(states: xr.Dataset, target: xr.Dataset, spread: xr.Dataset, grid: G
     ----------
     states : ``thetao`` [degC] and ``so`` [1e-3], dims ``(..., z, y, x)``.
     target : the same variables, dims ``(z, y, x)``.
-    spread : the same variables, dims ``(z,)``, from :func:`ensemble_spread`.
-    grid : the mesh.
+    spread, grid : the same variables, dims ``(z,)``, from :func:`ensemble_spread`, and the mesh.
 
     Returns
     -------
@@ -234,7 +217,6 @@ def distance(states: xr.Dataset, target: xr.Dataset, spread: xr.Dataset, grid: G
 
     Examples
     --------
-    >>> import warmstart as ws
     >>> state, grid = ws.basin(nx=6, ny=8, nz=4)
     >>> one = xr.Dataset({name: xr.ones_like(grid.gdept_1d) for name in TRACERS})
     >>> float(distance(state + 2.0, state, one, grid).distance)
@@ -245,24 +227,17 @@ def distance(states: xr.Dataset, target: xr.Dataset, spread: xr.Dataset, grid: G
         name: grid.mean((((states[name] - target[name]) / spread[name]) ** 2).where(wet, 0.0))
         for name in spread.data_vars
     }
-    words = [WORDS.get(str(name), str(name)) for name in squares]
+    words = {name: WORDS.get(str(name), str(name)) for name in squares}
     total = functools.reduce(operator.add, squares.values())
-    holes = _holes(states, grid, squares)
-    out = {"distance": ((total / len(squares)) ** 0.5, " and ".join(words))} | {
-        f"distance_{name}_sd": (square**0.5, word)
-        for (name, square), word in zip(squares.items(), words, strict=True)
-    }
-    return xr.Dataset(
-        {
-            name: values.where(holes == 0)
-            .drop_attrs(deep=False)  # a distance in temperature is no temperature
-            .assign_attrs(
-                units="1",
-                long_name=f"distance to the equilibrium in {label}, each level in units of its spread",
-            )
-            for name, (values, label) in out.items()
-        }
-    )
+    found = {"distance": ((total / len(squares)) ** 0.5, " and ".join(words.values()))}
+    found |= {f"distance_{name}_sd": (square**0.5, words[name]) for name, square in squares.items()}
+    holes, out = _holes(states, grid, squares), {}
+    for name, (values, label) in found.items():
+        text = f"distance to the equilibrium in {label}, each level in units of its spread"
+        # a distance in temperature is no temperature
+        bare = values.where(~holes).drop_attrs(deep=False)
+        out[name] = bare.assign_attrs(units="1", long_name=text)
+    return xr.Dataset(out)
 
 
 def _holes(states: xr.Dataset, grid: Grid, names: Iterable[Any]) -> xr.DataArray:
@@ -278,8 +253,7 @@ def differences(states: xr.Dataset, target: xr.Dataset, grid: Grid) -> xr.Datase
     Parameters
     ----------
     states : ``thetao`` [degC] and ``so`` [1e-3], dims ``(..., z, y, x)``.
-    target : the same variables, dims ``(z, y, x)``.
-    grid : the mesh.
+    target, grid : the same variables, dims ``(z, y, x)``, and the mesh.
 
     Returns
     -------
@@ -288,7 +262,6 @@ def differences(states: xr.Dataset, target: xr.Dataset, grid: Grid) -> xr.Datase
 
     Examples
     --------
-    >>> import warmstart as ws
     >>> state, grid = ws.basin(nx=6, ny=8, nz=4)
     >>> differences(state + 2.0, state, grid).distance_thetao_K.values[:2]
     array([2., 2.])
@@ -316,8 +289,7 @@ def own_distances(snapshots: xr.Dataset, spread: xr.Dataset, grid: Grid) -> np.n
     Parameters
     ----------
     snapshots : ``thetao`` [degC] and ``so`` [1e-3], dims ``(time, z, y, x)``.
-    spread : the same variables, dims ``(z,)``.
-    grid : the mesh.
+    spread, grid : the same variables, dims ``(z,)``, and the mesh.
 
     Returns
     -------
@@ -325,30 +297,22 @@ def own_distances(snapshots: xr.Dataset, spread: xr.Dataset, grid: Grid) -> np.n
 
     Examples
     --------
-    >>> import warmstart as ws
     >>> state, grid = ws.basin(nx=6, ny=8, nz=4)
     >>> one = xr.Dataset({name: xr.ones_like(grid.gdept_1d) for name in TRACERS})
     >>> own_distances(xr.concat([state, state + 2.0, state + 3.0], "time"), one, grid)
     array([2., 3., 1.])
     """
-    n = snapshots.sizes["time"]
-    return np.array(
-        [
-            float(value)
-            for i in range(n - 1)
-            for value in distance(
-                snapshots.isel(time=slice(i + 1, None)), snapshots.isel(time=i), spread, grid
-            ).distance.values
-        ]
-    )
+    later = [
+        distance(
+            snapshots.isel(time=slice(i + 1, None)), snapshots.isel(time=i), spread, grid
+        ).distance.values
+        for i in range(snapshots.sizes["time"] - 1)
+    ]
+    return np.concatenate([np.zeros(0), *later])
 
 
 def threshold(own: np.ndarray) -> float:
-    """Find the distance within which a state counts as equilibrium.
-
-    Parameters
-    ----------
-    own : distances of the equilibrium's own snapshots from one another [1].
+    """Find the distance within which a state counts as equilibrium, from its own snapshots' distances from one another [1].
 
     Returns
     -------

@@ -10,12 +10,11 @@ import numpy as np
 import xarray as xr
 from scipy.special import ndtri
 
-from warmstart.equilibrium.approach import Approach, approach
+from warmstart.equilibrium.approach import SHORTEST_YEARS, Approach, approach
 from warmstart.equilibrium.trend import CONFIDENCE, spread, trend, trend_interval
 from warmstart.errors import UserError
 
 WINDOW_YEARS = 200.0  #: the trend is taken over the last so many years
-SHORTEST_YEARS = 50.0  #: a shorter series cannot show anything
 KEPT_YEARS = 50.0  #: for so long a run has to have been at equilibrium before it may end
 UNTIL_YEARS = {
     "equilibrium": WINDOW_YEARS + KEPT_YEARS,
@@ -108,10 +107,6 @@ def judge(series: xr.Dataset) -> Verdict:
         changes, a transport may jump, because a step of momentum that is shorter than that of tracers distorts the
         seasons (Bryan 1984, J. Phys. Oceanogr. 14, 666); its trend is that within years of one time step.
 
-    Returns
-    -------
-    Drift, its interval, variability and verdict over the last 200 years, and the e-folding of the way there.
-
     Raises
     ------
     UserError
@@ -123,11 +118,9 @@ def judge(series: xr.Dataset) -> Verdict:
     >>> judge(xr.Dataset({"thetao_deep": ("time", 2 + 3e-4 * years)}, {"year": ("time", years)})).verdict
     'near'
     """
-    missing = [name for name in ("year", "thetao_deep") if name not in series.variables]
-    if missing:
-        raise UserError(
-            f"the series holds no {' and no '.join(missing)}; expected a series.nc that an engine wrote"
-        )
+    if missing := [name for name in ("year", "thetao_deep") if name not in series.variables]:
+        lacking = " and no ".join(missing)
+        raise UserError(f"the series holds no {lacking}; expected a series.nc that an engine wrote")
     series = _last_stretch(series)
     found = _judge_end(series)
     deep = np.asarray(series["thetao_deep"].values, "float64")
@@ -185,24 +178,18 @@ def _judge_end(series: xr.Dataset) -> Verdict:
     moving = []
     for name in names[1:]:
         # of years in which it was defined otherwise nothing is known
-        from_here = slice(int(np.isfinite(columns[name]).argmax()), None)
-        own = None if regime is None else regime[from_here]
-        if not is_stationary(
-            year[from_here], columns[name][from_here], len(names) - 1, STATIONARY_SVERDRUP, own
-        ):
+        here = slice(int(np.isfinite(columns[name]).argmax()), None)
+        own = None if regime is None else regime[here]
+        if not is_stationary(year[here], columns[name][here], len(names) - 1, STATIONARY_SVERDRUP, own):
             moving.append(name)
     if length < SHORTEST_YEARS or not abs(drift) < NEAR_DRIFT:
         verdict = "drifting"
     else:
         still = abs(drift) < EQUILIBRIUM_DRIFT and not moving and length > WINDOW_YEARS - 2.0
         verdict = "equilibrium" if still else "near"
-    variability = {
-        name: spread(year[np.isfinite(values)], values[np.isfinite(values)])
-        for name, values in columns.items()
-    }
-    return Verdict(
-        drift, verdict, length, tuple(moving), (100.0 * interval[0], 100.0 * interval[1]), variability
-    )
+    variability = {n: spread(year[np.isfinite(v)], v[np.isfinite(v)]) for n, v in columns.items()}
+    low, high = interval
+    return Verdict(drift, verdict, length, tuple(moving), (100.0 * low, 100.0 * high), variability)
 
 
 def _last_stretch(series: xr.Dataset) -> xr.Dataset:

@@ -6,10 +6,10 @@ import numpy as np
 import xarray as xr
 
 from warmstart.ocean import eos
+from warmstart.ocean.constants import EARTH_RADIUS
 from warmstart.ocean.grid import Grid
 from warmstart.ocean.variables import VARIABLES
 
-EARTH_RADIUS = 6.371e6  #: [m]
 OMEGA = 7.292115e-5  #: rotation of the Earth [s-1]
 
 

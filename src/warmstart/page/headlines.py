@@ -19,8 +19,10 @@ from warmstart.page.html import (
     Tile,
     badge,
     bounded,
+    code,
     exactly,
     gauge,
+    headings,
     moment,
     number,
     span,
@@ -59,45 +61,21 @@ def lead(inputs: Inputs) -> list[tuple[str, str]]:
         pairs.append(("Samples", f"{ds.sizes['sample']}{seeds}"))
     if grid is not None:
         name, engine = grid.ds.attrs.get("configuration", "mesh"), grid.ds.attrs.get("engine")
+        name += f", {grid.ds.attrs['resolution']:g}°" if "resolution" in grid.ds.attrs else ""
         size = " \N{MULTIPLICATION SIGN} ".join(f"{n}" for n in grid.shape)
-        resolution = f", {grid.ds.attrs['resolution']:g}°" if "resolution" in grid.ds.attrs else ""
-        pairs.append(
-            (
-                "Ocean",
-                f"{name}{resolution}, {size} levels, rows and columns{f', engine {engine}' if engine else ''}",
-            )
-        )
+        engine = f", engine {engine}" if engine else ""
+        pairs.append(("Ocean", f"{name}, {size} levels, rows and columns{engine}"))
     if states is not None:
-        attrs = {**states.ds.attrs}
-        attrs |= {"created": moment(attrs["created"])} if "created" in attrs else {}
-        pairs += [(n, attrs[k]) for n, k in (("Made", "created"), ("Command", "command")) if attrs.get(k)]
-        pairs = [(n, Markup("<code>{}</code>").format(v) if n == "Command" else v) for n, v in pairs]
+        attrs = states.ds.attrs
+        pairs += [("Made", moment(attrs["created"]))] if attrs.get("created") else []
+        pairs += [("Command", code(attrs["command"]))] if attrs.get("command") else []
     if inputs.generated is not None and inputs.control is not None:
-        pairs.append(("Control", control_words(inputs.control, control_index(inputs))))
+        pairs.append(("Control", _control_words(inputs.control, control_index(inputs))))
     return pairs
 
 
-def control_words(control: States, index: int) -> str:
-    """Say which simulation the control is, and how far it is from equilibrium as far as it says so.
-
-    Parameters
-    ----------
-    control : states of the control.
-    index : of the state compared with.
-
-    Returns
-    -------
-    Such as ``"member 7, year 620, drifting (0.23 K/century below 2000 m)"``.
-
-    Examples
-    --------
-    >>> import warmstart as ws
-    >>> import pathlib
-    >>> state, grid = ws.basin(nx=6, ny=8, nz=4)
-    >>> ds = state.expand_dims(sample=1).assign_coords(member=("sample", [7]), year=("sample", [620.0]))
-    >>> control_words(States(pathlib.Path("control.nc"), ds, grid), 0)
-    'member 7, year 620'
-    """
+def _control_words(control: States, index: int) -> str:
+    """Which simulation the control is: ``member 7, year 620, drifting (0.23 K/century below 2000 m)`` as far as it says so."""
     ds = control.ds
     found = {
         name: np.ravel(ds[name].values)[index if ds[name].size > 1 else 0]
@@ -133,47 +111,33 @@ def asked(inputs: Inputs) -> Chapter:
         return Chapter("asked", "What was asked")
     source, ranges = training_ranges(inputs)
     known = parameters.carried(carrier)
-    rows, fixed = [], []
     order = sorted(values, key=lambda name: name not in ranges)
-    for i, name in enumerate(order):
-        table, given = known[name], np.unique(values[name])
-        low, high = ranges.get(name, (math.nan, math.nan))
-        shown = (
-            span(float(given[0]), float(given[-1])) if given.size > 1 else exactly(float(given[0]), trim=True)
-        )
-        inside = all(_within(v, low, high) for v in given)
-        place = span(low, high) if name in ranges else "held fixed"
-        flag = "" if inside else badge("WARN") + " outside"
-        gauged = gauge(given.tolist(), low, high, table.scale == "log")
-        rows.append(
-            (
-                Markup("<code>{}</code>").format(name),
-                shown,
-                pretty_units(table.units),
-                place,
-                gauged + flag,
-                table.description,
-            )
-        )
-        fixed += [] if name in ranges else [i]
-    columns = (
-        ("Parameter", "tight"),
-        ("Value", "n"),
-        ("Units", "tight"),
-        (source, "n"),
-        ("", "tight"),
-        ("Meaning", "long"),
-    )
-    parts: list[Any] = [Table(columns, rows, muted=frozenset(fixed))]
+    rows = [_parameter_row(known[n], np.unique(values[n]), ranges.get(n)) for n in order]
+    fixed = frozenset(i for i, name in enumerate(order) if name not in ranges)
+    columns = headings("Parameter|tight", "Value|n", "Units|tight", f"{source}|n", "|tight", "Meaning|long")
+    parts: list[Any] = [Table(columns, rows, muted=fixed)]
     if states is not None and states.ds.attrs.get("extrapolated"):
         text = f"Extrapolated: {states.ds.attrs['extrapolated']}. Nothing in the training speaks for these values."
         parts.insert(0, Text(text, "note"))
     return Chapter("asked", "What was asked", parts)
 
 
-def _within(value: float, low: float, high: float) -> bool:
-    tolerance = 1e-6 * max(abs(low), abs(high)) if math.isfinite(low) else 0.0
-    return math.isnan(low) or low - tolerance <= value <= high + tolerance
+def _parameter_row(
+    table: parameters.Parameter, given: np.ndarray, trained: tuple[float, float] | None
+) -> tuple[Any, ...]:
+    low, high = trained or (math.nan, math.nan)
+    tolerance = 1e-6 * max(abs(low), abs(high)) if trained else 0.0
+    inside = not trained or all(low - tolerance <= v <= high + tolerance for v in given)
+    first, last = float(given[0]), float(given[-1])
+    return (
+        code(table.name),
+        span(first, last) if given.size > 1 else exactly(first, trim=True),
+        pretty_units(table.units),
+        span(low, high) if trained else "held fixed",
+        gauge(given.tolist(), low, high, table.scale == "log")
+        + ("" if inside else badge("WARN") + " outside"),
+        table.description,
+    )
 
 
 def headlines(inputs: Inputs) -> Chapter:
@@ -189,11 +153,8 @@ def headlines(inputs: Inputs) -> Chapter:
         table = summary(inputs.metrics).set_index("metric")
         truth = _control_metrics(inputs)
         count = int(inputs.metrics["sample"].nunique())
-        tiles = [
-            _metric_tile(name, cast(pd.Series, table.loc[name]), truth, count)
-            for name in HEADLINES
-            if name in table.index
-        ]
+        known = [name for name in HEADLINES if name in table.index]
+        tiles = [_metric_tile(name, cast(pd.Series, table.loc[name]), truth, count) for name in known]
     if inputs.verify_table is not None:
         tiles += _verify_tiles(inputs.verify_table)
     return Chapter("headline", "Headline numbers", (), tuple(tiles))
@@ -201,23 +162,21 @@ def headlines(inputs: Inputs) -> Chapter:
 
 def _control_metrics(inputs: Inputs) -> dict[str, float]:
     """The same metrics of the control, by the same functions."""
-    if inputs.control is None or inputs.generated is None:
-        return {}
     state = control_state(inputs)
-    values = {}
-    for name in HEADLINES:
-        metric = METRICS.get(name)
-        if metric is not None and state is not None and all(n in state for n in metric.needs):
-            values[name] = float(metric.function(state, inputs.control.grid))
-    return values
+    if inputs.control is None or inputs.generated is None or state is None:
+        return {}
+    known = {name: METRICS[name] for name in HEADLINES}
+    return {
+        name: float(metric.function(state, inputs.control.grid))
+        for name, metric in known.items()
+        if all(n in state for n in metric.needs)
+    }
 
 
 def _metric_tile(name: str, row: pd.Series, truth: Mapping[str, float], count: int) -> Tile:
     title, factor, units = HEADLINES[name]
     exact = row["mean"] if count > 1 else row["min"]
-    value = Markup('<data value="{0}" title="{0}">{1}</data>').format(
-        repr(float(exact)), number(exact * factor, 4, trim=True)
-    )
+    value = exactly(float(exact), trim=True, factor=factor)
     notes: list[str] = []
     if row["min"] < row["max"]:
         notes.append(f"{span(row['min'] * factor, row['max'] * factor, 4)} in {count} samples")
@@ -232,28 +191,16 @@ def _metric_tile(name: str, row: pd.Series, truth: Mapping[str, float], count: i
 def _verify_tiles(table: pd.DataFrame) -> list[Tile]:
     """Drift of the deep temperature and model years saved."""
     generated = table[~table["start"].isin(("control", "rest"))]
+    drift = table[table["metric"] == "drift_thetao_deep"].dropna(subset=["value"])
+    made, control = drift[~drift["start"].isin(("control", "rest"))], drift[drift["start"] == "control"]
     tiles = []
-    drift = generated[generated["metric"] == "drift_thetao_deep"]
-    values = drift["value"].dropna()
-    if values.size:
-        worst = values.iloc[int(values.abs().argmax())]
-        other = table[(table["start"] == "control") & (table["metric"] == "drift_thetao_deep")][
-            "value"
-        ].dropna()
-        notes = (
-            [f"largest of {values.size} restarts; below 0.01 is equilibrium"]
-            if values.size > 1
-            else ["below 0.01 is equilibrium"]
-        )
-        notes += [f"control {number(float(other.iloc[0]), 2)}"] if other.size else []
-        tiles.append(
-            Tile(
-                "Drift below 2000 m after restart",
-                exactly(float(worst), 2),
-                str(drift["unit"].iloc[0]),
-                notes,
-            )
-        )
+    if len(made):
+        worst = made.iloc[int(made["value"].abs().to_numpy().argmax())]
+        largest = f"largest of {len(made)} restarts; " if len(made) > 1 else ""
+        notes = [f"{largest}below 0.01 is equilibrium"]
+        notes += [f"control {number(float(control['value'].iloc[0]), 2)}"] if len(control) else []
+        value = exactly(float(worst["value"]), 2)
+        tiles.append(Tile("Drift below 2000 m after restart", value, str(worst["unit"]), notes))
     return [*tiles, *_saved_tile(generated)]
 
 
@@ -269,13 +216,7 @@ def _saved_tile(generated: pd.DataFrame) -> list[Tile]:
             least = known.iloc[0]
             notes = [where, *([f"least of {len(known)} of {len(rows)} restarts"] if len(rows) > 1 else [])]
             notes += [str(least["note"])] if least["bound"] != "=" else []
-            return [
-                Tile(
-                    "Model years saved",
-                    bounded(float(least["value"]), str(least["bound"]), 3),
-                    "years",
-                    notes,
-                )
-            ]
+            value = bounded(float(least["value"]), str(least["bound"]), 3)
+            return [Tile("Model years saved", value, "years", notes)]
     reasons = generated[generated["metric"] == "years_saved"]["note"].unique()
     return [Tile("Model years saved", ABSENT, "", list(reasons))] if len(reasons) else []

@@ -11,9 +11,8 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
-from warmstart.plot.style import pretty_units
+from warmstart.plot.style import SUPERSCRIPT, pretty_units
 
-_SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 MINUS, ABSENT = "\N{MINUS SIGN}", "\N{EN DASH}"
 
 
@@ -98,18 +97,24 @@ class Chapter:
     tiles: Sequence[Tile] = field(default_factory=tuple)
 
 
+def headings(*columns: str) -> list[tuple[str, str]]:
+    """Heading and class of each column of a :class:`Table`, from ``"heading|class"``."""
+    return [(heading, css) for heading, _, css in (column.partition("|") for column in columns)]
+
+
+def code(text: Any) -> Markup:
+    """A name or a command, as such."""
+    return Markup("<code>{}</code>").format(text)
+
+
 def number(value: float, digits: int = 4, trim: bool = False) -> str:
-    """Write a number for readers, to a number of significant digits.
+    """Write a number for readers, to a number of significant digits; a dash if it is not finite.
 
     Parameters
     ----------
     value : the number.
     digits : how many.
     trim : whether to leave out zeros at the end of the decimals.
-
-    Returns
-    -------
-    Text; a dash if the number is not finite.
 
     Examples
     --------
@@ -122,20 +127,17 @@ def number(value: float, digits: int = 4, trim: bool = False) -> str:
         return "0"
     exponent = math.floor(math.log10(abs(float(f"{value:.{digits - 1}e}"))))
     if -4 < exponent < 6:
-        text = f"{value:.{max(digits - 1 - exponent, 0)}f}"
-        if exponent >= digits:
-            text = f"{value:.0f}"
-        return _trimmed(text, trim).replace("-", MINUS)
+        return _trimmed(f"{value:.{max(digits - 1 - exponent, 0)}f}", trim).replace("-", MINUS)
     mantissa = _trimmed(f"{value / 10**exponent:.{digits - 1}f}", trim).replace("-", MINUS)
-    return f"{mantissa}\N{MULTIPLICATION SIGN}10{str(exponent).translate(_SUPERSCRIPT)}"
+    return f"{mantissa}\N{MULTIPLICATION SIGN}10{str(exponent).translate(SUPERSCRIPT)}"
 
 
 def _trimmed(text: str, trim: bool) -> str:
     return text.rstrip("0").rstrip(".") if trim and "." in text else text
 
 
-def exactly(value: float, digits: int = 4, trim: bool = False) -> Markup:
-    """Write a number rounded, with its exact value for machines and under the mouse.
+def exactly(value: float, digits: int = 4, trim: bool = False, factor: float = 1.0) -> Markup:
+    """Write a number times a factor rounded, with its exact value for machines and under the mouse.
 
     Examples
     --------
@@ -144,9 +146,8 @@ def exactly(value: float, digits: int = 4, trim: bool = False) -> Markup:
     """
     if not math.isfinite(value):
         return Markup(ABSENT)
-    return Markup('<data value="{0}" title="{0}">{1}</data>').format(
-        repr(float(value)), number(value, digits, trim)
-    )
+    shown = number(value * factor, digits, trim)
+    return Markup('<data value="{0}" title="{0}">{1}</data>').format(repr(float(value)), shown)
 
 
 def bounded(value: float, bound: str, digits: int = 4) -> Markup:
@@ -223,17 +224,13 @@ def badge(verdict: str) -> Markup:
 
 
 def gauge(values: Sequence[float], low: float, high: float, log: bool = False) -> Markup:
-    """Draw where values lie about a range: the range as a band, values as dots, arrows beyond the scale.
+    """Draw as SVG where values lie about a range, a band: values are dots, arrows beyond the scale; nothing without a range.
 
     Parameters
     ----------
     values : to mark.
     low, high : of the range; a NaN leaves that side open.
     log : whether the scale is logarithmic.
-
-    Returns
-    -------
-    A small inline SVG; nothing if there is no range.
 
     Examples
     --------
@@ -245,11 +242,9 @@ def gauge(values: Sequence[float], low: float, high: float, log: bool = False) -
     width, left, band = 104.0, 18.0, 68.0
 
     def place(value: float) -> float:
-        share = (
-            math.log(value / low) / math.log(high / low)
-            if log and value > 0 and low > 0
-            else (value - low) / (high - low)
-        )
+        share = (value - low) / (high - low)
+        if log and value > 0 and low > 0:
+            share = math.log(value / low) / math.log(high / low)
         return min(max(left + band * share, 4.0), width - 4.0)
 
     dots = Markup("").join(
@@ -262,7 +257,7 @@ def gauge(values: Sequence[float], low: float, high: float, log: bool = False) -
 
 
 def render(title: str, lead: Sequence[tuple[str, str]], sections: Sequence[Chapter], footer: str) -> str:
-    """Lay out a page.
+    """Lay out a page: HTML that needs nothing from outside.
 
     Parameters
     ----------
@@ -270,10 +265,6 @@ def render(title: str, lead: Sequence[tuple[str, str]], sections: Sequence[Chapt
     lead : pairs of name and value under the title.
     sections : in order; those without content are left out.
     footer : last line.
-
-    Returns
-    -------
-    HTML that needs nothing from outside.
 
     Examples
     --------

@@ -14,7 +14,7 @@ import pandas as pd
 import xarray as xr
 
 from warmstart.engines.recognition import open_bare, open_grid, recognise
-from warmstart.errors import UserError, reason, require_path, shortened
+from warmstart.errors import UserError, reading, require_path, shortened
 from warmstart.io.config import read_yaml
 from warmstart.io.files import open_dataset
 from warmstart.ocean import parameters
@@ -55,12 +55,8 @@ class States:
             If the file is damaged.
         """
         names = [name for name in STATE_VARIABLES if name in self.ds]
-        try:
+        with reading(self.path, "the file is damaged or cut off, write it again"):
             return self.ds[names].isel(sample=index).load()
-        except (OSError, RuntimeError, ValueError) as error:
-            raise UserError(
-                f"cannot read {self.path}: {error}; the file is damaged or cut off, write it again"
-            ) from error
 
 
 @dataclass(frozen=True)
@@ -134,10 +130,6 @@ def read(paths: Sequence[str | Path], control: str | Path | None = None) -> Inpu
     paths : files and folders, each of any kind; at most one of a kind.
     control : states file of the true equilibrium, whatever else it looks like.
 
-    Returns
-    -------
-    The inputs.
-
     Raises
     ------
     UserError
@@ -157,14 +149,11 @@ def read(paths: Sequence[str | Path], control: str | Path | None = None) -> Inpu
         for kind, where, content in _recognised(path):
             kind = "control" if kind == "states" else kind
             if kind in found:
-                raise UserError(
-                    f"{found[kind][0]} and {where} are both {_WORDS[kind]}; a report takes one of a kind"
-                )
+                both = f"{found[kind][0]} and {where} are both {_WORDS[kind]}"
+                raise UserError(f"{both}; a report takes one of a kind")
             found[kind] = where, content
-    inputs = replace(
-        Inputs(paths={kind: where for kind, (where, _) in found.items()}),
-        **{kind: content for kind, (_, content) in found.items()},
-    )
+    content = {kind: what for kind, (_, what) in found.items()}
+    inputs = Inputs(paths={kind: where for kind, (where, _) in found.items()}, **content)
     if inputs.generated is not None and inputs.control is not None:
         inputs.generated.grid.require_same(inputs.control.grid, str(inputs.control.path))
     if inputs.verify is not None and inputs.verify_table is None:
@@ -187,7 +176,7 @@ def _recognised(path: Path) -> list[tuple[str, Path, Any]]:
     one = _recognise(path)
     if one is not None:
         return [(one[0], path, one[1])]
-    inside = sorted(p for p in path.iterdir() if not p.name.startswith(".")) if path.is_dir() else []
+    inside = sorted(path.glob("[!.]*")) if path.is_dir() else []
     known = [(kind[0], p, kind[1]) for p in inside if (kind := _recognise(p, quiet=True)) is not None]
     if not known:
         raise UserError(f"cannot tell what {path} is; {EXPECTED}")
@@ -230,15 +219,12 @@ def _recognise(path: Path, quiet: bool = False) -> tuple[str, Any] | None:
 def _verification(ds: xr.Dataset, path: Path) -> xr.Dataset:
     """The results of a verification, if their axes are those that ``verify`` writes."""
     starts = ds["start"].values.tolist() if "start" in ds.coords else []
-    days = ds["day"] if "day" in ds.variables else None
-    if (
-        len(set(map(str, starts))) != ds.sizes["start"]
-        or not all(isinstance(s, str | bytes) for s in starts)
-        or days is None
-        or days.dims != ("time",)
-        or days.dtype.kind not in "fiu"
-        or not np.isfinite(days.values).all()
-    ):
+    named = (
+        all(isinstance(s, str | bytes) for s in starts) and len(set(map(str, starts))) == ds.sizes["start"]
+    )
+    days = ds["day"] if "day" in ds.variables else xr.DataArray("")
+    dated = days.dims == ("time",) and days.dtype.kind in "fiu" and np.isfinite(days.values).all()
+    if not (named and dated):
         raise UserError(
             f"{path} does not name each of its starts and the day of each record; expected the NetCDF file of verify"
         )
@@ -313,9 +299,8 @@ def _store(path: Path) -> Ensemble:
 
 def _runs(folder: Path) -> Ensemble:
     """The members of a runs folder, finished or not."""
-    members = tuple(_run(p) for p in sorted(folder.glob("member_*")) if (p / "job.yaml").exists())
-    meshes = (p / "states.nc" for p in sorted(folder.glob("member_*")) if (p / "states.nc").exists())
-    first = next(meshes, None)
+    members = tuple(_run(path.parent) for path in sorted(folder.glob("member_*/job.yaml")))
+    first = next(iter(sorted(folder.glob("member_*/states.nc"))), None)
     return Ensemble(folder, open_grid(first) if first else None, members, _spans(folder))
 
 
@@ -327,21 +312,19 @@ def _spans(folder: Path) -> dict[str, tuple[float, float]]:
     try:
         return {n: (float(a), float(b)) for n, (a, b) in (read_yaml(path).get("ranges") or {}).items()}
     except (AttributeError, TypeError, ValueError) as error:
-        raise UserError(
-            f"{path}: ranges: expected parameter names with [lowest, highest]; take the plan that was run"
-        ) from error
+        advice = "expected parameter names with [lowest, highest]; take the plan that was run"
+        raise UserError(f"{path}: ranges: {advice}") from error
 
 
 def _collection(folder: Path) -> Ensemble:
     """The members of a collection of member files, and finished runs beside them; those that blew up have no state."""
     found, blown = find_members(folder)
     members = [_run(m.path.parent) if m.path.name == "states.nc" else _member_file(m) for m in found]
-    members += [
-        Simulation(b.index, b.split, b.values, {"year": b.year, "verdict": BLEW_UP}, None, None)
-        for b in blown
-    ]
-    ordered = tuple(sorted(members, key=lambda m: m.index))
-    return Ensemble(folder, found[0].grid, ordered, _spans(folder))
+    for b in blown:
+        facts = {"year": b.year, "verdict": BLEW_UP}
+        members.append(Simulation(b.index, b.split, b.values, facts, None, None))
+    members.sort(key=lambda m: m.index)
+    return Ensemble(folder, found[0].grid, tuple(members), _spans(folder))
 
 
 def _member_file(member: Found) -> Simulation:
@@ -353,9 +336,8 @@ def _member_file(member: Found) -> Simulation:
     with netCDF4.Dataset(member.path) as file:
         kept = "series" in file.groups
     series = open_dataset(member.path, group="series").load() if kept else None
-    return Simulation(
-        member.index, member.split, member.values, facts, states.one(-1), series, member.described
-    )
+    state, own = states.one(-1), member.described
+    return Simulation(member.index, member.split, member.values, facts, state, series, own)
 
 
 def _own(ds: xr.Dataset) -> dict[str, parameters.Parameter]:
@@ -364,37 +346,24 @@ def _own(ds: xr.Dataset) -> dict[str, parameters.Parameter]:
 
 
 def _run(folder: Path) -> Simulation:
-    try:
-        return _told(folder)
-    except (AttributeError, TypeError, ValueError) as error:
-        if isinstance(error, UserError):
-            raise
-        raise UserError(
-            f"{folder}: job.yaml or status.yaml holds what no run wrote: {reason(error)}; take them as they were"
-        ) from error
-
-
-def _told(folder: Path) -> Simulation:
     """A member from its job, its status, its last state and its series."""
-    job = read_yaml(folder / "job.yaml")
-    facts = (
-        read_yaml(folder / "status.yaml") if (folder / "status.yaml").exists() else {"state": "not started"}
-    )
-    facts |= {"drift": facts.pop("drift_K_per_century", None)}
-    number = job.get("member")
-    index = int(folder.name.rpartition("_")[2] if number is None else number)
     state = series = None
     own: dict[str, parameters.Parameter] = {}
+    year: dict[str, float] = {}
     if (folder / "states.nc").exists():
         states = _states(folder / "states.nc")
         own = _own(states.ds)
         state = states.one(-1)
-        facts |= {"year": float(states.ds["year"].values[-1])} if "year" in states.ds.variables else {}
+        year = {"year": float(states.ds["year"].values[-1])} if "year" in states.ds.variables else {}
     if (folder / "series.nc").exists():
         series = open_dataset(folder / "series.nc").load()
-    values = {
-        n: float(v) for n, v in job.get("parameters", {}).items() if n in parameters.PARAMETERS or n in own
-    }
+    with reading(folder, "job.yaml or status.yaml holds what no run wrote: take them as they were"):
+        job, status = read_yaml(folder / "job.yaml"), folder / "status.yaml"
+        facts = read_yaml(status) if status.exists() else {"state": "not started"}
+        facts |= {"drift": facts.pop("drift_K_per_century", None)} | year
+        number, known = job.get("member"), parameters.PARAMETERS | own
+        index = int(folder.name.rpartition("_")[2] if number is None else number)
+        values = {n: float(v) for n, v in job.get("parameters", {}).items() if n in known}
     split = labels_of(folder)[1] or parameters.split_of(index)
     return Simulation(index, split, values, facts, state, series, own)
 
@@ -425,9 +394,7 @@ def control_state(inputs: Inputs) -> xr.Dataset | None:
     >>> control_state(Inputs()) is None
     True
     """
-    if inputs.control is None:
-        return None
-    return inputs.control.one(control_index(inputs))
+    return None if inputs.control is None else inputs.control.one(control_index(inputs))
 
 
 def control_index(inputs: Inputs) -> int:
@@ -446,11 +413,8 @@ def control_index(inputs: Inputs) -> int:
         usable &= np.broadcast_to(ds["phase"].values == "equilibrium", usable.shape)
     if inputs.generated is not None:
         same = usable.copy()
-        wanted, own = parameters.extract(inputs.generated.ds), parameters.extract(ds)
-        for name in set(wanted) & set(own):
-            same &= np.isclose(
-                np.broadcast_to(own[name], same.shape), np.ravel(wanted[name])[0], rtol=1e-5, atol=1e-9
-            )
+        for close in _alike(inputs.generated.ds, ds).values():
+            same &= np.broadcast_to(close, same.shape)
         usable = same if same.any() else usable
     return int(np.flatnonzero(usable)[-1])
 
@@ -466,10 +430,12 @@ def differing_parameters(inputs: Inputs) -> list[str]:
     if inputs.control is None or inputs.generated is None:
         return []
     index = control_index(inputs)
-    wanted, own = parameters.extract(inputs.generated.ds), parameters.extract(inputs.control.ds)
-    pick = {n: np.ravel(v)[index if np.size(v) > 1 else 0] for n, v in own.items()}
-    return [
-        n
-        for n in wanted
-        if n in pick and not np.isclose(pick[n], np.ravel(wanted[n])[0], rtol=1e-5, atol=1e-9)
-    ]
+    alike = _alike(inputs.generated.ds, inputs.control.ds)
+    return [n for n, close in alike.items() if not np.ravel(close)[index if np.size(close) > 1 else 0]]
+
+
+def _alike(generated: xr.Dataset, control: xr.Dataset) -> dict[str, Any]:
+    """Whether states of the control have the parameters of the first generated one, for each parameter of both."""
+    wanted, own = parameters.extract(generated), parameters.extract(control)
+    first = {n: np.ravel(values)[0] for n, values in wanted.items() if n in own}
+    return {n: np.isclose(own[n], value, rtol=1e-5, atol=1e-9) for n, value in first.items()}

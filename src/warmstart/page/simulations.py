@@ -9,7 +9,7 @@ import numpy as np
 from markupsafe import Markup
 from matplotlib.lines import Line2D
 
-from warmstart.page.html import ABSENT, Chapter, Plot, Table, Text, exactly, number
+from warmstart.page.html import ABSENT, Chapter, Plot, Table, Text, exactly, headings, number
 from warmstart.page.inputs import Ensemble, Inputs, Simulation
 from warmstart.physics import transport
 from warmstart.plot.figures import overturning, section, series, zonal_mean
@@ -23,15 +23,7 @@ SPLITS = {"train": ("#8a949e", 0.9), "validation": ("#e69f00", 1.5), "test": ("#
 
 
 def ensemble_sections(inputs: Inputs) -> list[Chapter]:
-    """Members as a table, as series and as contact sheets.
-
-    Parameters
-    ----------
-    inputs : of the report.
-
-    Returns
-    -------
-    One section, or none if there is no ensemble.
+    """Members as a table, as series and as contact sheets; nothing if there is no ensemble.
 
     Examples
     --------
@@ -60,13 +52,7 @@ def _members(ensemble: Ensemble) -> Table:
         for n in ensemble.known
         if len({round(m.values[n], 12) for m in ensemble.members if n in m.values}) > 1
     ]
-    columns = [
-        ("Member", "n"),
-        ("Split", "tight"),
-        ("Years", "n"),
-        ("Drift [K/century]", "n"),
-        ("Verdict", "tight"),
-    ]
+    columns = headings("Member|n", "Split|tight", "Years|n", "Drift [K/century]|n", "Verdict|tight")
     columns += [
         (Markup("{}<br>[{}]").format(n.replace("_", " "), pretty_units(ensemble.known[n].units) or "1"), "n")
         for n in varied
@@ -82,21 +68,14 @@ def _members(ensemble: Ensemble) -> Table:
 
 
 def _value(value: Any, digits: int = 4) -> Any:
-    return (
-        exactly(float(value), digits, trim=True)
-        if value is not None and math.isfinite(float(value))
-        else ABSENT
-    )
+    return ABSENT if value is None else exactly(float(value), digits, trim=True)
 
 
 def _series(ensemble: Ensemble) -> list[Plot]:
     """Deep temperature and channel transport of all members."""
     members = [m for m in ensemble.members if m.series is not None]
-    names = [
-        n
-        for n in ("thetao_deep", "channel_transport")
-        if any(n in m.series for m in members if m.series is not None)
-    ]
+    named = {"thetao_deep": "temperature below 2000 m [°C]", "channel_transport": "channel transport [Sv]"}
+    names = [n for n in named if any(n in (m.series or ()) for m in members)]
     if not names:
         return []
     with style():
@@ -104,11 +83,7 @@ def _series(ensemble: Ensemble) -> list[Plot]:
         for ax, name in zip(axes, names, strict=True):
             for member in members:
                 _member_line(ax, member, name)
-            table = {
-                "thetao_deep": ("temperature below 2000 m", "°C"),
-                "channel_transport": ("channel transport", "Sv"),
-            }[name]
-            ax.set_ylabel(f"{table[0]} [{table[1]}]")
+            ax.set_ylabel(named[name])
             ax.set_xlabel("model years")
             ax.set_xlim(left=0)
         present = [s for s in SPLITS if any(m.split == s for m in members)]
@@ -124,22 +99,13 @@ def _series(ensemble: Ensemble) -> list[Plot]:
 def _member_line(ax: Any, member: Simulation, name: str) -> None:
     if member.series is not None and name in member.series:
         colour, width = SPLITS[member.split]
-        series(
-            member.series[name],
-            member.series["year"],
-            ax,
-            color=colour,
-            lw=width,
-            zorder=2 + (member.split != "train"),
-        )
+        above = 2 + (member.split != "train")
+        series(member.series[name], member.series["year"], ax, color=colour, lw=width, zorder=above)
 
 
 def _largest_drift(ensemble: Ensemble) -> Markup:
-    known = [
-        abs(float(m.facts["drift"]))
-        for m in ensemble.members
-        if m.facts.get("drift") is not None and np.isfinite(float(m.facts["drift"]))
-    ]
+    drifts = [float(m.facts["drift"]) for m in ensemble.members if m.facts.get("drift") is not None]
+    known = [abs(drift) for drift in drifts if math.isfinite(drift)]
     if not known:
         return Markup("")
     return Markup(" <b>Median drift below 2000 m {} K/century, largest {} K/century.</b>").format(
@@ -149,40 +115,25 @@ def _largest_drift(ensemble: Ensemble) -> Markup:
 
 def _sheets(ensemble: Ensemble) -> list[Plot]:
     """Temperature sections and overturning of the last state of each member."""
-    members = [m for m in ensemble.members if m.state is not None]
+    members = [(_title(m), m.state) for m in ensemble.members if m.state is not None]
     if not members or ensemble.grid is None:
         return []
-    chosen = [
-        members[i]
-        for i in np.unique(np.linspace(0, len(members) - 1, min(len(members), PANELS)).round().astype(int))
-    ]
-    left_out = (
-        f" {len(members) - len(chosen)} other members are not shown." if len(chosen) < len(members) else ""
-    )
+    places = np.unique(np.linspace(0, len(members) - 1, min(len(members), PANELS)).round().astype(int))
+    chosen = [members[i] for i in places]
+    hidden = len(members) - len(chosen)
+    left_out = f" {hidden} other members are not shown." if hidden else ""
     grid, plots = ensemble.grid, []
     with style():
-        if all("thetao" in m.state for m in chosen if m.state is not None):
-            fields = [(_title(m), zonal_mean(m.state.thetao, grid)) for m in chosen if m.state is not None]
+        if all("thetao" in state for _, state in chosen):
+            fields = [(title, zonal_mean(state.thetao, grid)) for title, state in chosen]
             text = svg(sheet(fields, grid, section, "thermal"), "sheet-thetao", dpi=150)
-            plots.append(
-                Plot(
-                    text,
-                    f"Zonal-mean potential temperature [°C] of the last state of each member, against latitude and depth.{left_out}",
-                )
-            )
-        if all("vo" in m.state for m in chosen if m.state is not None):
-            fields = [
-                (_title(m), transport.overturning(m.state, grid)) for m in chosen if m.state is not None
-            ]
-            text = svg(
-                sheet(fields, grid, overturning, "balance", symmetric=True), "sheet-overturning", dpi=150
-            )
-            plots.append(
-                Plot(
-                    text,
-                    f"Eulerian overturning streamfunction [Sv] of the same states; negative contours dashed.{left_out}",
-                )
-            )
+            said = "Zonal-mean potential temperature [°C] of the last state of each member, against latitude and depth."
+            plots.append(Plot(text, said + left_out))
+        if all("vo" in state for _, state in chosen):
+            fields = [(title, transport.overturning(state, grid)) for title, state in chosen]
+            drawn = sheet(fields, grid, overturning, "balance", symmetric=True)
+            said = "Eulerian overturning streamfunction [Sv] of the same states; negative contours dashed."
+            plots.append(Plot(svg(drawn, "sheet-overturning", dpi=150), said + left_out))
     return plots
 
 

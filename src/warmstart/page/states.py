@@ -16,6 +16,7 @@ from warmstart.ocean.variables import VARIABLES
 from warmstart.page.html import Chapter, Plot, Text, number, with_units
 from warmstart.page.inputs import Inputs, control_index, control_state, differing_parameters
 from warmstart.physics import column, transport
+from warmstart.physics.cgrid import labelled
 from warmstart.plot.figures import (  # fmt: skip
     horizontal_mean,
     map_xy,
@@ -33,81 +34,56 @@ LINES = 32
 
 
 def state_sections(inputs: Inputs) -> list[Chapter]:
-    """Sections, surface maps, streamfunctions and profiles of the first generated state beside the control.
-
-    Parameters
-    ----------
-    inputs : of the report; the control stands alone if nothing was generated.
-
-    Returns
-    -------
-    The sections of the page, none if there are no states.
+    """Sections, surface maps, streamfunctions and profiles of the first generated state beside the control, or of one alone.
 
     Examples
     --------
     >>> state_sections(Inputs())
     []
     """
-    shown = shown_states(inputs)
+    shown = _shown_states(inputs)
     if not shown:
         return []
     grid = (inputs.generated or inputs.control).grid  # type: ignore[union-attr]
-    found = [
-        Chapter("sections", "Temperature and salinity", _sections(shown, grid)),
+    notes: list[Text] = []
+    if differing := differing_parameters(inputs):
+        said = f"The control ran with other values of {', '.join(differing)}"
+        notes = [Text(f"{said}: differences below are not errors.", "note")]
+    return [
+        Chapter("sections", "Temperature and salinity", [*notes, *_sections(shown, grid)]),
         Chapter("surface", "Surface and depth-integrated flow", _maps(shown, grid)),
         Chapter("overturning", "Overturning", _overturning(shown, grid)),
         Chapter("profiles", "Profiles", profiles(inputs, shown, grid)),
     ]
-    differing = differing_parameters(inputs)
-    if differing:
-        said = (
-            f"The control ran with other values of {', '.join(differing)}: differences below are not errors."
-        )
-        found[0] = Chapter("sections", "Temperature and salinity", [Text(said, "note"), *found[0].parts])
-    return found
 
 
-def shown_states(inputs: Inputs) -> list[tuple[str, xr.Dataset]]:
-    """Title and state of what the panels show: the first sample, the control.
-
-    Examples
-    --------
-    >>> shown_states(Inputs())
-    []
-    """
+def _shown_states(inputs: Inputs) -> list[tuple[str, xr.Dataset]]:
+    """Title and state of what the panels show: the first sample, the control."""
     shown = []
     if inputs.generated is not None:
         count = inputs.generated.ds.sizes["sample"]
         shown.append(("generated" + (", sample 0" if count > 1 else ""), inputs.generated.one(0)))
     control = control_state(inputs)
     if control is not None and inputs.control is not None:
-        ds, index = inputs.control.ds, control_index(inputs)
-        year = (
-            f", year {float(ds['year'].values[index]):g}"
-            if "year" in ds.variables and ds["year"].ndim
-            else ""
-        )
-        shown.append((f"{'control' if inputs.generated is not None else 'state'}{year}", control))
+        ds, title = inputs.control.ds, "control" if inputs.generated is not None else "state"
+        if "year" in ds.variables and ds["year"].ndim:
+            title += f", year {float(ds['year'].values[control_index(inputs)]):g}"
+        shown.append((title, control))
     return shown
 
 
 def _sections(shown: Sequence[tuple[str, xr.Dataset]], grid: Grid) -> list[Plot]:
     """Zonal means of temperature and salinity."""
     names = [n for n in ("thetao", "so") if all(n in state for _, state in shown)]
-    kinds = [
-        PanelKind(
-            VARIABLES[n].long_name.capitalize() + ", zonal mean",
-            section,
-            [(t, zonal_mean(state[n], grid)) for t, state in shown],
-            VARIABLES[n].cmap,
-        )
-        for n in names
-    ]
-    if not kinds:
+    if not names:
         return []
+    kinds = []
+    for name in names:
+        fields = [(title, zonal_mean(state[name], grid)) for title, state in shown]
+        title = VARIABLES[name].long_name.capitalize() + ", zonal mean"
+        kinds.append(PanelKind(title, section, fields, VARIABLES[name].cmap))
     with style():
-        figure = compared(kinds, grid, 1 if len(shown) > 1 else 2, 1.75 if len(shown) > 1 else 2.3)
-        text = svg(figure, "sections")
+        text = svg(compared(kinds, grid, *((1, 1.75) if len(shown) > 1 else (2, 2.3))), "sections")
     caption = Markup(
         "Zonal means over the sea of potential temperature [°C] and salinity [g kg⁻¹] against latitude and depth; the "
         "upper 1000 m take as much height as all below. Lines follow every second colour boundary; grey is land. "
@@ -122,36 +98,29 @@ def _misfits(shown: Sequence[tuple[str, xr.Dataset]], grid: Grid, names: Sequenc
     parts = []
     for name in names:
         change = difference(shown[0][1][name], shown[1][1][name])
-        rms, bias = float(grid.mean(change**2)) ** 0.5, float(grid.mean(change))
-        units = change.attrs["units"]
-        said = f"{VARIABLES[name].long_name} {with_units(number(rms, 3), units)} (mean difference {with_units(number(bias, 2), units)})"
-        parts.append(said)
-    return Markup(
+        units, rms, bias = change.attrs["units"], float(grid.mean(change**2)) ** 0.5, float(grid.mean(change))
+        apart, offset = with_units(number(rms, 3), units), with_units(number(bias, 2), units)
+        parts.append(f"{VARIABLES[name].long_name} {apart} (mean difference {offset})")
+    said = Markup(
         "Difference is generated minus control. <b>Volume-weighted RMS difference of the full fields: {}.</b>"
-    ).format("; ".join(parts))
+    )
+    return said.format("; ".join(parts))
 
 
 def _maps(shown: Sequence[tuple[str, xr.Dataset]], grid: Grid) -> list[Plot]:
     """Surface temperature, salinity and height, and the barotropic streamfunction."""
     kinds, said = [], []
-    for name, title in (
-        ("thetao", "Surface temperature"),
-        ("so", "Surface salinity"),
-        ("zos", "Sea surface height"),
-    ):
-        if not all(name in state for _, state in shown):
-            continue
+    brief = [(title.partition(",")[0], state) for title, state in shown]
+    titles = {"thetao": "Surface temperature", "so": "Surface salinity", "zos": "Sea surface height"}
+    for name in (n for n in titles if all(n in state for _, state in shown)):
         fields = [
-            (t.partition(",")[0], state[name].isel(z=0) if "z" in state[name].dims else state[name])
-            for t, state in shown
+            (t, state[name].isel(z=0) if "z" in state[name].dims else state[name]) for t, state in brief
         ]
-        table = VARIABLES[name]
-        kinds.append(
-            PanelKind(title, map_xy, fields, table.cmap if name != "zos" else "balance", name == "zos")
-        )
-        said += _area_misfit(title.lower(), fields, grid)
+        cmap = VARIABLES[name].cmap if name != "zos" else "balance"
+        kinds.append(PanelKind(titles[name], map_xy, fields, cmap, name == "zos"))
+        said += _area_misfit(titles[name].lower(), fields, grid)
     if all("uo" in state for _, state in shown):
-        psis = [(t.partition(",")[0], transport.barotropic_streamfunction(state, grid)) for t, state in shown]
+        psis = [(t, transport.barotropic_streamfunction(state, grid)) for t, state in brief]
         kinds.append(PanelKind("Barotropic streamfunction", streamfunction_map, psis, "balance", True))
         said += _largest("barotropic streamfunction", psis)
     if not kinds:
@@ -181,11 +150,8 @@ def _overturning(shown: Sequence[tuple[str, xr.Dataset]], grid: Grid) -> list[Pl
     kind = PanelKind("Meridional overturning of the resolved flow", overturning, fields, "balance", True)
     with style():
         text = svg(compared([kind], grid, 1, 1.95 if len(shown) > 1 else 2.6), "overturning")
-    peaks = [
-        (t, float(psi.where(grid.gdepw_1d > 500).max()), float(psi.where(grid.gdepw_1d > 500).min()))
-        for t, psi in fields
-    ]
-    ends = "; ".join(f"{t} {number(low, 3)} to {number(high, 3)} Sv" for t, high, low in peaks)
+    deep = [(t, psi.where(grid.gdepw_1d > 500)) for t, psi in fields]
+    ends = "; ".join(f"{t} {number(float(p.min()), 3)} to {number(float(p.max()), 3)} Sv" for t, p in deep)
     caption = Markup(
         "Eulerian overturning streamfunction [Sv] against latitude and depth, positive where water moves north above and "
         "south below; negative contours dashed. The eddy-induced part is not in it. <b>Below 500 m: {}.</b> "
@@ -219,7 +185,7 @@ def profiles(inputs: Inputs, shown: Sequence[tuple[str, xr.Dataset]], grid: Grid
     Parameters
     ----------
     inputs : of the report.
-    shown : from :func:`shown_states`.
+    shown : title and state of each of at most two, the control last.
     grid : the mesh.
 
     Returns
@@ -228,7 +194,6 @@ def profiles(inputs: Inputs, shown: Sequence[tuple[str, xr.Dataset]], grid: Grid
 
     Examples
     --------
-    >>> import warmstart as ws
     >>> state, grid = ws.basin(nx=6, ny=8, nz=4)
     >>> len(profiles(Inputs(), [("control", state)], grid))
     1
@@ -257,10 +222,10 @@ _PROFILES = ("thetao", "so", "n2")
 
 def _means(state: xr.Dataset, grid: Grid) -> dict[str, xr.DataArray]:
     """Horizontal means of one state, by name."""
-    scaled = (column.n2(state, grid) * 1e5).rename("n2")
-    scaled.attrs = {"units": "10⁻⁵ s⁻²", "long_name": "N²"}
-    return {n: horizontal_mean(state[n], grid) for n in ("thetao", "so")} | {
-        "n2": horizontal_mean(scaled, grid)
+    scaled = labelled(column.n2(state, grid) * 1e5, "n2", "10⁻⁵ s⁻²", "N²")
+    return {
+        n: horizontal_mean(field, grid)
+        for n, field in (("thetao", state.thetao), ("so", state.so), ("n2", scaled))
     }
 
 
@@ -275,15 +240,10 @@ def _drawn(
 
 def _band(inputs: Inputs, grid: Grid) -> tuple[int, dict[str, tuple[np.ndarray, np.ndarray]]] | None:
     """Range of the profiles of the training members, where an ensemble on the same mesh is given."""
-    if (
-        inputs.ensemble is None
-        or inputs.ensemble.grid is None
-        or inputs.ensemble.grid.fingerprint != grid.fingerprint
-    ):
+    found = inputs.ensemble
+    if found is None or found.grid is None or found.grid.fingerprint != grid.fingerprint:
         return None
-    means = [
-        _means(m.state, grid) for m in inputs.ensemble.members if m.split == "train" and m.state is not None
-    ]
+    means = [_means(m.state, grid) for m in found.members if m.split == "train" and m.state is not None]
     if len(means) < 2:
         return None
     stacks = {n: np.stack([m[n].values for m in means]) for n in _PROFILES}
@@ -334,10 +294,7 @@ def _profile_misfit(
     for name in ("thetao", "so"):
         gaps = np.stack([np.abs(difference(m[name], control[name]).values) for m in drawn])
         level = int(np.nanargmax(np.nanmax(gaps, axis=0)))
-        units = "K" if name == "thetao" else "1e-3"
-        said.append(
-            f"{with_units(number(float(np.nanmax(gaps)), 3), units)} at {depth[level]:.0f} m ({VARIABLES[name].long_name})"
-        )
-    return Markup(
-        "<b>Largest difference of a level's mean from the control, over all samples: {}.</b>"
-    ).format("; ".join(said))
+        largest = with_units(number(float(np.nanmax(gaps)), 3), "K" if name == "thetao" else "1e-3")
+        said.append(f"{largest} at {depth[level]:.0f} m ({VARIABLES[name].long_name})")
+    text = Markup("<b>Largest difference of a level's mean from the control, over all samples: {}.</b>")
+    return text.format("; ".join(said))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -18,8 +18,10 @@ from warmstart.page.html import (
     Table,
     Text,
     badge,
+    code,
     exactly,
     gauge,
+    headings,
     moment,
     number,
     span,
@@ -48,15 +50,10 @@ def metrics(inputs: Inputs) -> Chapter:
     count = int(table["sample"].nunique())
     several = count > 1
     rows = [_metric_row(row, values[row["metric"]], several) for _, row in summary.iterrows()]
-    columns = [
-        ("Metric", "tight"),
-        ("Mean, range" if several else "Value", "n"),
-        ("Units", "tight"),
-        ("Accepted", "n"),
-        ("", "tight"),
-        ("Verdict", "tight"),
-        ("Meaning", "long"),
-    ]
+    value = "Mean, range" if several else "Value"
+    columns = headings(
+        "Metric|tight", f"{value}|n", "Units|tight", "Accepted|n", "|tight", "Verdict|tight", "Meaning|long"
+    )
     counts = summary["verdict"].value_counts()
     said = ", ".join(f"{counts[v]} {v}" for v in ("FAIL", "WARN", "PASS") if v in counts)
     intro = (
@@ -74,7 +71,7 @@ def _metric_row(row: pd.Series, values: list[float], several: bool) -> tuple[Any
     if several and ends[0] != ends[1]:
         value += Markup("<small>{}</small>").format(" … ".join(ends))
     return (
-        Markup("<code>{}</code>").format(row["metric"]),
+        code(row["metric"]),
         value,
         pretty_units(row["unit"]),
         span(low, high),
@@ -88,15 +85,11 @@ def _every_value(table: pd.DataFrame) -> Table:
     """Every value with all its digits, one column a sample."""
     wide = table.pivot(index="metric", columns="sample", values="value").loc[table["metric"].unique()]
     units = table.drop_duplicates("metric").set_index("metric")["unit"]
-    columns = [("Metric", "tight"), ("Units", "tight"), *((f"sample {i}", "n small") for i in wide.columns)]
-    rows = [
-        (
-            Markup("<code>{}</code>").format(name),
-            pretty_units(units[name]),
-            *(repr(float(v)) if np.isfinite(v) else ABSENT for v in row),
-        )
-        for name, row in zip(wide.index, wide.to_numpy(), strict=True)
-    ]
+    columns = headings("Metric|tight", "Units|tight", *(f"sample {i}|n small" for i in wide.columns))
+    rows = []
+    for name, row in zip(wide.index, wide.to_numpy(), strict=True):
+        values = (repr(float(v)) if np.isfinite(v) else ABSENT for v in row)
+        rows.append((code(name), pretty_units(units[name]), *values))
     return Table(columns, rows, folded="Every value, all digits, as in metrics.csv")
 
 
@@ -118,25 +111,16 @@ def constraints(inputs: Inputs) -> Chapter:
         values, (units, meaning) = np.ravel(held).astype(float), said.get(name, ("", name))
         numbers = (exactly(float(values.mean()), 3), span(float(values.min()), float(values.max()), 3))
         rows.append((meaning, *numbers, pretty_units(units)))
-    columns = (
-        ("Correction", "long"),
-        ("Mean of the samples", "n"),
-        ("Smallest … largest", "n"),
-        ("Units", "tight"),
-    )
-    spread = [
-        with_units(f"{name} {number(float(ds.attrs[key]), 3)}", unit)
-        for name, key, unit in (
-            ("temperature", "predicted_spread_thetao", "degC"),
-            ("salinity", "predicted_spread_so", "1e-3"),
-        )
-        if key in ds.attrs
-    ]
+    columns = headings("Correction|long", "Mean of the samples|n", "Smallest … largest|n", "Units|tight")
     text = "After sampling, each state is corrected to satisfy these constraints exactly; this is how far it had to be moved."
+    spread = [
+        with_units(f"{word} {number(float(ds.attrs[f'predicted_spread_{name}']), 3)}", unit)
+        for word, name, unit in (("temperature", "thetao", "degC"), ("salinity", "so", "1e-3"))
+        if f"predicted_spread_{name}" in ds.attrs
+    ]
     if spread:
-        text += (
-            f" For comparison, the spread that the generator predicts between samples: {', '.join(spread)}."
-        )
+        compared = f"the spread that the generator predicts between samples: {', '.join(spread)}"
+        text += f" For comparison, {compared}."
     return Chapter("constraints", "What the constraints moved", (Text(text), Table(columns, rows)))
 
 
@@ -153,33 +137,15 @@ def provenance(inputs: Inputs, attrs: Mapping[str, Any]) -> Chapter:
     >>> provenance(Inputs(), {"command": "warmstart report"}).parts[0].rows[0][0]
     'this report'
     """
-    known: Iterable[tuple[str, Mapping[str, Any]]] = [
-        (str(path), _attrs_of(inputs, kind)) for kind, path in inputs.paths.items()
-    ]
+    known = [(str(path), _attrs_of(inputs, kind)) for kind, path in inputs.paths.items()]
     rows = []
     for name, found in [("this report", attrs), *known]:
-        command = Markup("<code>{}</code>").format(found["command"]) if found.get("command") else ABSENT
-        hashes = [
-            f"{k.removesuffix('_hash')} {found[k]}"
-            for k in ("config_hash", "generator", "grid", "grid_fingerprint")
-            if found.get(k)
-        ]
-        rows.append(
-            (
-                name,
-                command,
-                moment(found.get("created", ABSENT)),
-                found.get("warmstart_version", ABSENT),
-                Markup("<br>").join(hashes),
-            )
-        )
-    columns = (
-        ("File", "long"),
-        ("Command", ""),
-        ("Made", "tight"),
-        ("Version", "tight"),
-        ("Hashes", "small tight"),
-    )
+        command = code(found["command"]) if found.get("command") else ABSENT
+        made, version = moment(found.get("created", ABSENT)), found.get("warmstart_version", ABSENT)
+        hashed = (k for k in ("config_hash", "generator", "grid", "grid_fingerprint") if found.get(k))
+        hashes = Markup("<br>").join(f"{k.removesuffix('_hash')} {found[k]}" for k in hashed)
+        rows.append((name, command, made, version, hashes))
+    columns = headings("File|long", "Command|", "Made|tight", "Version|tight", "Hashes|small tight")
     return Chapter("provenance", "Provenance", (Table(columns, rows),))
 
 

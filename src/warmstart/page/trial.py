@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,8 +15,21 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
+from warmstart.equilibrium.adjustment import SHOCK_DAYS
 from warmstart.equilibrium.verdict import EQUILIBRIUM_DRIFT
-from warmstart.page.html import ABSENT, Chapter, Plot, Table, Text, bounded, number, span, with_units
+from warmstart.page.html import (
+    ABSENT,
+    Chapter,
+    Plot,
+    Table,
+    Text,
+    bounded,
+    code,
+    headings,
+    number,
+    span,
+    with_units,
+)
 from warmstart.page.inputs import Inputs
 from warmstart.plot.figures import series
 from warmstart.plot.style import COLOURS, MUTED, canvas, power, pretty_units, style, svg
@@ -24,8 +38,6 @@ from warmstart.scores.verification import remarks
 #: Series of the first 30 days and of the years after, in order, where the file has them.
 SHOCK = ("kinetic_energy", "channel_transport", "vertical_velocity_rms")
 YEARS = ("channel_transport", "overturning_north", "thetao_deep")
-#: Length of the first part [days], and the shortest run that has a second one [years].
-SHOCK_DAYS = 30.0
 _SHORT = {
     "kinetic_energy": "kinetic energy", "channel_transport": "channel transport", "vertical_velocity_rms": "vertical velocity, RMS",
     "overturning_north": "northern overturning", "thetao_deep": "temperature below 2000 m", "thetao_mean": "mean temperature",
@@ -33,15 +45,7 @@ _SHORT = {
 
 
 def trial_sections(inputs: Inputs) -> list[Chapter]:
-    """Series, distance and table of a verification.
-
-    Parameters
-    ----------
-    inputs : of the report.
-
-    Returns
-    -------
-    One section, or none if there is no verification.
+    """Series, distance and table of a verification; nothing if there is none.
 
     Examples
     --------
@@ -61,21 +65,18 @@ def _names(ds: xr.Dataset) -> list[str]:
     return [str(n) for n in ds["start"].values]
 
 
-def kind_of(start: str) -> str:
-    """Which kind of start a name belongs to, for its colour.
+def _generated(ds: xr.Dataset) -> list[str]:
+    return [name for name in _names(ds) if _kind(name) == "generated"]
 
-    Examples
-    --------
-    >>> kind_of("generated 3"), kind_of("rest")
-    ('generated', 'rest')
-    """
+
+def _kind(start: str) -> str:
+    """Which kind of start a name belongs to, for its colour: ``generated 3`` to ``generated``."""
     word = start.split(" ")[0]
     return word if word in COLOURS else "generated"
 
 
 def _who(ds: xr.Dataset) -> str:
-    names = _names(ds)
-    made = [n for n in names if kind_of(n) == "generated"]
+    names, made = _names(ds), _generated(ds)
     others = {"control": "the control (simulated, same parameters)", "rest": "rest"}
     starts = [f"{len(made)} generated state{'s' if len(made) != 1 else ''}"] if made else []
     starts += [others.get(n, n) for n in names if n not in made]
@@ -99,14 +100,10 @@ def _unsettled(ds: xr.Dataset) -> list[Text]:
 
 
 def _line(start: str, many: bool) -> dict[str, Any]:
-    kind = kind_of(start)
+    kind = _kind(start)
     width = {"control": 1.9, "generated": 1.0 if many else 1.4}.get(kind, 1.4)
-    return {
-        "color": COLOURS[kind],
-        "lw": width,
-        "zorder": 3 if kind == "generated" else 2,
-        "ls": "--" if kind == "rest" else "-",
-    }
+    look = {"zorder": 3 if kind == "generated" else 2, "ls": "--" if kind == "rest" else "-"}
+    return {"color": COLOURS[kind], "lw": width, **look}
 
 
 def _draw(
@@ -115,14 +112,13 @@ def _draw(
     """One variable of several starts, or its difference to one of them."""
     rows = ds[name].sel(start=list(starts)) - (ds[name].sel(start=minus) if minus else 0.0)
     factor, words = power(rows.values)
-    many = sum(kind_of(s) == "generated" for s in starts) > 3
+    many = sum(_kind(s) == "generated" for s in starts) > 3
     for start in starts:
         series(rows.sel(start=start) / factor, time, ax, **_line(start, many))
     units = ds[name].attrs.get("units", "")
     ax.set_ylabel(f"[{words}{pretty_units('K' if minus and units == 'degC' else units)}]")
-    ax.set_title(
-        _SHORT.get(name, ds[name].attrs.get("long_name", name)) + (" minus control" if minus else "")
-    )
+    title = _SHORT.get(name, ds[name].attrs.get("long_name", name))
+    ax.set_title(title + (" minus control" if minus else ""))
     ax.ticklabel_format(axis="y", useOffset=False)
     ax.xaxis.set_major_locator(MaxNLocator(5, integer=True))
     ax.set_xlim(0, float(time.max()))
@@ -130,8 +126,7 @@ def _draw(
 
 def _figure(ds: xr.Dataset, names: Sequence[str], time: xr.DataArray, name: str) -> str:
     """Variables of all starts, and below them the differences of the generated ones to the control."""
-    starts = _names(ds)
-    made = [s for s in starts if kind_of(s) == "generated"]
+    starts, made = _names(ds), _generated(ds)
     zoom = "control" in starts and bool(made)
     with style():
         figure, axes = canvas(2 if zoom else 1, len(names), 10.0, 4.2 if zoom else 2.6, sharex="col")
@@ -147,24 +142,20 @@ def _figure(ds: xr.Dataset, names: Sequence[str], time: xr.DataArray, name: str)
 
 def _legend(figure: Figure, starts: Sequence[str], extra: Sequence[Line2D] = ()) -> None:
     """One entry a kind of start."""
-    counts: dict[str, int] = {}
-    for start in starts:
-        counts[kind_of(start)] = counts.get(kind_of(start), 0) + 1
-    many = counts.get("generated", 0) > 3
+    counts = Counter(map(_kind, starts))
     words = {"rest": "start from rest"}
     handles = [
-        Line2D([], [], **_line(kind, many), label=words.get(kind, kind) + (f" ({n})" if n > 1 else ""))
+        Line2D(
+            [],
+            [],
+            **_line(kind, counts["generated"] > 3),
+            label=words.get(kind, kind) + (f" ({n})" if n > 1 else ""),
+        )
         for kind, n in counts.items()
     ]
     handles += extra
-    figure.legend(
-        handles=handles,
-        loc="outside upper left",
-        ncols=len(handles),
-        handlelength=2.2,
-        columnspacing=2.4,
-        borderaxespad=0.2,
-    )
+    look = {"handlelength": 2.2, "columnspacing": 2.4, "borderaxespad": 0.2}
+    figure.legend(handles=handles, loc="outside upper left", ncols=len(handles), **look)
 
 
 def _shock(ds: xr.Dataset) -> list[Plot]:
@@ -173,23 +164,18 @@ def _shock(ds: xr.Dataset) -> list[Plot]:
     early = ds.isel(time=np.flatnonzero(ds["day"].values <= SHOCK_DAYS)) if names else ds
     if not names or early.sizes["time"] < 2:
         return []
-    text = _figure(
-        early, names, early["day"].assign_attrs(units="1", long_name="days since the start"), "shock"
-    )
-    made, said = [s for s in _names(ds) if kind_of(s) == "generated"], []
+    days = early["day"].assign_attrs(units="1", long_name="days since the start")
+    text = _figure(early, names, days, "shock")
+    made, said = _generated(ds), []
     for name in names:
         metric = "shock_" + name.removesuffix("_rms")
-        worst = (
-            float(np.nanmax(ds[metric].sel(start=made).values, initial=-np.inf))
-            if metric in ds and made
-            else -np.inf
-        )
-        said += [f"{_SHORT[name]} {number(100 * worst, 2)} %"] if np.isfinite(worst) else []
+        found = ds[metric].sel(start=made).values if metric in ds else np.zeros(0)
+        if np.isfinite(found).any():
+            said.append(f"{_SHORT[name]} {number(100 * float(np.nanmax(found)), 2)} %")
     caption = Markup("Shock: the first 30 days after the restart, one value a day. ")
     if said:
-        caption += Markup("<b>Largest deviation of a generated start from the control: {}.</b>").format(
-            "; ".join(said)
-        )
+        largest = Markup("<b>Largest deviation of a generated start from the control: {}.</b>")
+        caption += largest.format("; ".join(said))
     return [Plot(text, caption)]
 
 
@@ -201,11 +187,9 @@ def _years(ds: xr.Dataset) -> list[Plot]:
     day = ds["day"].values
     late = ds.isel(time=np.flatnonzero((day == 0) | (day >= SHOCK_DAYS)))
     years = late["year"] if "year" in late.coords else late["day"] / 360.0
-    text = _figure(
-        late, names, years.assign_attrs(units="1", long_name="model years since the start"), "years"
-    )
-    made = [s for s in _names(ds) if kind_of(s) == "generated"]
-    said = "; ".join(s for s in (_end(ds, name, made) for name in names) if s)
+    years = years.assign_attrs(units="1", long_name="model years since the start")
+    text = _figure(late, names, years, "years")
+    said = "; ".join(s for s in (_end(ds, name, _generated(ds)) for name in names) if s)
     caption = Markup(
         "The whole run, instantaneous values; below, each generated start minus the control. <b>At the end: {}.</b>"
     )
@@ -219,9 +203,8 @@ def _end(ds: xr.Dataset, name: str, made: Sequence[str]) -> str:
         rows = [ds[name].sel(start=s).values for s in starts if s in ds["start"].values]
         ends = [r[np.isfinite(r)][-1] for r in rows if np.isfinite(r).any()]
         if ends:
-            said.append(
-                f"{word} {with_units(span(float(min(ends)), float(max(ends))), ds[name].attrs.get('units', ''))}"
-            )
+            shown = span(float(min(ends)), float(max(ends)))
+            said.append(f"{word} {with_units(shown, ds[name].attrs.get('units', ''))}")
     return f"{_SHORT.get(name, name)} {', '.join(said)}" if said else ""
 
 
@@ -234,9 +217,8 @@ def _distance(ds: xr.Dataset) -> list[Plot]:
     with style():
         figure, (ax,) = canvas(1, 1, 10.0, 3.0)
         for start in starts:
-            series(
-                ds["distance"].sel(start=start), year, ax, marker="o", ms=2.6, **_line(start, len(starts) > 6)
-            )
+            look = _line(start, len(starts) > 6)
+            series(ds["distance"].sel(start=start), year, ax, marker="o", ms=2.6, **look)
         ax.set_ylabel("distance D [ensemble std. dev.]")
         values = ds["distance"].values[np.isfinite(ds["distance"].values)]
         if values.size and values.min() > 0 and values.max() / values.min() > 8:
@@ -244,9 +226,8 @@ def _distance(ds: xr.Dataset) -> list[Plot]:
         ax.set_xlim(0, float(year.max()))
         extra = []
         if np.isfinite(threshold):
-            extra = [
-                ax.axhline(threshold, color=MUTED, lw=1.0, ls=(0, (4, 2)), label=f"threshold {threshold:.3g}")
-            ]
+            look = {"color": MUTED, "lw": 1.0, "ls": (0, (4, 2))}
+            extra = [ax.axhline(threshold, label=f"threshold {threshold:.3g}", **look)]
         ax.yaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{v:g}"))
         ax.xaxis.set_major_locator(MaxNLocator(10, integer=True))
         _legend(figure, starts, extra)
@@ -255,11 +236,11 @@ def _distance(ds: xr.Dataset) -> list[Plot]:
         "Distance D(t) to the time-mean equilibrium: volume-weighted RMS difference of temperature and salinity, each level in "
         "units of {}. Dashed: the 95th percentile of the distances of the equilibrium's own snapshots from one another. "
     ).format(ds.attrs.get("distance_unit", "the ensemble's standard deviation"))
-    return [Plot(text, caption + _arrivals(ds, starts))]
+    return [Plot(text, caption + _arrivals(ds))]
 
 
-def _arrivals(ds: xr.Dataset, starts: Sequence[str]) -> Markup:
-    made = [s for s in starts if kind_of(s) == "generated"]
+def _arrivals(ds: xr.Dataset) -> Markup:
+    made = _generated(ds)
     if "years_to_equilibrium" not in ds or "years_to_equilibrium_bound" not in ds or not made:
         return Markup("")
     years = ds["years_to_equilibrium"].sel(start=made).values
@@ -273,30 +254,26 @@ def _arrivals(ds: xr.Dataset, starts: Sequence[str]) -> Markup:
 def _table(table: pd.DataFrame) -> list[Any]:
     """One row a metric, one column a start, and the notes below."""
     starts = list(dict.fromkeys(table["start"]))
-    metrics = [m for m in dict.fromkeys(table["metric"]) if m != "finished"]
     records: list[dict[str, Any]] = table.to_dict("records")  # type: ignore[assignment]
     cells = {(r["start"], r["metric"]): r for r in records}
     rows = []
-    for metric in metrics:
+    for metric in (m for m in dict.fromkeys(table["metric"]) if m != "finished"):
         found = [cells.get((start, metric)) for start in starts]
         unit = next((str(r["unit"]) for r in found if r is not None), "")
         texts = [ABSENT if r is None else bounded(float(r["value"]), str(r["bound"]), 3) for r in found]
-        rows.append((Markup("<code>{}</code>").format(metric), *texts, pretty_units(unit)))
-    columns = [("Metric", "tight"), *((s, "n") for s in starts), ("Units", "tight")]
+        rows.append((code(metric), *texts, pretty_units(unit)))
     notes = [
         (
             r["start"],
-            Markup("<code>{}</code>").format(r["metric"]),
+            code(r["metric"]),
             bounded(r["value"], str(r["bound"])),
             pretty_units(r["unit"]),
             r["note"],
         )
         for r in records
     ]
-    every = (("Start", "tight"), ("Metric", "tight"), ("Value", "n"), ("Units", "tight"), ("Note", "long"))
+    columns = [("Metric", "tight"), *((s, "n") for s in starts), ("Units", "tight")]
+    every = headings("Start|tight", "Metric|tight", "Value|n", "Units|tight", "Note|long")
+    folded = "Every value of the verification with its note"
     reasons = [Text(line, "note") for line in remarks(table)]
-    return [
-        Table(columns, rows),
-        *reasons,
-        Table(every, notes, folded="Every value of the verification with its note"),
-    ]
+    return [Table(columns, rows), *reasons, Table(every, notes, folded=folded)]

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import xarray as xr
 
 from warmstart.errors import UserError
 from warmstart.ocean.grid import Grid
-from warmstart.ocean.variables import VARIABLES, carried
+from warmstart.ocean.variables import VARIABLES, Variable, carried
 from warmstart.physics.cgrid import (
     at_south,
     at_west,
@@ -18,6 +20,7 @@ from warmstart.physics.cgrid import (
     take,
     thickness,
     total,
+    total_beyond,
     volume,
 )
 
@@ -27,8 +30,7 @@ def divergence(state: xr.Dataset, grid: Grid) -> xr.DataArray:
 
     Parameters
     ----------
-    state : ``uo`` at U points and ``vo`` at V points, ``(..., z, y, x)`` [m s-1].
-    grid : its mesh.
+    state, grid : ``uo`` at U points and ``vo`` at V points, ``(..., z, y, x)`` [m s-1], and its mesh.
 
     Returns
     -------
@@ -37,15 +39,13 @@ def divergence(state: xr.Dataset, grid: Grid) -> xr.DataArray:
 
     Examples
     --------
-    >>> import warmstart as ws
     >>> state, grid = ws.basin(nx=6, ny=8, nz=4)
     >>> divergence(state * 0.0, grid).max().item()
     0.0
     """
     east, north = total(east_transport(state, grid), "z"), total(north_transport(state, grid), "z")
-    outflow = east - at_west(east, grid) + north - at_south(north)
     area = (grid.e1t * grid.e2t).where(grid.mask("T", three_d=False))
-    result = (outflow / area).transpose(*east.dims)
+    result = _through_sides(east, north, grid, area)
     return labelled(result, "divergence", "m s-1", "divergence of the depth-integrated flow")
 
 
@@ -58,9 +58,7 @@ def largest_divergence(state: xr.Dataset, grid: Grid) -> xr.DataArray:
 
     Examples
     --------
-    >>> import warmstart as ws
-    >>> state, grid = ws.basin(nx=6, ny=8, nz=4)
-    >>> largest_divergence(state, grid).attrs["units"]
+    >>> largest_divergence(*ws.basin()).attrs["units"]
     'm s-1'
     """
     value = extreme(abs(divergence(state, grid)), grid.column_area > 0, "max")
@@ -87,7 +85,6 @@ def continuity_residual(state: xr.Dataset, grid: Grid) -> xr.DataArray:
 
     Examples
     --------
-    >>> import warmstart as ws
     >>> state, grid = ws.basin(nx=6, ny=8, nz=4)
     >>> float(largest_continuity_residual(state.assign(wo=vertical_velocity(state, grid)), grid)) < 1e-18
     True
@@ -105,13 +102,8 @@ def largest_continuity_residual(state: xr.Dataset, grid: Grid) -> xr.DataArray:
     -------
     ``(...)`` [m s-1].
 
-    Notes
-    -----
-    As :func:`continuity_residual`.
-
     Examples
     --------
-    >>> import warmstart as ws
     >>> state, grid = ws.basin(nx=6, ny=8, nz=4)
     >>> still = (state * 0.0).assign(wo=state.thetao * 0.0)
     >>> float(largest_continuity_residual(still, grid))
@@ -122,49 +114,37 @@ def largest_continuity_residual(state: xr.Dataset, grid: Grid) -> xr.DataArray:
 
 
 def vertical_velocity(state: xr.Dataset, grid: Grid) -> xr.DataArray:
-    """Vertical velocity that continuity demands, integrated from the sea floor up.
-
-    Parameters
-    ----------
-    state : ``uo`` at U points and ``vo`` at V points, ``(..., z, y, x)`` [m s-1].
-    grid : its mesh.
+    """Vertical velocity that continuity demands, integrated from the sea floor up; arguments as :func:`divergence`.
 
     Returns
     -------
     ``(..., z, y, x)`` at the top face of each cell, positive up [m s-1], NaN on land; at the surface the rate at which
     the flow raises the sea level.
 
-    Notes
-    -----
-    As :func:`continuity_residual`.
-
     Examples
     --------
-    >>> import warmstart as ws
-    >>> state, grid = ws.basin(nx=6, ny=8, nz=4)
-    >>> vertical_velocity(state, grid).dims
+    >>> vertical_velocity(*ws.basin()).dims
     ('z', 'y', 'x')
     """
-    reverse = {"z": slice(None, None, -1)}
-    gained = _outflow(state, grid).where(grid.mask("T"), 0.0).isel(reverse)
-    wo = (-gained.cumsum("z", skipna=False)).isel(reverse).where(grid.mask("T"))
+    lost = _outflow(state, grid).where(grid.mask("T"), 0.0)
+    wo = (-total_beyond(lost, "z")).where(grid.mask("T"))
     return labelled(wo, "wo", "m s-1", "vertical velocity from continuity")
 
 
 def _outflow(state: xr.Dataset, grid: Grid) -> xr.DataArray:
     """Outflow through the four side faces of each cell over its area, ``(..., z, y, x)`` [m s-1]."""
-    east, north = east_transport(state, grid), north_transport(state, grid)
+    return _through_sides(
+        east_transport(state, grid), north_transport(state, grid), grid, grid.e1t * grid.e2t
+    )
+
+
+def _through_sides(east: xr.DataArray, north: xr.DataArray, grid: Grid, area: xr.DataArray) -> xr.DataArray:
     outflow = east - at_west(east, grid) + north - at_south(north)
-    return (outflow / (grid.e1t * grid.e2t)).transpose(*east.dims)
+    return (outflow / area).transpose(*east.dims)
 
 
 def flow_through_walls(state: xr.Dataset, grid: Grid) -> xr.DataArray:
-    """Largest speed on closed faces.
-
-    Parameters
-    ----------
-    state : ``uo`` at U points and ``vo`` at V points, ``(..., z, y, x)`` [m s-1].
-    grid : its mesh.
+    """Largest speed on closed faces; arguments as :func:`divergence`.
 
     Returns
     -------
@@ -172,9 +152,7 @@ def flow_through_walls(state: xr.Dataset, grid: Grid) -> xr.DataArray:
 
     Examples
     --------
-    >>> import warmstart as ws
-    >>> state, grid = ws.basin(nx=6, ny=8, nz=4)
-    >>> float(flow_through_walls(state, grid))
+    >>> float(flow_through_walls(*ws.basin()))
     0.0
     """
     u, v = (
@@ -186,12 +164,7 @@ def flow_through_walls(state: xr.Dataset, grid: Grid) -> xr.DataArray:
 
 
 def kinetic_energy(state: xr.Dataset, grid: Grid) -> xr.DataArray:
-    """Volume mean of the kinetic energy of the horizontal flow, per mass.
-
-    Parameters
-    ----------
-    state : ``uo`` at U points and ``vo`` at V points, ``(..., z, y, x)`` [m s-1].
-    grid : its mesh.
+    """Volume mean of the kinetic energy of the horizontal flow, per mass; arguments as :func:`divergence`.
 
     Returns
     -------
@@ -199,26 +172,18 @@ def kinetic_energy(state: xr.Dataset, grid: Grid) -> xr.DataArray:
 
     Examples
     --------
-    >>> import warmstart as ws
-    >>> state, grid = ws.basin(nx=6, ny=8, nz=4)
-    >>> bool(kinetic_energy(state, grid) > 0)
+    >>> bool(kinetic_energy(*ws.basin()) > 0)
     True
     """
-    twice = _twice_energy(state, grid, ("z", "y", "x"))
-    return labelled(
-        0.5 * twice / volume(state, grid).sum(("z", "y", "x")),
-        "kinetic_energy",
-        "m2 s-2",
-        "volume-mean kinetic energy",
-    )
-
-
-def _twice_energy(state: xr.Dataset, grid: Grid, dims: tuple[str, ...]) -> xr.DataArray:
-    """Sum of the squares of both components times the volume around each."""
+    dims = ("z", "y", "x")
     east = take(state, grid, "uo") ** 2 * grid.e1u * grid.e2u * thickness(state, grid, "U")
     north = take(state, grid, "vo") ** 2 * grid.e1v * grid.e2v * thickness(state, grid, "V")
-    east = east.where(grid.mask("U") & grid.unique("U"), 0.0)
-    return total(east, dims) + total(north.where(grid.mask("V") & grid.unique("V"), 0.0), dims)
+    squares = [
+        total(square.where(grid.mask(point) & grid.unique(point), 0.0), dims)
+        for square, point in ((east, "U"), (north, "V"))
+    ]
+    mean = 0.5 * (squares[0] + squares[1]) / volume(state, grid).sum(dims)
+    return labelled(mean, "kinetic_energy", "m2 s-2", "volume-mean kinetic energy")
 
 
 def missing_values(state: xr.Dataset, grid: Grid) -> xr.DataArray:
@@ -226,8 +191,7 @@ def missing_values(state: xr.Dataset, grid: Grid) -> xr.DataArray:
 
     Parameters
     ----------
-    state : any variables of the variables table or of an engine, each at its own C-grid point.
-    grid : its mesh.
+    state, grid : any variables of the variables table or of an engine, each at its own C-grid point, and its mesh.
 
     Returns
     -------
@@ -236,17 +200,14 @@ def missing_values(state: xr.Dataset, grid: Grid) -> xr.DataArray:
 
     Examples
     --------
-    >>> import warmstart as ws
-    >>> state, grid = ws.basin(nx=6, ny=8, nz=4)
-    >>> int(missing_values(state, grid))
+    >>> int(missing_values(*ws.basin()))
     0
     """
-    count = sum(((~_finite(da) & wet).sum(dims) for da, wet, dims in _at_points(state, grid)), start=_zero())
+    count = _count(state, grid, lambda da, wet, _: ~_finite(da) & wet)
     if "so" in state:
         count = count + saltless(state, grid)
-    return labelled(
-        count, "missing_values", "1", "wet points whose value is not finite or whose salinity is 0"
-    )
+    text = "wet points whose value is not finite or whose salinity is 0"
+    return labelled(count, "missing_values", "1", text)
 
 
 def saltless(state: xr.Dataset, grid: Grid) -> xr.DataArray:
@@ -254,8 +215,7 @@ def saltless(state: xr.Dataset, grid: Grid) -> xr.DataArray:
 
     Parameters
     ----------
-    state : ``so(..., z, y, x)`` [1e-3].
-    grid : its mesh.
+    state, grid : ``so(..., z, y, x)`` [1e-3], and its mesh.
 
     Returns
     -------
@@ -263,7 +223,6 @@ def saltless(state: xr.Dataset, grid: Grid) -> xr.DataArray:
 
     Examples
     --------
-    >>> import warmstart as ws
     >>> state, grid = ws.basin(nx=6, ny=8, nz=4)
     >>> int(saltless(state, grid)), int(saltless(state * 0.0, grid))
     (0, 0)
@@ -282,15 +241,11 @@ def values_on_land(state: xr.Dataset, grid: Grid) -> xr.DataArray:
 
     Examples
     --------
-    >>> import warmstart as ws
     >>> state, grid = ws.basin(nx=6, ny=8, nz=4)
     >>> bool(values_on_land(state.fillna(5.0), grid) > 0)
     True
     """
-    count = sum(
-        ((da.notnull() & (da != 0) & ~wet).sum(dims) for da, wet, dims in _at_points(state, grid)),
-        start=_zero(),
-    )
+    count = _count(state, grid, lambda da, wet, _: da.notnull() & (da != 0) & ~wet)
     return labelled(count, "values_on_land", "1", "land points whose value is neither 0 nor NaN")
 
 
@@ -303,9 +258,7 @@ def mask_violations(state: xr.Dataset, grid: Grid) -> xr.DataArray:
 
     Examples
     --------
-    >>> import warmstart as ws
-    >>> state, grid = ws.basin(nx=6, ny=8, nz=4)
-    >>> int(mask_violations(state, grid))
+    >>> int(mask_violations(*ws.basin()))
     0
     """
     count = missing_values(state, grid) + values_on_land(state, grid)
@@ -313,12 +266,7 @@ def mask_violations(state: xr.Dataset, grid: Grid) -> xr.DataArray:
 
 
 def out_of_bounds(state: xr.Dataset, grid: Grid) -> xr.DataArray:
-    """Number of wet points outside the bounds of the variables table.
-
-    Parameters
-    ----------
-    state : any variables of the variables table or of an engine, each at its own C-grid point, in its units.
-    grid : its mesh.
+    """Number of wet points outside the bounds of the variables table; arguments as :func:`missing_values`.
 
     Returns
     -------
@@ -326,33 +274,32 @@ def out_of_bounds(state: xr.Dataset, grid: Grid) -> xr.DataArray:
 
     Examples
     --------
-    >>> import warmstart as ws
     >>> state, grid = ws.basin(nx=6, ny=8, nz=4)
     >>> bool(out_of_bounds(state.assign(thetao=state.thetao + 273.15), grid) > 0)
     True
     """
-    tables = carried(state)
-    count = _zero()
-    for da, wet, dims in _at_points(state, grid):
-        low, high = tables[str(da.name)].bounds
-        count = count + (_finite(da) & ((da < low) | (da > high)) & wet).sum(dims)
+
+    def outside(da: xr.DataArray, wet: xr.DataArray, table: Variable) -> xr.DataArray:
+        low, high = table.bounds
+        return _finite(da) & ((da < low) | (da > high)) & wet
+
+    count = _count(state, grid, outside)
     return labelled(count, "out_of_bounds", "1", "wet points outside the bounds of their variable")
 
 
-def _at_points(state: xr.Dataset, grid: Grid) -> list[tuple[xr.DataArray, xr.DataArray, tuple[str, ...]]]:
-    """Each variable of the state with the mask of its C-grid point and its spatial dims."""
+def _count(
+    state: xr.Dataset, grid: Grid, wrong: Callable[[xr.DataArray, xr.DataArray, Variable], xr.DataArray]
+) -> xr.DataArray:
+    """Points of all variables of the state that are `wrong`, given values, mask of the C-grid point and the table's entry."""
     tables = carried(state)
     if not tables:
         raise UserError(f"the state holds none of {', '.join(VARIABLES)}; expected at least one of them")
-    points = []
+    count = xr.DataArray(0)
     for name, table in tables.items():
-        points.append((take(state, grid, name), grid.mask(table.point, table.three_d), table.dims))
-    return points
+        found = wrong(take(state, grid, name), grid.mask(table.point, table.three_d), table)
+        count = count + found.sum(table.dims)
+    return count
 
 
 def _finite(da: xr.DataArray) -> xr.DataArray:
     return abs(da) < np.inf
-
-
-def _zero() -> xr.DataArray:
-    return xr.DataArray(0)

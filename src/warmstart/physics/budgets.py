@@ -7,8 +7,6 @@ not; land has none, and a cell that a folded mesh holds twice counts once.
 
 from __future__ import annotations
 
-from typing import TypeAlias
-
 import numpy as np
 import xarray as xr
 
@@ -16,9 +14,17 @@ from warmstart.errors import UserError
 from warmstart.ocean import eos
 from warmstart.ocean.grid import Grid
 from warmstart.ocean.variables import VARIABLES
-from warmstart.physics.cgrid import THICKNESS, labelled, span, take, thickness, total, volume
-
-Range: TypeAlias = tuple[float, float]
+from warmstart.physics.cgrid import (
+    THICKNESS,
+    Range,
+    labelled,
+    mean_over,
+    span,
+    take,
+    thickness,
+    total,
+    volume,
+)
 
 EVERYWHERE: Range = (-90.0, 90.0)  #: all latitudes [degrees_north]
 WHOLE_DEPTH: Range = (0.0, np.inf)  #: all depths [m]
@@ -37,8 +43,7 @@ def heat_content(
 
     Parameters
     ----------
-    state : ``thetao(..., z, y, x)`` [degC].
-    grid : its mesh.
+    state, grid : ``thetao(..., z, y, x)`` [degC], and its mesh.
     lat, depth, lon : bounds of the cell centres, as in :meth:`warmstart.ocean.grid.Grid.box` [degrees_north, m, degrees_east];
         the contents of neighbouring boxes add up to that of both.
 
@@ -52,15 +57,10 @@ def heat_content(
 
     Examples
     --------
-    >>> import warmstart as ws
-    >>> state, grid = ws.basin(nx=6, ny=8, nz=4)
-    >>> heat_content(state, grid).attrs["units"]
+    >>> heat_content(*ws.basin()).attrs["units"]
     'J'
     """
-    integral = grid.integrate(
-        take(state, grid, "thetao"), grid.box(lat, depth, lon), _own_thickness(state, grid)
-    )
-    heat = eos.RHO0 * eos.CP * integral
+    heat = eos.RHO0 * eos.CP * _integral(state, grid, "thetao", grid.box(lat, depth, lon))
     return labelled(heat, "heat_content", "J", "heat content relative to 0 degC" + _where(lat, depth, lon))
 
 
@@ -75,8 +75,7 @@ def salt_content(
 
     Parameters
     ----------
-    state : ``so(..., z, y, x)`` [1e-3].
-    grid : its mesh.
+    state, grid : ``so(..., z, y, x)`` [1e-3], and its mesh.
     lat, depth, lon : as in :func:`heat_content`.
 
     Returns
@@ -85,13 +84,10 @@ def salt_content(
 
     Examples
     --------
-    >>> import warmstart as ws
-    >>> state, grid = ws.basin(nx=6, ny=8, nz=4)
-    >>> salt_content(state, grid).attrs["units"]
+    >>> salt_content(*ws.basin()).attrs["units"]
     'kg'
     """
-    integral = grid.integrate(take(state, grid, "so"), grid.box(lat, depth, lon), _own_thickness(state, grid))
-    salt = 1e-3 * eos.RHO0 * integral
+    salt = 1e-3 * eos.RHO0 * _integral(state, grid, "so", grid.box(lat, depth, lon))
     return labelled(salt, "salt_content", "kg", "mass of salt" + _where(lat, depth, lon))
 
 
@@ -106,8 +102,7 @@ def sea_volume(
 
     Parameters
     ----------
-    state : ``zos(..., y, x)`` [m].
-    grid : its mesh.
+    state, grid : ``zos(..., y, x)`` [m], and its mesh.
     lat, depth, lon : as in :func:`heat_content`.
 
     Returns
@@ -121,7 +116,6 @@ def sea_volume(
 
     Examples
     --------
-    >>> import warmstart as ws
     >>> state, grid = ws.basin(nx=6, ny=8, nz=4)
     >>> bool(sea_volume(state * 0.0, grid) == grid.volume.sum())
     True
@@ -150,8 +144,7 @@ def volume_mean(
 
     Parameters
     ----------
-    state : holds `variable`, ``(..., z, y, x)``.
-    grid : its mesh.
+    state, grid : holds `variable`, ``(..., z, y, x)``, and its mesh.
     variable : ``"thetao"`` or ``"so"``.
     lat, depth, lon : as in :func:`heat_content`.
 
@@ -166,7 +159,6 @@ def volume_mean(
 
     Examples
     --------
-    >>> import warmstart as ws
     >>> state, grid = ws.basin(nx=6, ny=8, nz=4)
     >>> bool(volume_mean(state, grid, "thetao", depth=DEEP) < volume_mean(state, grid, "thetao"))
     True
@@ -179,8 +171,7 @@ def surface_temperature(state: xr.Dataset, grid: Grid) -> xr.DataArray:
 
     Parameters
     ----------
-    state : ``thetao(..., z, y, x)`` [degC].
-    grid : its mesh.
+    state, grid : ``thetao(..., z, y, x)`` [degC], and its mesh.
 
     Returns
     -------
@@ -188,12 +179,10 @@ def surface_temperature(state: xr.Dataset, grid: Grid) -> xr.DataArray:
 
     Examples
     --------
-    >>> import warmstart as ws
-    >>> state, grid = ws.basin(nx=6, ny=8, nz=4)
-    >>> bool(surface_temperature(state, grid) > 10)
+    >>> bool(surface_temperature(*ws.basin()) > 10)
     True
     """
-    mean = area_mean(take(state, grid, "thetao").isel(z=0), grid.area)
+    mean = mean_over(take(state, grid, "thetao").isel(z=0), grid.area)
     return labelled(mean, "surface_temperature", "degC", "area-mean temperature of the uppermost level")
 
 
@@ -202,8 +191,7 @@ def at_depth(field: xr.DataArray, grid: Grid, depth: float) -> xr.DataArray:
 
     Parameters
     ----------
-    field : ``(..., z, y, x)``.
-    grid : its mesh.
+    field, grid : ``(..., z, y, x)``, and its mesh.
     depth : depth, positive down [m].
 
     Returns
@@ -212,7 +200,6 @@ def at_depth(field: xr.DataArray, grid: Grid, depth: float) -> xr.DataArray:
 
     Examples
     --------
-    >>> import warmstart as ws
     >>> state, grid = ws.basin(nx=6, ny=8, nz=4)
     >>> at_depth(grid.gdept_0, grid, 500.0).max().item()
     500.0
@@ -231,22 +218,15 @@ def mean_where(state: xr.Dataset, grid: Grid, variable: str, where: xr.DataArray
     if table is None or table.point != "T" or not table.three_d:
         names = ", ".join(v.name for v in VARIABLES.values() if v.point == "T" and v.three_d)
         raise UserError(f"no volume mean of {variable}: expected a 3-D variable at T points, one of {names}")
-    cells = volume(state, grid).where(where, 0.0)
-    whole = total(cells, ("z", "y", "x"))
-    integral = grid.integrate(take(state, grid, variable), where, _own_thickness(state, grid))
-    mean = integral / whole.where(whole > 0)
+    whole = total(volume(state, grid).where(where, 0.0), ("z", "y", "x"))
+    mean = _integral(state, grid, variable, where) / whole.where(whole > 0)
     return labelled(mean, variable, table.units, f"volume-mean {table.long_name}" + text)
 
 
-def _own_thickness(state: xr.Dataset, grid: Grid) -> xr.DataArray | None:
-    """The thickness that the state holds; None where it holds none."""
-    return thickness(state, grid, "T") if THICKNESS["T"] in state else None
-
-
-def area_mean(field: xr.DataArray, area: xr.DataArray) -> xr.DataArray:
-    """Mean over the cells whose area is not 0."""
-    whole = area.sum()
-    return total(field.where(area > 0, 0.0) * area, ("y", "x")) / whole.where(whole > 0)
+def _integral(state: xr.Dataset, grid: Grid, variable: str, where: xr.DataArray) -> xr.DataArray:
+    """Volume integral over part of the sea, with the state's own thickness where it holds one."""
+    own = thickness(state, grid, "T") if THICKNESS["T"] in state else None
+    return grid.integrate(take(state, grid, variable), where, own)
 
 
 def _where(lat: Range, depth: Range, lon: Range = ALL_ROUND) -> str:

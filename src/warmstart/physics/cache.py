@@ -21,7 +21,6 @@ def sharing() -> Iterator[None]:
     Examples
     --------
     >>> from warmstart.physics.column import density_step
-    >>> import warmstart as ws
     >>> state, grid = ws.basin(nx=6, ny=8, nz=4)
     >>> with sharing():
     ...     density_step(state, grid) is density_step(state, grid)
@@ -37,15 +36,7 @@ def sharing() -> Iterator[None]:
 
 
 def shared(function: Callable[P, R]) -> Callable[P, R]:
-    """Mark a function ``(state, grid, ...)`` whose result :func:`sharing` keeps.
-
-    Parameters
-    ----------
-    function : pure; results with arguments that are not hashable are not kept.
-
-    Returns
-    -------
-    The same function; outside of :func:`sharing` nothing is kept.
+    """Mark a pure function ``(state, grid, ...)`` whose result :func:`sharing` keeps, unless an argument is not hashable.
 
     Examples
     --------

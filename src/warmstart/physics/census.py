@@ -5,8 +5,8 @@ from __future__ import annotations
 import xarray as xr
 
 from warmstart.ocean.grid import Grid
-from warmstart.physics.budgets import area_mean, at_depth, mean_where
-from warmstart.physics.cgrid import labelled, take
+from warmstart.physics.budgets import at_depth, mean_where
+from warmstart.physics.cgrid import labelled, mean_over, take
 
 TROPICS = 30.0  #: latitude that bounds the boxes of nemo-spinup-evaluation [degrees]
 
@@ -16,8 +16,7 @@ def temperature_500m(state: xr.Dataset, grid: Grid) -> xr.DataArray:
 
     Parameters
     ----------
-    state : ``thetao(..., z, y, x)`` [degC].
-    grid : its mesh.
+    state, grid : ``thetao(..., z, y, x)`` [degC], and its mesh.
 
     Returns
     -------
@@ -31,65 +30,23 @@ def temperature_500m(state: xr.Dataset, grid: Grid) -> xr.DataArray:
 
     Examples
     --------
-    >>> import warmstart as ws
     >>> state, grid = ws.basin(nx=6, ny=8, nz=4)
     >>> bool(temperature_500m(state, grid) < state.thetao.max())
     True
     """
     inside = (abs(grid.gphit) < TROPICS) & at_depth(grid.gdept_0, grid, 500.0).notnull()
-    mean = area_mean(at_depth(take(state, grid, "thetao"), grid, 500.0), grid.column_area.where(inside, 0.0))
+    mean = mean_over(at_depth(take(state, grid, "thetao"), grid, 500.0), grid.column_area.where(inside, 0.0))
     return labelled(mean, "temperature_500m_30NS", "degC", "area-mean temperature at 500 m, 30S-30N")
 
 
 def deep_water(grid: Grid) -> xr.DataArray:
-    """Deep-water box: 500 to 3000 m, 30S to 30N.
-
-    Parameters
-    ----------
-    grid : the mesh.
-
-    Returns
-    -------
-    Boolean ``(z, y, x)``, bounds excluded.
-
-    Notes
-    -----
-    The box of ``temperature_DWbox`` of nemo-spinup-evaluation 0.3.0.
-
-    Examples
-    --------
-    >>> import warmstart as ws
-    >>> state, grid = ws.basin(nx=6, ny=8, nz=4)
-    >>> bool((deep_water(grid) & bottom_water(grid)).any())
-    False
-    """
+    """Deep-water box, boolean ``(z, y, x)``: 500 to 3000 m, 30S to 30N, bounds excluded."""
     box = (abs(grid.gdept_0 - 1750.0) < 1250.0) & (abs(grid.gphit) < TROPICS)
     return box.transpose("z", "y", "x")
 
 
 def bottom_water(grid: Grid) -> xr.DataArray:
-    """Bottom-water box: everything but the water above 3000 m between 30S and 30N.
-
-    Parameters
-    ----------
-    grid : the mesh.
-
-    Returns
-    -------
-    Boolean ``(z, y, x)``.
-
-    Notes
-    -----
-    The box of ``temperature_BWbox`` of nemo-spinup-evaluation 0.3.0: the water that fills the abyss, with the high
-    latitudes where it forms, at all depths.
-
-    Examples
-    --------
-    >>> import warmstart as ws
-    >>> state, grid = ws.basin(nx=6, ny=8, nz=4)
-    >>> bool(bottom_water(grid).isel(y=1).all())
-    True
-    """
+    """Bottom-water box, boolean ``(z, y, x)``: everything but the water above 3000 m between 30S and 30N."""
     box = ~((grid.gdept_0 < 3000.0) & (abs(grid.gphit) < TROPICS))
     return box.transpose("z", "y", "x")
 
@@ -103,13 +60,11 @@ def deep_water_mean(state: xr.Dataset, grid: Grid, variable: str) -> xr.DataArra
 
     Notes
     -----
-    As :func:`deep_water`.
+    The box of ``temperature_DWbox`` of nemo-spinup-evaluation 0.3.0.
 
     Examples
     --------
-    >>> import warmstart as ws
-    >>> state, grid = ws.basin(nx=6, ny=8, nz=4)
-    >>> deep_water_mean(state, grid, "so").attrs["units"]
+    >>> deep_water_mean(*ws.basin(), "so").attrs["units"]
     '1e-3'
     """
     return mean_where(state, grid, variable, deep_water(grid), " of deep water, 500-3000 m, 30S-30N")
@@ -124,15 +79,13 @@ def bottom_water_mean(state: xr.Dataset, grid: Grid, variable: str) -> xr.DataAr
 
     Notes
     -----
-    As :func:`bottom_water`.
+    The box of ``temperature_BWbox`` of nemo-spinup-evaluation 0.3.0: the water that fills the abyss, with the high
+    latitudes where it forms, at all depths.
 
     Examples
     --------
-    >>> import warmstart as ws
-    >>> state, grid = ws.basin(nx=6, ny=8, nz=4)
-    >>> bottom_water_mean(state, grid, "so").attrs["units"]
+    >>> bottom_water_mean(*ws.basin(), "so").attrs["units"]
     '1e-3'
     """
-    return mean_where(
-        state, grid, variable, bottom_water(grid), " of bottom water, all but < 3000 m in 30S-30N"
-    )
+    where = " of bottom water, all but < 3000 m in 30S-30N"
+    return mean_where(state, grid, variable, bottom_water(grid), where)

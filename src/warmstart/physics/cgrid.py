@@ -7,6 +7,7 @@ state holds there; a NaN in the sea stays NaN, so that no metric is silently com
 from __future__ import annotations
 
 from collections.abc import Collection, Hashable
+from typing import TypeAlias
 
 import numpy as np
 import xarray as xr
@@ -14,6 +15,9 @@ import xarray as xr
 from warmstart.errors import UserError
 from warmstart.ocean.grid import Grid
 from warmstart.ocean.variables import DIAGNOSTICS, VARIABLES, carried, require_units, same_units
+
+#: Lower and upper bound, of latitude, longitude or depth.
+Range: TypeAlias = tuple[float, float]
 
 SVERDRUP = 1e6  #: [m3 s-1]
 #: Thickness of the cells that a state may hold, at each C-grid point.
@@ -25,8 +29,7 @@ def take(state: xr.Dataset, grid: Grid, name: str) -> xr.DataArray:
 
     Parameters
     ----------
-    state : with the variable, ``(..., [z,] y, x)``.
-    grid : its mesh.
+    state, grid : with the variable, ``(..., [z,] y, x)``, and its mesh.
     name : in the variables table.
 
     Returns
@@ -42,9 +45,7 @@ def take(state: xr.Dataset, grid: Grid, name: str) -> xr.DataArray:
 
     Examples
     --------
-    >>> import warmstart as ws
-    >>> state, grid = ws.basin(nx=6, ny=8, nz=4)
-    >>> take(state, grid, "uo").dtype
+    >>> take(*ws.basin(), "uo").dtype
     dtype('float64')
     """
     require_fit(state, grid, name, strict=False)
@@ -61,7 +62,6 @@ def covered_columns(grid: Grid) -> xr.DataArray:
 
     Examples
     --------
-    >>> import warmstart as ws
     >>> bool(covered_columns(ws.basin(nx=6, ny=8, nz=4)[1]).any())
     False
     """
@@ -73,7 +73,6 @@ def volume(state: xr.Dataset, grid: Grid) -> xr.DataArray:
 
     Examples
     --------
-    >>> import warmstart as ws
     >>> volume(*ws.basin(nx=6, ny=8, nz=4)).dims
     ('z', 'y', 'x')
     """
@@ -98,7 +97,6 @@ def require_fit(state: xr.Dataset, grid: Grid, name: str, strict: bool = True) -
 
     Examples
     --------
-    >>> import warmstart as ws
     >>> state, grid = ws.basin(nx=6, ny=8, nz=4)
     >>> require_fit(state[["uo"]], grid, "vo")
     Traceback (most recent call last):
@@ -114,9 +112,8 @@ def require_fit(state: xr.Dataset, grid: Grid, name: str, strict: bool = True) -
     expected = {d: sizes[d] for d in table.dims}
     found = {d: da.sizes[d] for d in ("z", "y", "x") if d in da.dims}
     if set(found) != set(expected):
-        raise UserError(
-            f"{name} has the dimensions {', '.join(map(str, da.dims))}; expected (…, {', '.join(expected)})"
-        )
+        dims = ", ".join(map(str, da.dims))
+        raise UserError(f"{name} has the dimensions {dims}; expected (…, {', '.join(expected)})")
     if found != expected:
         raise UserError(f"{name} has sizes {found} but the mesh {expected}; give states and mesh of one grid")
     units = str(da.attrs.get("units", table.units))
@@ -132,12 +129,11 @@ def labelled(da: xr.DataArray, name: str, units: str, long_name: str) -> xr.Data
     return da
 
 
-def turned(grid: Grid, lat: tuple[float, float]) -> str:
+def turned(grid: Grid, lat: Range) -> str:
     """Why the rows of a mesh are no circles of latitude between two latitudes; empty where they are.
 
     Examples
     --------
-    >>> import warmstart as ws
     >>> turned(ws.basin(nx=6, ny=8, nz=4)[1], (-90.0, 90.0))
     ''
     """
@@ -150,12 +146,17 @@ def turned(grid: Grid, lat: tuple[float, float]) -> str:
     return f"rows of this mesh between {span(lat)} are no circles of latitude"
 
 
+def rows_between(grid: Grid, lat: Range) -> xr.DataArray:
+    """V rows between two latitudes, both excluded, boolean ``(y,)``."""
+    rows = grid.gphiv.mean("x")
+    return (rows > lat[0]) & (rows < lat[1])
+
+
 def unknown(state: xr.Dataset, name: str, units: str, long_name: str, why: str) -> xr.DataArray:
     """NaN for every state, and in the attribute ``comment`` why a metric has no value there.
 
     Examples
     --------
-    >>> import warmstart as ws
     >>> state, grid = ws.basin(nx=6, ny=8, nz=4)
     >>> unknown(state, "throughflow", "Sv", "transport round the channel", "no open channel").attrs["comment"]
     'no open channel'
@@ -170,6 +171,23 @@ def total(da: xr.DataArray, dims: Collection[Hashable] | str) -> xr.DataArray:
     return da.sum(dims, skipna=False)
 
 
+def total_beyond(da: xr.DataArray, dim: str) -> xr.DataArray:
+    """Sum from each place to the end of a dimension, that keeps NaN."""
+    backward = {dim: slice(None, None, -1)}
+    return da.isel(backward).cumsum(dim, skipna=False).isel(backward)
+
+
+def mean_over(field: xr.DataArray, weight: xr.DataArray) -> xr.DataArray:
+    """Weighted mean over the cells whose weight is not 0, along the dimensions of the weight; NaN without any."""
+    whole = weight.sum()
+    return total(field.where(weight > 0, 0.0) * weight, weight.dims) / whole.where(whole > 0)
+
+
+def over_map(field: xr.DataArray, state: xr.Dataset) -> xr.DataArray:
+    """A field without depth, its dimensions in the order of the state's temperature."""
+    return field.transpose(*(d for d in state.thetao.dims if d != "z"))
+
+
 def extreme(da: xr.DataArray, where: xr.DataArray, kind: str) -> xr.DataArray:
     """Largest (``kind="max"``) or smallest (``"min"``) value in a region; NaN where it is empty or holds a NaN."""
     dims = [d for d in da.dims if d in ("z", "y", "x")]
@@ -179,7 +197,7 @@ def extreme(da: xr.DataArray, where: xr.DataArray, kind: str) -> xr.DataArray:
     return value.where(np.isfinite(value)) + 0.0  # no -0
 
 
-def span(bounds: tuple[float, float], signs: str = "NS") -> str:
+def span(bounds: Range, signs: str = "NS") -> str:
     """Say a range of latitude, or of longitude with ``signs="EW"``, in words.
 
     Examples
@@ -221,9 +239,7 @@ def thickness(state: xr.Dataset, grid: Grid, point: str) -> xr.DataArray:
 
     Examples
     --------
-    >>> import warmstart as ws
-    >>> state, grid = ws.basin(nx=6, ny=8, nz=4)
-    >>> thickness(state, grid, "U").name
+    >>> thickness(*ws.basin(), "U").name
     'e3u_0'
     """
     name = THICKNESS[point]
@@ -235,8 +251,7 @@ def stretching(state: xr.Dataset, grid: Grid, point: str) -> xr.DataArray:
 
     Parameters
     ----------
-    state : ``zos(..., y, x)`` at T points [m].
-    grid : its mesh.
+    state, grid : ``zos(..., y, x)`` at T points [m], and its mesh.
     point : ``"U"`` or ``"V"``.
 
     Returns
@@ -255,7 +270,6 @@ def stretching(state: xr.Dataset, grid: Grid, point: str) -> xr.DataArray:
 
     Examples
     --------
-    >>> import warmstart as ws
     >>> state, grid = ws.basin(nx=6, ny=8, nz=4)
     >>> float(stretching(state * 0.0, grid, "U").max())
     1.0
@@ -273,8 +287,7 @@ def east_transport(state: xr.Dataset, grid: Grid, free_surface: bool = False) ->
 
     Parameters
     ----------
-    state : with ``uo(..., z, y, x)`` at U points [m s-1].
-    grid : its mesh.
+    state, grid : with ``uo(..., z, y, x)`` at U points [m s-1], and its mesh.
     free_surface : whether the thickness follows ``zos`` (:func:`stretching`) or is that of the mesh, ``e3u_0``, where the state does not hold
         its own (:func:`thickness`).
 
@@ -284,15 +297,10 @@ def east_transport(state: xr.Dataset, grid: Grid, free_surface: bool = False) ->
 
     Examples
     --------
-    >>> import warmstart as ws
-    >>> state, grid = ws.basin(nx=6, ny=8, nz=4)
-    >>> east_transport(state, grid).attrs["units"]
+    >>> east_transport(*ws.basin()).attrs["units"]
     'm3 s-1'
     """
-    transport = (take(state, grid, "uo") * grid.e2u * thickness(state, grid, "U")).where(grid.mask("U"), 0.0)
-    if free_surface and THICKNESS["U"] not in state:
-        transport = (transport * stretching(state, grid, "U")).transpose(*state.uo.dims)
-    return labelled(transport, "east_transport", "m3 s-1", "volume transport through the east face")
+    return _face_transport(state, grid, "U", free_surface)
 
 
 def north_transport(state: xr.Dataset, grid: Grid, free_surface: bool = False) -> xr.DataArray:
@@ -300,12 +308,17 @@ def north_transport(state: xr.Dataset, grid: Grid, free_surface: bool = False) -
 
     Examples
     --------
-    >>> import warmstart as ws
-    >>> state, grid = ws.basin(nx=6, ny=8, nz=4)
-    >>> float(north_transport(state, grid).isel(y=-1).sum())
+    >>> float(north_transport(*ws.basin()).isel(y=-1).sum())
     0.0
     """
-    transport = (take(state, grid, "vo") * grid.e1v * thickness(state, grid, "V")).where(grid.mask("V"), 0.0)
-    if free_surface and THICKNESS["V"] not in state:
-        transport = (transport * stretching(state, grid, "V")).transpose(*state.vo.dims)
-    return labelled(transport, "north_transport", "m3 s-1", "volume transport through the north face")
+    return _face_transport(state, grid, "V", free_surface)
+
+
+def _face_transport(state: xr.Dataset, grid: Grid, point: str, free_surface: bool) -> xr.DataArray:
+    name, length, side = {"U": ("uo", grid.e2u, "east"), "V": ("vo", grid.e1v, "north")}[point]
+    transport = (take(state, grid, name) * length * thickness(state, grid, point)).where(
+        grid.mask(point), 0.0
+    )
+    if free_surface and THICKNESS[point] not in state:
+        transport = (transport * stretching(state, grid, point)).transpose(*state[name].dims)
+    return labelled(transport, f"{side}_transport", "m3 s-1", f"volume transport through the {side} face")

@@ -41,15 +41,7 @@ _known: WeakKeyDictionary[Grid, Channel | str] = WeakKeyDictionary()
 
 
 def find_channel(grid: Grid) -> Channel:
-    """Find the channel in which water goes round.
-
-    Parameters
-    ----------
-    grid : the mesh.
-
-    Returns
-    -------
-    The channel; of several the southernmost.
+    """Find the channel of a mesh in which water goes round; of several the southernmost.
 
     Raises
     ------
@@ -58,7 +50,6 @@ def find_channel(grid: Grid) -> Channel:
 
     Examples
     --------
-    >>> import warmstart as ws
     >>> state, grid = ws.basin(nx=6, ny=8, nz=4)
     >>> find_channel(grid).rows.values.tolist()
     [False, True, False, False, False, False, False, False]

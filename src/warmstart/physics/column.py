@@ -14,31 +14,15 @@ from warmstart.errors import UserError
 from warmstart.ocean import eos
 from warmstart.ocean.grid import Grid
 from warmstart.physics.cache import shared
-from warmstart.physics.cgrid import extreme, labelled, take, total
+from warmstart.physics.cgrid import extreme, labelled, mean_over, over_map, take, total
 from warmstart.physics.density import chosen_equation
 
 #: Depth of the water that a mixed layer is compared with [m].
 REFERENCE_DEPTH = 10.0
 
 
-def wet_pairs(grid: Grid) -> xr.DataArray:
-    """Faces between two wet cells, at the top face of the lower one.
-
-    Parameters
-    ----------
-    grid : the mesh.
-
-    Returns
-    -------
-    Boolean ``(z, y, x)``; never true at the surface.
-
-    Examples
-    --------
-    >>> import warmstart as ws
-    >>> state, grid = ws.basin(nx=6, ny=8, nz=4)
-    >>> bool(wet_pairs(grid).isel(z=0).any())
-    False
-    """
+def _wet_pairs(grid: Grid) -> xr.DataArray:
+    """Faces between two wet cells, at the top face of the lower one; never at the surface."""
     wet = grid.mask("T")
     return wet & wet.shift(z=1, fill_value=False)
 
@@ -51,8 +35,7 @@ def density_step(
 
     Parameters
     ----------
-    state : ``thetao`` [degC] and ``so`` [1e-3], ``(..., z, y, x)``.
-    grid : its mesh.
+    state, grid : ``thetao`` [degC] and ``so`` [1e-3], ``(..., z, y, x)``, and their mesh.
     reference : where the two are compared: ``"local"`` at their common face, a depth [m] for potential density, or
         ``"in situ"`` for each at its own depth. That is no criterion of stability: with TEOS-10 compression hides
         inversions, and the pressure term of the simplified equation makes water above 10 degC lighter with depth.
@@ -69,26 +52,25 @@ def density_step(
 
     Examples
     --------
-    >>> import warmstart as ws
-    >>> state, grid = ws.basin(nx=6, ny=8, nz=4)
-    >>> bool((density_step(state, grid).isel(y=4) > 0).any())
+    >>> bool((density_step(*ws.basin()).isel(y=4) > 0).any())
     True
     """
     thetao, so = take(state, grid, "thetao"), take(state, grid, "so")
     density = chosen_equation(state, grid, equation)
-    if isinstance(reference, str):
-        if reference not in ("local", "in situ"):
-            raise UserError(f"no reference {reference}; expected local, in situ or a depth in m")
-        below, above = (
-            (grid.gdept_0, grid.gdept_0.shift(z=1)) if reference == "in situ" else (grid.gdepw_0,) * 2
-        )
-    else:
+    if not isinstance(reference, str):
         below = above = xr.DataArray(float(reference))
+        where = f"at {reference:g} m"
+    elif reference == "local":
+        below = above = grid.gdepw_0
+        where = "at their common face"
+    elif reference == "in situ":
+        below, above = grid.gdept_0, grid.gdept_0.shift(z=1)
+        where = "each where it is"
+    else:
+        raise UserError(f"no reference {reference}; expected local, in situ or a depth in m")
     step = density(thetao, so, below) - density(thetao.shift(z=1), so.shift(z=1), above)
-    step = step.where(wet_pairs(grid)).transpose(*state.thetao.dims)
-    where = {"local": "at their common face", "in situ": "each where it is"}
-    text = where[reference] if isinstance(reference, str) else f"at {reference:g} m"
-    return labelled(step, "density_step", "kg m-3", f"density of the lower minus the upper cell, {text}")
+    step = step.where(_wet_pairs(grid)).transpose(*state.thetao.dims)
+    return labelled(step, "density_step", "kg m-3", f"density of the lower minus the upper cell, {where}")
 
 
 def n2(
@@ -98,8 +80,7 @@ def n2(
 
     Parameters
     ----------
-    state : ``thetao`` [degC] and ``so`` [1e-3], ``(..., z, y, x)``.
-    grid : its mesh.
+    state, grid : ``thetao`` [degC] and ``so`` [1e-3], ``(..., z, y, x)``, and their mesh.
     reference, equation : as in :func:`density_step`.
 
     Returns
@@ -113,9 +94,7 @@ def n2(
 
     Examples
     --------
-    >>> import warmstart as ws
-    >>> state, grid = ws.basin(nx=6, ny=8, nz=4)
-    >>> n2(state, grid).attrs["units"]
+    >>> n2(*ws.basin()).attrs["units"]
     's-2'
     """
     frequency = eos.G / eos.RHO0 * density_step(state, grid, reference, equation) / grid.e3w_0
@@ -133,8 +112,7 @@ def inversions(
 
     Parameters
     ----------
-    state : ``thetao`` [degC] and ``so`` [1e-3], ``(..., z, y, x)``.
-    grid : its mesh.
+    state, grid : ``thetao`` [degC] and ``so`` [1e-3], ``(..., z, y, x)``, and their mesh.
     threshold : how much denser before it counts [kg m-3]. nemo-spinup-evaluation takes 1e-5.
     reference, equation : as in :func:`density_step`.
 
@@ -144,17 +122,14 @@ def inversions(
 
     Examples
     --------
-    >>> import warmstart as ws
-    >>> state, grid = ws.basin(nx=6, ny=8, nz=4)
-    >>> float(inversions(state, grid))
+    >>> float(inversions(*ws.basin()))
     0.0
     """
-    inverted = _inverted(density_step(state, grid, reference, equation), grid, threshold)
-    text = (
-        "fraction of wet vertical pairs with denser water above" + _compared(reference) + _beyond(threshold)
+    share = _inverted(
+        density_step(state, grid, reference, equation), grid, threshold, xr.ones_like(grid.e3w_0)
     )
-    pairs = wet_pairs(grid).sum()
-    return labelled(total(inverted, ("z", "y", "x")) / pairs.where(pairs > 0), "inversions", "1", text)
+    text = "fraction of wet vertical pairs with denser water above" + _criterion(threshold, reference)
+    return labelled(share, "inversions", "1", text)
 
 
 def inversions_volume(
@@ -164,14 +139,7 @@ def inversions_volume(
     reference: str | float = "local",
     equation: str | None = None,
 ) -> xr.DataArray:
-    """Fraction of the volume between cell centres that lies in inverted pairs.
-
-    Parameters
-    ----------
-    state : ``thetao`` [degC] and ``so`` [1e-3], ``(..., z, y, x)``.
-    grid : its mesh.
-    threshold : as in :func:`inversions` [kg m-3].
-    reference, equation : as in :func:`density_step`.
+    """Fraction of the volume between cell centres that lies in inverted pairs; arguments as :func:`inversions`.
 
     Returns
     -------
@@ -179,17 +147,26 @@ def inversions_volume(
 
     Examples
     --------
-    >>> import warmstart as ws
-    >>> state, grid = ws.basin(nx=6, ny=8, nz=4)
-    >>> float(inversions_volume(state, grid))
+    >>> float(inversions_volume(*ws.basin()))
     0.0
     """
-    volume = (grid.e3w_0 * grid.e1t * grid.e2t).where(wet_pairs(grid), 0.0)
-    step = density_step(state, grid, reference, equation)
-    inverted = total(_inverted(step, grid, threshold) * volume, ("z", "y", "x"))
-    text = "fraction of the volume with denser water above" + _compared(reference) + _beyond(threshold)
-    sea = volume.sum()
-    return labelled(inverted / sea.where(sea > 0), "inversions_volume", "1", text)
+    step, volume = density_step(state, grid, reference, equation), grid.e3w_0 * grid.e1t * grid.e2t
+    text = "fraction of the volume with denser water above" + _criterion(threshold, reference)
+    return labelled(_inverted(step, grid, threshold, volume), "inversions_volume", "1", text)
+
+
+def _inverted(step: xr.DataArray, grid: Grid, threshold: float, weight: xr.DataArray) -> xr.DataArray:
+    """Weighted share of the wet pairs that are inverted beyond the threshold; NaN where the sea holds NaN."""
+    pairs = _wet_pairs(grid)
+    inverted = (step < -threshold).astype("float64").where(step.notnull() | ~pairs)
+    return mean_over(inverted, weight.where(pairs, 0.0))
+
+
+def _criterion(threshold: float, reference: str | float) -> str:
+    """Where two cells are compared, unless at their common face, and beyond what they count."""
+    local = {"local": "", "in situ": ", each at its own depth"}
+    where = local[reference] if isinstance(reference, str) else f", at {reference:g} m"
+    return where + (f" by more than {threshold:g} kg m-3" if threshold else "")
 
 
 def convective_energy(state: xr.Dataset, grid: Grid) -> xr.DataArray:
@@ -197,8 +174,7 @@ def convective_energy(state: xr.Dataset, grid: Grid) -> xr.DataArray:
 
     Parameters
     ----------
-    state : ``thetao`` [degC] and ``so`` [1e-3], ``(..., z, y, x)``.
-    grid : its mesh.
+    state, grid : ``thetao`` [degC] and ``so`` [1e-3], ``(..., z, y, x)``, and their mesh.
 
     Returns
     -------
@@ -213,13 +189,11 @@ def convective_energy(state: xr.Dataset, grid: Grid) -> xr.DataArray:
 
     Examples
     --------
-    >>> import warmstart as ws
-    >>> state, grid = ws.basin(nx=6, ny=8, nz=4)
-    >>> float(convective_energy(state, grid).max())
+    >>> float(convective_energy(*ws.basin()).max())
     0.0
     """
     step = density_step(state, grid)
-    unknown = (step.isnull() & wet_pairs(grid)) | (take(state, grid, "thetao").isnull() & grid.mask("T"))
+    unknown = (step.isnull() & _wet_pairs(grid)) | (take(state, grid, "thetao").isnull() & grid.mask("T"))
     known = ~unknown.any("z")
     density = step.fillna(0.0).cumsum("z")
     thickness = grid.e3t_0.where(grid.mask("T"), 0.0)
@@ -229,12 +203,9 @@ def convective_energy(state: xr.Dataset, grid: Grid) -> xr.DataArray:
         _sorting_energy, density, thickness, input_core_dims=[["z"], ["z"]], dask="parallelized",
         output_dtypes=["float64"],
     )  # fmt: skip
-    energy = energy.where(known & grid.mask("T", three_d=False)).transpose(
-        *(d for d in state.thetao.dims if d != "z")
-    )
-    return labelled(
-        energy, "convective_energy", "J m-2", "potential energy released by sorting the column by density"
-    )
+    energy = energy.where(known & grid.mask("T", three_d=False))
+    text = "potential energy released by sorting the column by density"
+    return labelled(over_map(energy, state), "convective_energy", "J m-2", text)
 
 
 def _sorting_energy(density: np.ndarray, thickness: np.ndarray) -> np.ndarray:
@@ -258,37 +229,13 @@ def convective_energy_mean(state: xr.Dataset, grid: Grid) -> xr.DataArray:
     -------
     ``(...)`` [J m-2].
 
-    Notes
-    -----
-    As :func:`convective_energy`.
-
     Examples
     --------
-    >>> import warmstart as ws
-    >>> state, grid = ws.basin(nx=6, ny=8, nz=4)
-    >>> float(convective_energy_mean(state, grid))
+    >>> float(convective_energy_mean(*ws.basin()))
     0.0
     """
-    energy, area = convective_energy(state, grid), grid.column_area
-    mean = total(energy.where(area > 0, 0.0) * area, ("y", "x")) / area.sum()
+    mean = mean_over(convective_energy(state, grid), grid.column_area)
     return labelled(mean, "convective_energy", "J m-2", "potential energy that convection would release")
-
-
-def _inverted(step: xr.DataArray, grid: Grid, threshold: float) -> xr.DataArray:
-    """1 where a wet pair is inverted beyond the threshold, 0 elsewhere, NaN where the sea holds NaN."""
-    pairs = wet_pairs(grid)
-    return (step < -threshold).astype("float64").where(step.notnull() | ~pairs)
-
-
-def _compared(reference: str | float) -> str:
-    """Where two cells are compared, in words; nothing for the common face."""
-    if isinstance(reference, str):
-        return "" if reference == "local" else ", each at its own depth"
-    return f", at {reference:g} m"
-
-
-def _beyond(threshold: float) -> str:
-    return f" by more than {threshold:g} kg m-3" if threshold else ""
 
 
 @shared
@@ -299,8 +246,7 @@ def mixed_layer_depth(
 
     Parameters
     ----------
-    state : ``thetao`` [degC] and ``so`` [1e-3], ``(..., z, y, x)``.
-    grid : its mesh.
+    state, grid : ``thetao`` [degC] and ``so`` [1e-3], ``(..., z, y, x)``, and their mesh.
     threshold : excess of density [kg m-3].
     reference_depth : depth of the water to compare with [m]; the nearest level is taken.
 
@@ -316,9 +262,7 @@ def mixed_layer_depth(
 
     Examples
     --------
-    >>> import warmstart as ws
-    >>> state, grid = ws.basin(nx=6, ny=8, nz=4)
-    >>> mixed_layer_depth(state, grid).dims
+    >>> mixed_layer_depth(*ws.basin()).dims
     ('y', 'x')
     """
     wet, depth = grid.mask("T"), grid.gdept_0
@@ -336,19 +280,13 @@ def mixed_layer_depth(
     crossing = (depth.shift(z=1) + fraction * (depth - depth.shift(z=1))).where(first, 0.0)
     floor = (grid.e3t_0 * wet).sum("z")
     known = reaches & (excess.notnull() | ~wet).all("z")
-    mld = crossing.sum("z").where(beyond.any("z"), floor).where(known)
-    mld = mld.transpose(*(d for d in state.thetao.dims if d != "z"))
+    mld = over_map(crossing.sum("z").where(beyond.any("z"), floor).where(known), state)
     text = f"mixed layer depth, {threshold:g} kg m-3 denser than at {reference_depth:g} m"
     return labelled(mld, "mixed_layer_depth", "m", text)
 
 
 def mixed_layer_mean(state: xr.Dataset, grid: Grid) -> xr.DataArray:
-    """Area mean of the mixed layer depth, over the columns that have one; see :func:`mixed_layer_depth`.
-
-    Parameters
-    ----------
-    state : ``thetao`` [degC] and ``so`` [1e-3], ``(..., z, y, x)``.
-    grid : its mesh.
+    """Area mean of the :func:`mixed_layer_depth`, over the columns that have one; arguments as there.
 
     Returns
     -------
@@ -356,15 +294,11 @@ def mixed_layer_mean(state: xr.Dataset, grid: Grid) -> xr.DataArray:
 
     Examples
     --------
-    >>> import warmstart as ws
-    >>> state, grid = ws.basin(nx=6, ny=8, nz=4)
-    >>> bool(mixed_layer_mean(state, grid) > 0)
+    >>> bool(mixed_layer_mean(*ws.basin()) > 0)
     True
     """
     area = grid.area.where(_reference_level(grid, REFERENCE_DEPTH)[1], 0.0)
-    depth = mixed_layer_depth(state, grid).where(area > 0, 0.0)
-    whole = area.sum()
-    mean = total(depth * area, ("y", "x")) / whole.where(whole > 0)
+    mean = mean_over(mixed_layer_depth(state, grid), area)
     return labelled(mean, "mixed_layer_mean", "m", "area mean of the mixed layer depth")
 
 
@@ -377,12 +311,7 @@ def _reference_level(grid: Grid, depth: float) -> tuple[xr.DataArray, xr.DataArr
 
 
 def mixed_layer_deepest(state: xr.Dataset, grid: Grid) -> xr.DataArray:
-    """Largest mixed layer depth anywhere; see :func:`mixed_layer_depth`.
-
-    Parameters
-    ----------
-    state : ``thetao`` [degC] and ``so`` [1e-3], ``(..., z, y, x)``.
-    grid : its mesh.
+    """Largest :func:`mixed_layer_depth` anywhere; arguments as there.
 
     Returns
     -------
@@ -390,7 +319,6 @@ def mixed_layer_deepest(state: xr.Dataset, grid: Grid) -> xr.DataArray:
 
     Examples
     --------
-    >>> import warmstart as ws
     >>> state, grid = ws.basin(nx=6, ny=8, nz=4)
     >>> bool(mixed_layer_deepest(state, grid) <= grid.bathymetry.max())
     True

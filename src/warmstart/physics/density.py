@@ -69,9 +69,8 @@ def equation_of_state(name: str) -> Density:
         raise UserError("TEOS-10 needs the package gsw; install warmstart[teos10]") from error
     if name == "teos10":
         return teos10_anomaly
-    return partial(
-        _of_potential_temperature, salinity_factor=1.0 if name == "teos10-potential" else 35.16504 / 35.0
-    )
+    factor = 1.0 if name == "teos10-potential" else 35.16504 / 35.0
+    return partial(_of_potential_temperature, salinity_factor=factor)
 
 
 def _of_potential_temperature(thetao: Any, so: Any, depth: Any, salinity_factor: float) -> Any:
@@ -79,10 +78,7 @@ def _of_potential_temperature(thetao: Any, so: Any, depth: Any, salinity_factor:
     import gsw
 
     absolute = so * salinity_factor
-    conservative = xr.apply_ufunc(
-        gsw.CT_from_pt, absolute, thetao, dask="parallelized", output_dtypes=["float64"]
-    )
-    return teos10_anomaly(conservative, absolute, depth)
+    return teos10_anomaly(_lazily(gsw.CT_from_pt, absolute, thetao), absolute, depth)
 
 
 def own_equation(state: xr.Dataset, grid: Grid) -> str | None:
@@ -99,7 +95,6 @@ def own_equation(state: xr.Dataset, grid: Grid) -> str | None:
 
     Examples
     --------
-    >>> import warmstart as ws
     >>> own_equation(*ws.basin(nx=6, ny=8, nz=4))
     'seos'
     """
@@ -144,10 +139,11 @@ def teos10_anomaly(thetao: Any, so: Any, depth: Any) -> Any:
     import gsw
 
     pressure = depth * (1e-4 * eos.RHO0 * eos.G)
-    return (
-        xr.apply_ufunc(gsw.rho, so, thetao, pressure, dask="parallelized", output_dtypes=["float64"])
-        - eos.RHO0
-    )
+    return _lazily(gsw.rho, so, thetao, pressure) - eos.RHO0
+
+
+def _lazily(function: Callable[..., Any], *values: Any) -> Any:
+    return xr.apply_ufunc(function, *values, dask="parallelized", output_dtypes=["float64"])
 
 
 def potential_density(
@@ -157,8 +153,7 @@ def potential_density(
 
     Parameters
     ----------
-    state : ``thetao`` [degC] and ``so`` [1e-3], ``(..., z, y, x)``.
-    grid : its mesh.
+    state, grid : ``thetao`` [degC] and ``so`` [1e-3], ``(..., z, y, x)``, and their mesh.
     reference : reference depth [m]; 0 gives sigma-0, 2000 gives sigma-2.
     equation : one of :data:`EQUATIONS`; None takes the state's own (:func:`own_equation`), or that of DINO where it says none.
 
@@ -172,26 +167,16 @@ def potential_density(
 
     Examples
     --------
-    >>> import warmstart as ws
-    >>> state, grid = ws.basin(nx=6, ny=8, nz=4)
-    >>> potential_density(state, grid, 2000.0).attrs["units"]
+    >>> potential_density(*ws.basin(), 2000.0).attrs["units"]
     'kg m-3'
     """
-    density = chosen_equation(state, grid, equation)
-    anomaly = density(take(state, grid, "thetao"), take(state, grid, "so"), reference)
-    sigma = (anomaly + (eos.RHO0 - 1000.0)).where(grid.mask("T")).transpose(*state.thetao.dims)
+    sigma = _anomaly(state, grid, reference, equation) + (eos.RHO0 - 1000.0)
     return labelled(sigma, "sigma", "kg m-3", f"potential density referenced to {reference:g} m, minus 1000")
 
 
 @shared
 def in_situ_density(state: xr.Dataset, grid: Grid, equation: str | None = None) -> xr.DataArray:
-    """Density of the water where it is, minus ``eos.RHO0``.
-
-    Parameters
-    ----------
-    state : ``thetao`` [degC] and ``so`` [1e-3], ``(..., z, y, x)``.
-    grid : its mesh.
-    equation : one of :data:`EQUATIONS`; None takes the state's own (:func:`own_equation`), or that of DINO where it says none.
+    """Density of the water where it is, minus ``eos.RHO0``; arguments as :func:`potential_density`.
 
     Returns
     -------
@@ -203,15 +188,18 @@ def in_situ_density(state: xr.Dataset, grid: Grid, equation: str | None = None) 
 
     Examples
     --------
-    >>> import warmstart as ws
-    >>> state, grid = ws.basin(nx=6, ny=8, nz=4)
-    >>> in_situ_density(state, grid).dims
+    >>> in_situ_density(*ws.basin()).dims
     ('z', 'y', 'x')
     """
+    density = _anomaly(state, grid, grid.gdept_0, equation)
+    return labelled(density, "density", "kg m-3", "in-situ density minus the reference density")
+
+
+def _anomaly(state: xr.Dataset, grid: Grid, depth: Any, equation: str | None) -> xr.DataArray:
+    """Density of the sea at a depth [m], minus ``eos.RHO0``."""
     density = chosen_equation(state, grid, equation)
-    anomaly = density(take(state, grid, "thetao"), take(state, grid, "so"), grid.gdept_0)
-    result = anomaly.where(grid.mask("T")).transpose(*state.thetao.dims)
-    return labelled(result, "density", "kg m-3", "in-situ density minus the reference density")
+    anomaly = density(take(state, grid, "thetao"), take(state, grid, "so"), depth)
+    return anomaly.where(grid.mask("T")).transpose(*state.thetao.dims)
 
 
 def polynomial_density(thetao: xr.DataArray, so: xr.DataArray) -> xr.DataArray:

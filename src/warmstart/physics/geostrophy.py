@@ -11,7 +11,7 @@ import xarray as xr
 
 from warmstart.ocean import eos
 from warmstart.ocean.grid import Grid
-from warmstart.physics.cgrid import labelled, take, total
+from warmstart.physics.cgrid import labelled, mean_over, over_map, take, total
 from warmstart.physics.density import in_situ_density
 
 #: Depth of the layer that the wind drives, where the flow is not geostrophic [m].
@@ -26,7 +26,7 @@ def pressure(state: xr.Dataset, grid: Grid) -> xr.DataArray:
     Parameters
     ----------
     state : ``thetao`` [degC] and ``so`` [1e-3], ``(..., z, y, x)``; ``zos(..., y, x)`` [m] where there is one.
-    grid : its mesh.
+    grid : their mesh.
 
     Returns
     -------
@@ -39,9 +39,7 @@ def pressure(state: xr.Dataset, grid: Grid) -> xr.DataArray:
 
     Examples
     --------
-    >>> import warmstart as ws
-    >>> state, grid = ws.basin(nx=6, ny=8, nz=4)
-    >>> pressure(state, grid).attrs["units"]
+    >>> pressure(*ws.basin()).attrs["units"]
     'Pa'
     """
     value = _pressure(state, grid, in_situ_density(state, grid))
@@ -61,12 +59,7 @@ def _pressure(state: xr.Dataset, grid: Grid, density: xr.DataArray) -> xr.DataAr
 
 
 def geostrophic_flow(state: xr.Dataset, grid: Grid) -> xr.Dataset:
-    """Velocity in geostrophic balance with density and sea level.
-
-    Parameters
-    ----------
-    state : as in :func:`pressure`.
-    grid : its mesh.
+    """Velocity in geostrophic balance with density and sea level; arguments as :func:`pressure`.
 
     Returns
     -------
@@ -79,9 +72,7 @@ def geostrophic_flow(state: xr.Dataset, grid: Grid) -> xr.Dataset:
 
     Examples
     --------
-    >>> import warmstart as ws
-    >>> state, grid = ws.basin(nx=6, ny=8, nz=4)
-    >>> geostrophic_flow(state, grid).uo.dims
+    >>> geostrophic_flow(*ws.basin()).uo.dims
     ('z', 'y', 'x')
     """
     density, depth = in_situ_density(state, grid), grid.gdept_0
@@ -97,10 +88,8 @@ def geostrophic_flow(state: xr.Dataset, grid: Grid) -> xr.Dataset:
     out = {}
     for name, flow, point in (("uo", u, "U"), ("vo", v, "V")):
         valid = grid.mask(point) & _off_equator(grid, point)
-        words = {"U": "zonal", "V": "meridional"}[point]
-        out[name] = labelled(
-            flow.where(valid).transpose(*p.dims), name, "m s-1", f"geostrophic {words} velocity"
-        )
+        text = f"geostrophic {dict(U='zonal', V='meridional')[point]} velocity"
+        out[name] = labelled(flow.where(valid).transpose(*p.dims), name, "m s-1", text)
     return xr.Dataset(out)
 
 
@@ -134,8 +123,7 @@ def geostrophic_residual(state: xr.Dataset, grid: Grid) -> xr.DataArray:
 
     Parameters
     ----------
-    state : ``thetao`` [degC], ``so`` [1e-3], ``uo vo`` [m s-1], ``(..., z, y, x)``, and ``zos(..., y, x)`` [m].
-    grid : its mesh.
+    state, grid : ``thetao`` [degC], ``so`` [1e-3], ``uo vo`` [m s-1], ``(..., z, y, x)``, and ``zos(..., y, x)`` [m], and their mesh.
 
     Returns
     -------
@@ -148,7 +136,6 @@ def geostrophic_residual(state: xr.Dataset, grid: Grid) -> xr.DataArray:
 
     Examples
     --------
-    >>> import warmstart as ws
     >>> state, grid = ws.basin(nx=6, ny=8, nz=4)
     >>> flow = geostrophic_flow(state, grid)
     >>> float(geostrophic_residual(state.assign(flow), grid))
@@ -164,8 +151,7 @@ def thermal_wind_residual(state: xr.Dataset, grid: Grid) -> xr.DataArray:
 
     Parameters
     ----------
-    state : ``thetao`` [degC], ``so`` [1e-3] and ``uo vo`` [m s-1], ``(..., z, y, x)``.
-    grid : its mesh.
+    state, grid : ``thetao`` [degC], ``so`` [1e-3] and ``uo vo`` [m s-1], ``(..., z, y, x)``, and their mesh.
 
     Returns
     -------
@@ -179,7 +165,6 @@ def thermal_wind_residual(state: xr.Dataset, grid: Grid) -> xr.DataArray:
 
     Examples
     --------
-    >>> import warmstart as ws
     >>> state, grid = ws.basin(nx=6, ny=8, nz=4)
     >>> flow = geostrophic_flow(state, grid)
     >>> bool(thermal_wind_residual(state.assign(flow + 0.3), grid) < 1e-15)
@@ -222,8 +207,7 @@ def steric_height(state: xr.Dataset, grid: Grid, depth: float = 2000.0) -> xr.Da
 
     Parameters
     ----------
-    state : ``thetao`` [degC] and ``so`` [1e-3], ``(..., z, y, x)``.
-    grid : its mesh.
+    state, grid : ``thetao`` [degC] and ``so`` [1e-3], ``(..., z, y, x)``, and their mesh.
     depth : lower bound of the integral [m].
 
     Returns
@@ -236,20 +220,20 @@ def steric_height(state: xr.Dataset, grid: Grid, depth: float = 2000.0) -> xr.Da
 
     Examples
     --------
-    >>> import warmstart as ws
-    >>> state, grid = ws.basin(nx=6, ny=8, nz=4)
-    >>> steric_height(state, grid).attrs["units"]
+    >>> steric_height(*ws.basin()).attrs["units"]
     'm'
     """
     thickness = (depth - grid.gdepw_0).clip(0.0).where(grid.mask("T"), 0.0)
     thickness = xr.where(thickness < grid.e3t_0, thickness, grid.e3t_0)
-    deep = grid.e3t_0.where(grid.mask("T"), 0.0).sum("z") >= depth * (1 - 1e-6)
+    deep = _deeper(grid, depth)
     density = in_situ_density(state, grid).where(thickness > 0, 0.0)
     height = (-total(density * thickness, "z") / eos.RHO0).where(deep & (grid.area > 0))
-    return labelled(
-        height.transpose(*(d for d in state.thetao.dims if d != "z")),
-        "steric_height", "m", f"steric height of the upper {depth:g} m",
-    )  # fmt: skip
+    text = f"steric height of the upper {depth:g} m"
+    return labelled(over_map(height, state), "steric_height", "m", text)
+
+
+def _deeper(grid: Grid, depth: float) -> xr.DataArray:
+    return grid.e3t_0.where(grid.mask("T"), 0.0).sum("z") >= depth * (1 - 1e-6)
 
 
 def sea_level_residual(state: xr.Dataset, grid: Grid, depth: float = 2000.0) -> xr.DataArray:
@@ -257,31 +241,21 @@ def sea_level_residual(state: xr.Dataset, grid: Grid, depth: float = 2000.0) -> 
 
     Parameters
     ----------
-    state : ``thetao`` [degC] and ``so`` [1e-3], ``(..., z, y, x)``, and ``zos(..., y, x)`` [m].
-    grid : its mesh.
+    state, grid : ``thetao`` [degC] and ``so`` [1e-3], ``(..., z, y, x)``, and ``zos(..., y, x)`` [m], and their mesh.
     depth : as in :func:`steric_height` [m].
 
     Returns
     -------
     ``(...)`` [m], area-weighted, both without their means: the part of the sea level that the flow at `depth` balances.
 
-    Notes
-    -----
-    As :func:`steric_height`.
-
     Examples
     --------
-    >>> import warmstart as ws
     >>> state, grid = ws.basin(nx=6, ny=8, nz=4)
     >>> bool(sea_level_residual(state.assign(zos=steric_height(state, grid)), grid) < 1e-12)
     True
     """
-    deep = grid.e3t_0.where(grid.mask("T"), 0.0).sum("z") >= depth * (1 - 1e-6)
-    area = grid.area.where(deep, 0.0)
-    difference = (take(state, grid, "zos") - steric_height(state, grid, depth)).where(area > 0, 0.0)
-    dims, sea = ("y", "x"), area.sum()
-    sea = sea.where(sea > 0)
-    mean = total(difference * area, dims) / sea
-    rms = (total((difference - mean) ** 2 * area, dims) / sea) ** 0.5
+    area = grid.area.where(_deeper(grid, depth), 0.0)
+    difference = take(state, grid, "zos") - steric_height(state, grid, depth)
+    rms = mean_over((difference - mean_over(difference, area)) ** 2, area) ** 0.5
     text = f"RMS difference of sea level and steric height of the upper {depth:g} m"
     return labelled(rms, "sea_level_residual", "m", text)

@@ -182,9 +182,8 @@ def fill(values: np.ndarray, wet: np.ndarray, periodic: bool) -> np.ndarray:
     for through in (False, True):
         for k in range(values.shape[0]):
             if through or k == 0:
-                if (
-                    np.isnan(values[k][wet[k]]).any() and np.isfinite(values[k]).any()
-                ):  # across land, as a last resort
+                # across land, as a last resort
+                if np.isnan(values[k][wet[k]]).any() and np.isfinite(values[k]).any():
                     everywhere = _spread(values[k : k + 1], np.ones_like(wet[k : k + 1]), periodic)[0]
                     values[k] = np.where(wet[k], everywhere, np.nan)
                 continue

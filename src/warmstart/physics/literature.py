@@ -17,6 +17,7 @@ import xarray as xr
 
 from warmstart.errors import UserError
 from warmstart.ocean.grid import Grid
+from warmstart.ocean.variables import VARIABLES
 from warmstart.physics.cgrid import SVERDRUP, labelled, take
 from warmstart.physics.density import polynomial_density
 
@@ -26,8 +27,7 @@ def nemo_spinup_evaluation_check_density_from_file(state: xr.Dataset, grid: Grid
 
     Parameters
     ----------
-    state : ``rhop(..., z, y, x)`` [kg m-3], as NEMO 4.2 writes it to restarts; 0 on land.
-    grid : its mesh.
+    state, grid : ``rhop(..., z, y, x)`` [kg m-3], as NEMO 4.2 writes it to restarts, 0 on land, and its mesh.
 
     Returns
     -------
@@ -45,18 +45,14 @@ def nemo_spinup_evaluation_check_density_from_file(state: xr.Dataset, grid: Grid
 
     Examples
     --------
-    >>> import warmstart as ws
-    >>> state, grid = ws.basin(nx=6, ny=8, nz=4)
+    >>> state, grid = ws.basin()
     >>> rhop = polynomial_density(state.thetao, state.so)
     >>> float(nemo_spinup_evaluation_check_density_from_file(state.assign(rhop=rhop), grid))
     0.0
     """
     if "rhop" not in state:
         raise UserError("no density in the file; expected rhop, as NEMO 4.2 writes it to restarts")
-    value = _denser_than_below(take(state, grid, "rhop").fillna(0.0))
-    return labelled(
-        value, "check_density_from_file", "1", "share of cells denser than the one below, rhop of the file"
-    )
+    return _denser_than_below(take(state, grid, "rhop").fillna(0.0), "from_file", "rhop of the file")
 
 
 def nemo_spinup_evaluation_check_density_computed(state: xr.Dataset, grid: Grid) -> xr.DataArray:
@@ -64,8 +60,7 @@ def nemo_spinup_evaluation_check_density_computed(state: xr.Dataset, grid: Grid)
 
     Parameters
     ----------
-    state : ``thetao`` [degC] and ``so`` [1e-3], ``(..., z, y, x)``.
-    grid : its mesh.
+    state, grid : ``thetao`` [degC] and ``so`` [1e-3], ``(..., z, y, x)``, and their mesh.
 
     Returns
     -------
@@ -78,21 +73,19 @@ def nemo_spinup_evaluation_check_density_computed(state: xr.Dataset, grid: Grid)
 
     Examples
     --------
-    >>> import warmstart as ws
-    >>> state, grid = ws.basin(nx=6, ny=8, nz=4)
-    >>> float(nemo_spinup_evaluation_check_density_computed(state, grid))
+    >>> float(nemo_spinup_evaluation_check_density_computed(*ws.basin()))
     0.0
     """
-    density = polynomial_density(_filled(state, grid, "thetao"), _filled(state, grid, "so")) * grid.tmask
-    value = _denser_than_below(density.transpose(*state.thetao.dims))
-    return labelled(
-        value, "check_density_computed", "1", "share of cells denser than the one below, 55-term polynomial"
-    )
+    density = _density(state, grid).transpose(*state.thetao.dims)
+    return _denser_than_below(density, "computed", "55-term polynomial")
 
 
-def _denser_than_below(density: xr.DataArray) -> xr.DataArray:
+def _denser_than_below(density: xr.DataArray, kind: str, source: str) -> xr.DataArray:
     density = density.where(density != 0)
-    return (density - density.shift(z=-1) > 1e-5).mean(("z", "y", "x"))
+    share = (density - density.shift(z=-1) > 1e-5).mean(("z", "y", "x"))
+    return labelled(
+        share, f"check_density_{kind}", "1", f"share of cells denser than the one below, {source}"
+    )
 
 
 def nemo_spinup_evaluation_temperature_500m_30NS(state: xr.Dataset, grid: Grid) -> xr.DataArray:
@@ -100,8 +93,7 @@ def nemo_spinup_evaluation_temperature_500m_30NS(state: xr.Dataset, grid: Grid) 
 
     Parameters
     ----------
-    state : ``thetao(..., z, y, x)`` [degC].
-    grid : its mesh.
+    state, grid : ``thetao(..., z, y, x)`` [degC], and its mesh.
 
     Returns
     -------
@@ -113,18 +105,15 @@ def nemo_spinup_evaluation_temperature_500m_30NS(state: xr.Dataset, grid: Grid) 
 
     Examples
     --------
-    >>> import warmstart as ws
-    >>> state, grid = ws.basin(nx=6, ny=8, nz=4)
-    >>> nemo_spinup_evaluation_temperature_500m_30NS(state, grid).attrs["units"]
+    >>> nemo_spinup_evaluation_temperature_500m_30NS(*ws.basin()).attrs["units"]
     'degC'
     """
     level = int(np.abs(grid.gdept_1d.values - 500.0).argmin())
     weight = grid.e1t * grid.e2t * grid.e3t_0.sum("z") * grid.tmask.isel(z=level)
     weight = weight.where(abs(grid.gphit) < 30.0, 0.0)
     value = (_filled(state, grid, "thetao").isel(z=level) * weight).sum(("y", "x")) / weight.sum()
-    return labelled(
-        value, "temperature_500m_30NS_metric", "degC", "temperature near 500 m, 30S-30N, column weights"
-    )
+    text = "temperature near 500 m, 30S-30N, column weights"
+    return labelled(value, "temperature_500m_30NS_metric", "degC", text)
 
 
 def nemo_spinup_evaluation_temperature_BWbox(state: xr.Dataset, grid: Grid) -> xr.DataArray:
@@ -132,8 +121,7 @@ def nemo_spinup_evaluation_temperature_BWbox(state: xr.Dataset, grid: Grid) -> x
 
     Parameters
     ----------
-    state : ``thetao(..., z, y, x)`` [degC].
-    grid : its mesh.
+    state, grid : ``thetao(..., z, y, x)`` [degC], and its mesh.
 
     Returns
     -------
@@ -145,24 +133,15 @@ def nemo_spinup_evaluation_temperature_BWbox(state: xr.Dataset, grid: Grid) -> x
 
     Examples
     --------
-    >>> import warmstart as ws
-    >>> state, grid = ws.basin(nx=6, ny=8, nz=4)
-    >>> nemo_spinup_evaluation_temperature_BWbox(state, grid).attrs["units"]
+    >>> nemo_spinup_evaluation_temperature_BWbox(*ws.basin()).attrs["units"]
     'degC'
     """
     box = ~((grid.gdept_1d < 3000.0) & (abs(grid.gphit) < 30.0))
-    return labelled(
-        _box(state, grid, "thetao", box), "temperature_BWbox_metric", "degC", "temperature of bottom water"
-    )
+    return _mean(state, grid, "thetao", box, "temperature_BWbox_metric", "temperature of bottom water")
 
 
 def nemo_spinup_evaluation_temperature_DWbox(state: xr.Dataset, grid: Grid) -> xr.DataArray:
-    """Mean temperature between 500 and 3000 m in 30S-30N.
-
-    Parameters
-    ----------
-    state : ``thetao(..., z, y, x)`` [degC].
-    grid : its mesh.
+    """Mean temperature between 500 and 3000 m in 30S-30N; arguments as :func:`nemo_spinup_evaluation_temperature_BWbox`.
 
     Returns
     -------
@@ -174,15 +153,11 @@ def nemo_spinup_evaluation_temperature_DWbox(state: xr.Dataset, grid: Grid) -> x
 
     Examples
     --------
-    >>> import warmstart as ws
-    >>> state, grid = ws.basin(nx=6, ny=8, nz=4)
-    >>> nemo_spinup_evaluation_temperature_DWbox(state, grid).attrs["units"]
+    >>> nemo_spinup_evaluation_temperature_DWbox(*ws.basin()).attrs["units"]
     'degC'
     """
     box = (abs(grid.gdept_1d - 1750.0) < 1250.0) & (abs(grid.gphit) < 30.0)
-    return labelled(
-        _box(state, grid, "thetao", box), "temperature_DWbox_metric", "degC", "temperature of deep water"
-    )
+    return _mean(state, grid, "thetao", box, "temperature_DWbox_metric", "temperature of deep water")
 
 
 def nemo_spinup_evaluation_ACC_Drake(state: xr.Dataset, grid: Grid) -> xr.DataArray:
@@ -190,8 +165,7 @@ def nemo_spinup_evaluation_ACC_Drake(state: xr.Dataset, grid: Grid) -> xr.DataAr
 
     Parameters
     ----------
-    state : ``uo(..., z, y, x)`` [m s-1].
-    grid : its mesh.
+    state, grid : ``uo(..., z, y, x)`` [m s-1], and its mesh.
 
     Returns
     -------
@@ -203,9 +177,7 @@ def nemo_spinup_evaluation_ACC_Drake(state: xr.Dataset, grid: Grid) -> xr.DataAr
 
     Examples
     --------
-    >>> import warmstart as ws
-    >>> state, grid = ws.basin(nx=6, ny=8, nz=4)
-    >>> nemo_spinup_evaluation_ACC_Drake(state, grid).attrs["units"]
+    >>> nemo_spinup_evaluation_ACC_Drake(*ws.basin()).attrs["units"]
     'Sv'
     """
     return labelled(_drake(state, grid, 1.0), "ACC_Drake_metric", "Sv", "transport through the first column")
@@ -216,8 +188,7 @@ def nemo_spinup_evaluation_ACC_Drake_2(state: xr.Dataset, grid: Grid) -> xr.Data
 
     Parameters
     ----------
-    state : ``uo(..., z, y, x)`` [m s-1] and ``zos(..., y, x)`` [m].
-    grid : its mesh.
+    state, grid : ``uo(..., z, y, x)`` [m s-1] and ``zos(..., y, x)`` [m], and their mesh.
 
     Returns
     -------
@@ -231,9 +202,8 @@ def nemo_spinup_evaluation_ACC_Drake_2(state: xr.Dataset, grid: Grid) -> xr.Data
 
     Examples
     --------
-    >>> import warmstart as ws
-    >>> state, grid = ws.basin(nx=6, ny=8, nz=4)
-    >>> bool(nemo_spinup_evaluation_ACC_Drake_2(state, grid) == nemo_spinup_evaluation_ACC_Drake(state, grid))
+    >>> ocean = ws.basin()
+    >>> bool(nemo_spinup_evaluation_ACC_Drake_2(*ocean) == nemo_spinup_evaluation_ACC_Drake(*ocean))
     True
     """
     zos = _filled(state, grid, "zos")
@@ -254,8 +224,7 @@ def nemo_spinup_evaluation_NASTG_BSF_max(state: xr.Dataset, grid: Grid) -> xr.Da
 
     Parameters
     ----------
-    state : ``vo(..., z, y, x)`` [m s-1] and ``zos(..., y, x)`` [m].
-    grid : its mesh.
+    state, grid : ``vo(..., z, y, x)`` [m s-1] and ``zos(..., y, x)`` [m], and their mesh.
 
     Returns
     -------
@@ -268,9 +237,7 @@ def nemo_spinup_evaluation_NASTG_BSF_max(state: xr.Dataset, grid: Grid) -> xr.Da
 
     Examples
     --------
-    >>> import warmstart as ws
-    >>> state, grid = ws.basin(nx=6, ny=8, nz=4)
-    >>> nemo_spinup_evaluation_NASTG_BSF_max(state, grid).attrs["units"]
+    >>> nemo_spinup_evaluation_NASTG_BSF_max(*ws.basin()).attrs["units"]
     'Sv'
     """
     zos, surface = _filled(state, grid, "zos"), grid.vmask.isel(z=0)
@@ -287,8 +254,7 @@ def dino_fusion_density_errors(state: xr.Dataset, grid: Grid) -> xr.DataArray:
 
     Parameters
     ----------
-    state : ``thetao`` [degC] and ``so`` [1e-3], ``(..., z, y, x)``.
-    grid : its mesh.
+    state, grid : ``thetao`` [degC] and ``so`` [1e-3], ``(..., z, y, x)``, and their mesh.
 
     Returns
     -------
@@ -301,12 +267,10 @@ def dino_fusion_density_errors(state: xr.Dataset, grid: Grid) -> xr.DataArray:
 
     Examples
     --------
-    >>> import warmstart as ws
-    >>> state, grid = ws.basin(nx=6, ny=8, nz=4)
-    >>> float(dino_fusion_density_errors(state, grid))
+    >>> float(dino_fusion_density_errors(*ws.basin()))
     0.0
     """
-    density = polynomial_density(_filled(state, grid, "thetao"), _filled(state, grid, "so")) * grid.tmask
+    density = _density(state, grid)
     lighter = density - density.shift(z=1) < 0.0
     value = 100.0 * (lighter * grid.volume).sum(("z", "y", "x")) / grid.volume.sum()
     return labelled(value, "density_errors", "%", "share of the volume lighter than the cell above")
@@ -319,8 +283,7 @@ def dino_fusion_BWbox(
 
     Parameters
     ----------
-    state : holds `variable`, ``(..., z, y, x)``.
-    grid : its mesh.
+    state, grid : `variable`, ``(..., z, y, x)``, and its mesh.
     variable : ``"thetao"`` or ``"so"``.
     by_index : whether "latitude" is the number of the row, as in the committed script, where the coordinate is missing
         from the renamed mesh; the paper means degrees.
@@ -335,23 +298,18 @@ def dino_fusion_BWbox(
 
     Examples
     --------
-    >>> import warmstart as ws
-    >>> state, grid = ws.basin(nx=6, ny=8, nz=4)
-    >>> dino_fusion_BWbox(state, grid).attrs["units"]
+    >>> dino_fusion_BWbox(*ws.basin()).attrs["units"]
     'degC'
     """
-    box = ~((grid.gdept_1d < 1500.0) & (_latitude(grid, by_index) < 30.0))
-    return _named_box(state, grid, variable, box, "bottom water, all but < 1500 m in 30S-30N", by_index)
+    rows, counted = _tropics(grid, by_index)
+    text = f"{variable} of bottom water, all but < 1500 m in 30S-30N{counted}"
+    return _mean(state, grid, variable, ~((grid.gdept_1d < 1500.0) & rows), variable, text)
 
 
 def dino_fusion_DWbox(
     state: xr.Dataset, grid: Grid, variable: str = "thetao", by_index: bool = False
 ) -> xr.DataArray:
-    """Mean of the water between 500 and 1500 m in 30S-30N.
-
-    Parameters
-    ----------
-    state, grid, variable, by_index : as in :func:`dino_fusion_BWbox`.
+    """Mean of the water between 500 and 1500 m in 30S-30N; arguments as :func:`dino_fusion_BWbox`.
 
     Returns
     -------
@@ -363,31 +321,33 @@ def dino_fusion_DWbox(
 
     Examples
     --------
-    >>> import warmstart as ws
-    >>> state, grid = ws.basin(nx=6, ny=8, nz=4)
-    >>> dino_fusion_DWbox(state, grid, "so").attrs["units"]
+    >>> dino_fusion_DWbox(*ws.basin(), "so").attrs["units"]
     '1e-3'
     """
-    box = (grid.gdept_1d < 1500.0) & (grid.gdept_1d > 500.0) & (_latitude(grid, by_index) < 30.0)
-    return _named_box(state, grid, variable, box, "deep water, 500-1500 m, 30S-30N", by_index)
+    rows, counted = _tropics(grid, by_index)
+    box = (grid.gdept_1d < 1500.0) & (grid.gdept_1d > 500.0) & rows
+    text = f"{variable} of deep water, 500-1500 m, 30S-30N{counted}"
+    return _mean(state, grid, variable, box, variable, text)
 
 
-def _latitude(grid: Grid, by_index: bool) -> xr.DataArray:
-    return xr.DataArray(np.arange(grid.shape[1]), dims="y") if by_index else abs(grid.gphit)
+def _tropics(grid: Grid, by_index: bool) -> tuple[xr.DataArray, str]:
+    """Rows within 30 degrees or, where latitude is missed, the first 30; and how to say the latter."""
+    if by_index:
+        return xr.DataArray(np.arange(grid.shape[1]), dims="y") < 30.0, ", rows counted instead of degrees"
+    return abs(grid.gphit) < 30.0, ""
 
 
-def _named_box(
-    state: xr.Dataset, grid: Grid, variable: str, box: xr.DataArray, where: str, by_index: bool
+def _mean(
+    state: xr.Dataset, grid: Grid, variable: str, box: xr.DataArray, name: str, text: str
 ) -> xr.DataArray:
-    units = {"thetao": "degC", "so": "1e-3"}[variable]
-    text = f"{variable} of {where}" + (", rows counted instead of degrees" if by_index else "")
-    return labelled(_box(state, grid, variable, box), variable, units, text)
-
-
-def _box(state: xr.Dataset, grid: Grid, variable: str, box: xr.DataArray) -> xr.DataArray:
     volume = grid.volume.where(box, 0.0)
     sea = volume.sum()
-    return (_filled(state, grid, variable) * volume).sum(("z", "y", "x")) / sea.where(sea > 0)
+    mean = (_filled(state, grid, variable) * volume).sum(("z", "y", "x")) / sea.where(sea > 0)
+    return labelled(mean, name, VARIABLES[variable].units, text)
+
+
+def _density(state: xr.Dataset, grid: Grid) -> xr.DataArray:
+    return polynomial_density(_filled(state, grid, "thetao"), _filled(state, grid, "so")) * grid.tmask
 
 
 def _filled(state: xr.Dataset, grid: Grid, name: str) -> xr.DataArray:

@@ -5,7 +5,7 @@ In depth space the circulations of water masses cancel where isopycnals slope; i
 
 from __future__ import annotations
 
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -15,19 +15,20 @@ from warmstart.ocean.grid import Grid
 from warmstart.physics.cache import shared
 from warmstart.physics.cgrid import (
     SVERDRUP,
+    Range,
     at_north_face,
     extreme,
     labelled,
+    mean_over,
     north_transport,
+    rows_between,
     span,
-    total,
+    total_beyond,
     turned,
     unknown,
 )
 from warmstart.physics.density import own_equation, potential_density
 from warmstart.physics.transport import overturning_cell
-
-Range: TypeAlias = tuple[float, float]
 
 #: Reference depth of sigma-2 [m].
 SIGMA2 = 2000.0
@@ -65,7 +66,6 @@ def residual_flow(state: xr.Dataset) -> xr.Dataset:
 
     Examples
     --------
-    >>> import warmstart as ws
     >>> state, grid = ws.basin(nx=6, ny=8, nz=4)
     >>> float((residual_flow(state.assign(vo_bolus=-state.vo)).vo).max())
     0.0
@@ -84,8 +84,7 @@ def overturning_density(
 
     Parameters
     ----------
-    state : ``thetao`` [degC], ``so`` [1e-3] and ``vo`` [m s-1], ``(..., z, y, x)``.
-    grid : its mesh.
+    state, grid : ``thetao`` [degC], ``so`` [1e-3] and ``vo`` [m s-1], ``(..., z, y, x)``, and their mesh.
     edges : increasing edges of the classes [kg m-3, minus 1000]; water beyond the outermost is counted in the nearest;
         None takes :data:`EDGES`.
     reference : reference depth of the density [m].
@@ -104,9 +103,7 @@ def overturning_density(
 
     Examples
     --------
-    >>> import warmstart as ws
-    >>> state, grid = ws.basin(nx=6, ny=8, nz=4)
-    >>> overturning_density(state, grid).dims
+    >>> overturning_density(*ws.basin()).dims
     ('sigma', 'y')
     """
     own = equation or own_equation(state, grid) or "seos"
@@ -124,15 +121,11 @@ def overturning_density(
         output_core_dims=[["sigma", "y"]], vectorize=True, dask="parallelized", output_dtypes=["float64"],
         dask_gufunc_kwargs={"output_sizes": {"sigma": edges.size - 1}},
     )  # fmt: skip
-    reverse = {"sigma": slice(None, None, -1)}
-    denser = classes.isel(reverse).cumsum("sigma", skipna=False).isel(reverse)
-    axis = xr.DataArray(
-        edges[:-1], dims="sigma", attrs={"units": "kg m-3", "long_name": f"sigma at {reference:g} m"}
-    )
-    result = (-denser / SVERDRUP).assign_coords(sigma=axis)
-    return labelled(
-        result, "overturning_density", "Sv", "meridional overturning streamfunction, density classes"
-    )
+    denser = total_beyond(classes, "sigma")
+    axis = {"units": "kg m-3", "long_name": f"sigma at {reference:g} m"}
+    result = (-denser / SVERDRUP).assign_coords(sigma=("sigma", edges[:-1], axis))
+    text = "meridional overturning streamfunction, density classes"
+    return labelled(result, "overturning_density", "Sv", text)
 
 
 def _by_class(sigma: np.ndarray, flow: np.ndarray, edges: np.ndarray) -> np.ndarray:
@@ -164,15 +157,9 @@ def overturning_density_cell(
     -------
     ``(...)`` [Sv]; NaN if the mesh has nothing there, or is nowhere as deep.
 
-    Notes
-    -----
-    As :func:`overturning_density`.
-
     Examples
     --------
-    >>> import warmstart as ws
-    >>> state, grid = ws.basin(nx=6, ny=8, nz=4)
-    >>> overturning_density_cell(state, grid, (10.0, 65.0), "northern").attrs["units"]
+    >>> overturning_density_cell(*ws.basin(), (10.0, 65.0), "northern").attrs["units"]
     'Sv'
     """
     kind = {"northern": "max", "abyssal": "min"}[rotation]
@@ -181,8 +168,7 @@ def overturning_density_cell(
     if why := turned(grid, lat):
         return unknown(state, "overturning_density_cell", "Sv", text, why)
     psi = overturning_density(state, grid).rename(sigma="z")
-    rows = grid.gphiv.mean("x")
-    inside = (rows > lat[0]) & (rows < lat[1])
+    inside = rows_between(grid, lat)
     if below is not None:
         inside = inside & (psi.z >= _mean_density(state, grid, lat, below))
     value = extreme(psi.drop_vars("z"), inside.drop_vars("z", errors="ignore"), kind)
@@ -193,9 +179,7 @@ def _mean_density(state: xr.Dataset, grid: Grid, lat: Range, depth: float) -> xr
     """Area mean of sigma-2 over the cells between two latitudes that hold a depth, ``(...)`` [kg m-3]; NaN without any."""
     holds = (grid.gdepw_0 <= depth) & (depth < grid.gdepw_0 + grid.e3t_0) & grid.mask("T")
     area = grid.column_area.where(holds & (grid.gphit > lat[0]) & (grid.gphit < lat[1]), 0.0)
-    sigma = potential_density(state, grid, SIGMA2).where(area > 0, 0.0)
-    whole = area.sum()
-    return total(sigma * area, ("z", "y", "x")) / whole.where(whole > 0)
+    return mean_over(potential_density(state, grid, SIGMA2), area)
 
 
 def residual_cell(state: xr.Dataset, grid: Grid, lat: Range, below: float, rotation: str) -> xr.DataArray:
@@ -215,13 +199,8 @@ def residual_cell(state: xr.Dataset, grid: Grid, lat: Range, below: float, rotat
     UserError
         If the state holds no bolus velocity.
 
-    Notes
-    -----
-    As :func:`residual_flow`.
-
     Examples
     --------
-    >>> import warmstart as ws
     >>> state, grid = ws.basin(nx=6, ny=8, nz=4)
     >>> still = state.assign(vo_bolus=-state.vo)
     >>> abs(float(residual_cell(still, grid, (10.0, 65.0), 500.0, "northern")))
@@ -229,5 +208,4 @@ def residual_cell(state: xr.Dataset, grid: Grid, lat: Range, below: float, rotat
     """
     value = overturning_cell(residual_flow(state), grid, lat, below, rotation)
     text = value.attrs["long_name"].replace("Eulerian", "residual")
-    comment = {n: value.attrs[n] for n in ("comment",) if n in value.attrs}
-    return labelled(value, "residual_cell", "Sv", text).assign_attrs(comment)
+    return value.rename("residual_cell").assign_attrs(long_name=text)

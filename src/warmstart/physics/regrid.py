@@ -10,6 +10,7 @@ import xarray as xr
 from scipy.sparse import csr_matrix, kron
 
 from warmstart.errors import UserError
+from warmstart.ocean.constants import EARTH_RADIUS
 from warmstart.ocean.grid import Grid
 from warmstart.ocean.places import bare, locate
 from warmstart.ocean.sea import require_whole
@@ -38,7 +39,6 @@ SLIGHT = 1e-6
 CHUNK = 50_000
 #: Share of the target's sea without sea of the source in its place above which the log says so.
 NOTICEABLE = 0.01
-EARTH_RADIUS = 6.371e6  #: of the areas that conservative weights share [m]
 
 
 def regrid(
@@ -75,7 +75,6 @@ def regrid(
 
     Examples
     --------
-    >>> import warmstart as ws
     >>> (state, source), (_, target) = ws.basin(nx=6, ny=8, nz=4), ws.basin(nx=11, ny=15, nz=6)
     >>> regrid(state, source, target).thetao.sizes["x"]
     11
@@ -96,11 +95,7 @@ def regrid(
     dim = lead[0]
     count = state.sizes[dim]
     moved = [_one(state.isel({dim: i}), source, target, method, stable, warn=i == 0) for i in range(count)]
-    along = [
-        n
-        for n in moved[0].variables
-        if dim in state[n].dims or (n in VARIABLES and dim in state["thetao"].dims)
-    ]
+    along = [n for n in moved[0].variables if n in VARIABLES or dim in state[n].dims]
     together = xr.concat([m[[n for n in along if n in m]] for m in moved], dim)
     return together.assign({n: v for n, v in moved[0].data_vars.items() if n not in along})
 
@@ -139,9 +134,8 @@ def _along_latitude(var: xr.Variable, source: Grid, target: Grid) -> xr.Variable
     """A profile of latitude."""
     weights = linear_weights(_axes(source)["y"], _axes(target)["y"])
     lead = [d for d in var.dims if d != "y"]
-    values = (weights @ var.transpose("y", *lead).values.reshape(source.shape[1], -1)).reshape(
-        target.shape[1], *[var.sizes[d] for d in lead]
-    )
+    values = weights @ var.transpose("y", *lead).values.reshape(source.shape[1], -1)
+    values = values.reshape(target.shape[1], *(var.sizes[d] for d in lead))
     return xr.Variable(("y", *lead), values, var.attrs).transpose(*var.dims)
 
 
@@ -153,9 +147,8 @@ def _refuse_unusable(state: xr.Dataset, source: Grid) -> None:
     for name in (n for n in VARIABLES if n in state):
         table = VARIABLES[name]
         if tuple(state.sizes[d] for d in table.dims) != source.shape[3 - len(table.dims) :]:
-            raise UserError(
-                f"{name} has sizes {dict(state[name].sizes)}, its mesh {source.shape}; expected the same"
-            )
+            sizes = dict(state[name].sizes)
+            raise UserError(f"{name} has sizes {sizes}, its mesh {source.shape}; expected the same")
     require_whole(state, source, advice="; nothing was moved")
 
 
@@ -165,9 +158,8 @@ def _refuse_curvilinear(grid: Grid, which: str) -> None:
     near = 1e-3 * np.abs(np.diff(lon[0])).max(initial=1e-9)
     increasing = (np.diff(lon[0]) > 0).all() and (np.diff(lat[:, 0]) > 0).all()
     if not increasing or np.ptp(lon, axis=0).max() > near or np.ptp(lat, axis=1).max() > near:
-        raise UserError(
-            f"the {which} mesh is curvilinear; states move between meshes with longitude along x and latitude along y only"
-        )
+        advice = "states move between meshes with longitude along x and latitude along y only"
+        raise UserError(f"the {which} mesh is curvilinear; {advice}")
 
 
 def _axes(grid: Grid) -> dict[str, np.ndarray]:
@@ -232,10 +224,8 @@ def _tracer(values: np.ndarray, source: Grid, target: Grid, method: Method, warn
     volume = target.volume.values
     share = float(volume[np.isnan(moved)].sum() / volume.sum())
     if warn and share > NOTICEABLE:
-        log.warning(
-            "%.1f %% of the target's sea has no sea of the source in its place: filled from its neighbours",
-            100 * share,
-        )
+        text = "%.1f %% of the target's sea has no sea of the source in its place: filled from its neighbours"
+        log.warning(text, 100 * share)
     return filled
 
 
@@ -279,10 +269,8 @@ def _sea_level(zos: np.ndarray, source: Grid, target: Grid) -> np.ndarray:
     """Sea level on the target, of mean zero."""
     known = source.mask("T", three_d=False).values.ravel()
     weights = _bilinear(source, target)
-    total, weight = (
-        weights @ np.where(known, np.nan_to_num(zos.astype("float64")).ravel(), 0.0),
-        weights @ known,
-    )
+    total = weights @ np.where(known, np.nan_to_num(zos.astype("float64")).ravel(), 0.0)
+    weight = weights @ known
     moved = np.where(weight > SLIGHT, total / np.where(weight > SLIGHT, weight, 1.0), np.nan)
     wet = target.mask("T", three_d=False).values[None]
     level = fill(moved.reshape(1, *target.shape[1:]), wet, target.periodic_x)[0]
@@ -304,7 +292,6 @@ def velocities(uo: np.ndarray, vo: np.ndarray, source: Grid, target: Grid) -> tu
 
     Examples
     --------
-    >>> import warmstart as ws
     >>> (state, source), (_, target) = ws.basin(nx=6, ny=8, nz=4), ws.basin(nx=11, ny=15, nz=6)
     >>> velocities(state.uo.values, state.vo.values, source, target)[0].shape
     (6, 15, 11)
@@ -332,10 +319,8 @@ def _streamfunction(flow: list[np.ndarray], source: Grid, target: Grid) -> np.nd
     x = linear_weights(s["edges_x"][1:], t["edges_x"][1:], period)
     y = linear_weights(s["edges_y"], t["edges_y"])
     moved = (y @ psi @ x.T).ravel()
-    wet = np.concatenate(
-        [(target.ds[f"e3{p}_0"] * (target.ds[f"{p}mask"] > 0)).sum("z").values.ravel() for p in "uv"]
-    )
-    _, members = coasts(face_differences(target), wet > 0, target.shape[2])
+    depths = [(target.ds[f"e3{p}_0"] * (target.ds[f"{p}mask"] > 0)).sum("z").values.ravel() for p in "uv"]
+    _, members = coasts(face_differences(target), np.concatenate(depths) > 0, target.shape[2])
     for coast in np.flatnonzero(np.bincount(members) > 1):
         # most of a coast's points lie on land of the source too, where the value is the wall's own
         moved[members == coast] = np.median(moved[members == coast])

@@ -12,6 +12,7 @@ import numpy as np
 import xarray as xr
 
 from warmstart.errors import UserError
+from warmstart.ocean.constants import EARTH_RADIUS
 from warmstart.ocean.grid import Grid
 from warmstart.physics.cgrid import SVERDRUP, east_transport, labelled, north_transport, total
 
@@ -48,7 +49,6 @@ def find_section(grid: Grid, start: tuple[float, float], end: tuple[float, float
 
     Examples
     --------
-    >>> import warmstart as ws
     >>> state, grid = ws.basin(nx=6, ny=8, nz=4)
     >>> int(find_section(grid, (25.0, -60.0), (25.0, 60.0)).east.sum())
     6
@@ -57,9 +57,8 @@ def find_section(grid: Grid, start: tuple[float, float], end: tuple[float, float
     ends = [_nearest(grid, place, *point) for point in (start, end)]
     (j, i), (j_end, i_end) = ends
     if ends[0] == ends[1]:
-        raise UserError(
-            f"both ends of the section {start} to {end} are one corner of the mesh; take them farther apart"
-        )
+        both = f"both ends of the section {start} to {end} are one corner of the mesh"
+        raise UserError(f"{both}; take them farther apart")
     columns = grid.shape[2]
     pole = np.cross(_on_sphere(*start), _on_sphere(*end))
     pole = pole / max(float(np.linalg.norm(pole)), 1e-12)
@@ -89,8 +88,7 @@ def transport_across(
 
     Parameters
     ----------
-    state : ``uo`` and ``vo``, ``(..., z, y, x)`` [m s-1].
-    grid : its mesh.
+    state, grid : ``uo`` and ``vo``, ``(..., z, y, x)`` [m s-1], and their mesh.
     start, end : as in :func:`find_section`.
     name : what to call it.
 
@@ -105,18 +103,13 @@ def transport_across(
 
     Examples
     --------
-    >>> import warmstart as ws
-    >>> state, grid = ws.basin(nx=6, ny=8, nz=4)
-    >>> bool(transport_across(state, grid, (0.0, -70.0), (0.0, -40.0)) > 0)
+    >>> bool(transport_across(*ws.basin(), (0.0, -70.0), (0.0, -40.0)) > 0)
     True
     """
-    section = find_section(grid, start, end)
+    flows = east_transport(state, grid), north_transport(state, grid)
     parts = [
         total(flow.where(signs != 0, 0.0) * signs, ("z", "y", "x"))
-        for flow, signs in (
-            (east_transport(state, grid), section.east),
-            (north_transport(state, grid), section.north),
-        )
+        for flow, signs in zip(flows, find_section(grid, start, end), strict=True)
     ]
     text = f"volume transport across {name}, from {start[0]:g}E {start[1]:g}N to {end[0]:g}E {end[1]:g}N"
     return labelled((parts[0] + parts[1]) / SVERDRUP, name, "Sv", text)
@@ -134,10 +127,9 @@ def _nearest(grid: Grid, place: np.ndarray, lon: float, lat: float) -> tuple[int
         raise UserError(f"{lon:g}, {lat:g} is no longitude and latitude; expected for example -68, -55")
     near = place @ _on_sphere(lon, lat)
     j, i = np.unravel_index(int(np.argmax(near)), near.shape)
-    away = np.linalg.norm(place[j, i] - _on_sphere(lon, lat)) * 6.371e6
+    away = np.linalg.norm(place[j, i] - _on_sphere(lon, lat)) * EARTH_RADIUS
     longest = 2.0 * max(float(grid.ds[name].isel(y=j, x=i)) for name in ("e1f", "e2f"))
     if away > longest:
-        raise UserError(
-            f"{lon:g}E {lat:g}N lies {away / 1e3:.0f} km outside of the mesh; give ends of the section inside of it"
-        )
+        outside = f"{lon:g}E {lat:g}N lies {away / 1e3:.0f} km outside of the mesh"
+        raise UserError(f"{outside}; give ends of the section inside of it")
     return int(j), int(i)

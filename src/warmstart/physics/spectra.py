@@ -10,7 +10,7 @@ of what was transformed, averaged over runs with their lengths (Parseval).
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple
 
 import numpy as np
 import scipy.sparse
@@ -19,9 +19,7 @@ import xarray as xr
 from warmstart.errors import UserError
 from warmstart.ocean.grid import Grid
 from warmstart.ocean.variables import VARIABLES
-from warmstart.physics.cgrid import at_south, at_west, labelled, take, total, unknown
-
-Range: TypeAlias = tuple[float, float]
+from warmstart.physics.cgrid import Range, at_south, at_west, labelled, take, total, unknown
 
 #: Fewest wet points of a run [cells].
 SHORTEST = 6
@@ -74,7 +72,6 @@ def power_spectrum(
 
     Examples
     --------
-    >>> import warmstart as ws
     >>> state, grid = ws.basin(nx=12, ny=16, nz=4)
     >>> power_spectrum(state.zos, grid, "meridional").dims
     ('wavenumber',)
@@ -82,9 +79,8 @@ def power_spectrum(
     level, wet, runs = _sector(grid, direction, lat, depth, per_cell)
     flat = (field.isel(z=level) if "z" in field.dims else field).astype("float64")
     if not runs:
-        raise UserError(
-            f"no {direction} run of {SHORTEST} wet points in this sector; take a wider one or a finer grid"
-        )
+        where = f"no {direction} run of {SHORTEST} wet points in this sector"
+        raise UserError(f"{where}; take a wider one or a finer grid")
     width, count = _classes(runs)
     if flat.chunks is not None:
         flat = flat.chunk({"y": -1, "x": -1})
@@ -94,20 +90,13 @@ def power_spectrum(
         output_dtypes=["float64"], dask_gufunc_kwargs={"output_sizes": {"wavenumber": count}},
     )  # fmt: skip
     length = "cell" if per_cell else "m"
-    axis = xr.DataArray(
-        width * np.arange(1, count + 1), dims="wavenumber",
-        attrs={"units": f"{length}-1", "long_name": f"{direction} wavenumber"},
-    )  # fmt: skip
+    attrs = {"units": f"{length}-1", "long_name": f"{direction} wavenumber"}
+    density = density.assign_coords(wavenumber=("wavenumber", width * np.arange(1, count + 1), attrs))
     table = VARIABLES.get(str(field.name))
     units = field.attrs.get("units", table.units if table else "1")
+    units = f"{units}2" if units.isalpha() else f"({units})2"
     what = field.attrs.get("long_name", table.long_name if table else "field")
-    text = f"{direction} power spectral density of {what}"
-    return labelled(
-        density.assign_coords(wavenumber=axis),
-        "power",
-        f"{units}2 {length}" if units.isalpha() else f"({units})2 {length}",
-        text,
-    )
+    return labelled(density, "power", f"{units} {length}", f"{direction} power spectral density of {what}")
 
 
 def _sector(
@@ -175,9 +164,8 @@ def _transform(values: np.ndarray, runs: list[_Runs], width: float, count: int) 
         wavenumber = np.arange(1, lines.shape[-1] + 1) / length[:, None]
         classes = np.clip(np.rint(wavenumber / width).astype(int), 1, count) - 1
         weight = np.broadcast_to(length[:, None], classes.shape)
-        gather = scipy.sparse.csr_matrix(
-            (weight.ravel(), (classes.ravel(), np.arange(classes.size))), (count, classes.size)
-        )
+        places = classes.ravel(), np.arange(classes.size)
+        gather = scipy.sparse.csr_matrix((weight.ravel(), places), (count, classes.size))
         power += (gather @ lines.reshape(-1, classes.size).T).T.reshape(power.shape)
         whole += float(length.sum())
     return power / (whole * width)
@@ -189,9 +177,8 @@ def _even(values: np.ndarray, positions: np.ndarray) -> np.ndarray:
     if np.allclose(np.diff(positions, axis=1), np.diff(positions[:, :2], axis=1), rtol=1e-6):
         return values
     even = np.linspace(positions[:, 0], positions[:, -1], n, axis=1)
-    left = np.stack(
-        [np.clip(np.searchsorted(p, e, "right") - 1, 0, n - 2) for p, e in zip(positions, even, strict=True)]
-    )
+    pairs = zip(positions, even, strict=True)
+    left = np.stack([np.clip(np.searchsorted(p, e, "right") - 1, 0, n - 2) for p, e in pairs])
     line = np.arange(positions.shape[0])[:, None]
     start = positions[line, left]
     share = (even - start) / (positions[line, left + 1] - start)
@@ -232,20 +219,16 @@ def kinetic_energy_spectrum(
     -------
     ``(..., wavenumber)`` [m2 s-2 m]: half the sum of the spectra of both components, averaged to T points.
 
-    Notes
-    -----
-    As :func:`power_spectrum`.
-
     Examples
     --------
-    >>> import warmstart as ws
-    >>> state, grid = ws.basin(nx=12, ny=16, nz=4)
-    >>> kinetic_energy_spectrum(state, grid).attrs["units"]
+    >>> kinetic_energy_spectrum(*ws.basin()).attrs["units"]
     'm2 s-2 m'
     """
     level = int(np.abs(grid.gdept_1d.values - depth).argmin())
-    u = take(state, grid, "uo").isel(z=level).where(grid.mask("U").isel(z=level), 0.0)
-    v = take(state, grid, "vo").isel(z=level).where(grid.mask("V").isel(z=level), 0.0)
+    u, v = (
+        take(state, grid, name).isel(z=level).where(grid.mask(point).isel(z=level), 0.0)
+        for name, point in (("uo", "U"), ("vo", "V"))
+    )
     parts = [
         power_spectrum(0.5 * centred, grid, direction, lat, depth, per_cell)
         for centred in (u + at_west(u, grid), v + at_south(v))
@@ -260,8 +243,7 @@ def small_scale_share(state: xr.Dataset, grid: Grid, variable: str, depth: float
 
     Parameters
     ----------
-    state : holds the variable, ``(..., [z,] y, x)``.
-    grid : its mesh.
+    state, grid : holds the variable, ``(..., [z,] y, x)``, and its mesh.
     variable : at T points, or ``"kinetic_energy"``.
     depth : of the level [m].
 
@@ -275,9 +257,7 @@ def small_scale_share(state: xr.Dataset, grid: Grid, variable: str, depth: float
 
     Examples
     --------
-    >>> import warmstart as ws
-    >>> state, grid = ws.basin(nx=8, ny=24, nz=4)
-    >>> bool(small_scale_share(state, grid, "zos") < 0.2)
+    >>> bool(small_scale_share(*ws.basin(), "zos") < 0.2)
     True
     """
     options: dict[str, Any] = {"direction": "meridional", "depth": depth, "per_cell": True}

@@ -7,7 +7,7 @@ The thickness of the faces is that of the mesh unless ``free_surface`` is asked 
 
 from __future__ import annotations
 
-from typing import TypeAlias
+from collections.abc import Callable
 
 import xarray as xr
 
@@ -16,20 +16,22 @@ from warmstart.ocean import eos
 from warmstart.ocean.grid import Grid
 from warmstart.physics.cgrid import (
     SVERDRUP,
+    Range,
     at_north_face,
     east_transport,
     extreme,
     labelled,
+    mean_over,
     north_transport,
+    rows_between,
     span,
     take,
     total,
+    total_beyond,
     turned,
     unknown,
 )
-from warmstart.physics.channel import find_channel
-
-Range: TypeAlias = tuple[float, float]
+from warmstart.physics.channel import Channel, find_channel
 
 
 def channel_transport(state: xr.Dataset, grid: Grid, free_surface: bool = False) -> xr.DataArray:
@@ -48,28 +50,15 @@ def channel_transport(state: xr.Dataset, grid: Grid, free_surface: bool = False)
 
     Examples
     --------
-    >>> import warmstart as ws
-    >>> state, grid = ws.basin(nx=6, ny=8, nz=4)
-    >>> bool(channel_transport(state, grid) > 0)
+    >>> bool(channel_transport(*ws.basin()) > 0)
     True
     """
-    text = "transport round the channel, through its narrowest section" + _thickness(free_surface)
-    try:
-        channel = find_channel(grid)
-    except UserError as error:
-        return unknown(state, "channel_transport", "Sv", text, str(error))
-    section = section_transport(state, grid, free_surface)
-    return labelled(_mean(section, channel.strait), "channel_transport", "Sv", text)
+    text = "transport round the channel, through its narrowest section"
+    return _round(state, grid, "channel_transport", text, lambda s, at: _mean(s, at.strait), free_surface)
 
 
 def section_transport(state: xr.Dataset, grid: Grid, free_surface: bool = False) -> xr.DataArray:
-    """Zonal transport through every section of the channel, from coast to coast.
-
-    Parameters
-    ----------
-    state : ``uo(..., z, y, x)`` at U points [m s-1].
-    grid : its mesh.
-    free_surface : as in :func:`channel_transport`.
+    """Zonal transport through every section of the channel, from coast to coast; arguments as :func:`channel_transport`.
 
     Returns
     -------
@@ -83,9 +72,7 @@ def section_transport(state: xr.Dataset, grid: Grid, free_surface: bool = False)
 
     Examples
     --------
-    >>> import warmstart as ws
-    >>> state, grid = ws.basin(nx=6, ny=8, nz=4)
-    >>> section_transport(state, grid).dims
+    >>> section_transport(*ws.basin()).dims
     ('x',)
     """
     channel = find_channel(grid)
@@ -95,13 +82,7 @@ def section_transport(state: xr.Dataset, grid: Grid, free_surface: bool = False)
 
 
 def throughflow(state: xr.Dataset, grid: Grid, free_surface: bool = False) -> xr.DataArray:
-    """Transport round the channel, mean over all its sections from coast to coast.
-
-    Parameters
-    ----------
-    state : ``uo(..., z, y, x)`` at U points [m s-1].
-    grid : its mesh.
-    free_surface : as in :func:`channel_transport`.
+    """Transport round the channel, mean over all its sections from coast to coast; arguments as :func:`channel_transport`.
 
     Returns
     -------
@@ -115,27 +96,15 @@ def throughflow(state: xr.Dataset, grid: Grid, free_surface: bool = False) -> xr
 
     Examples
     --------
-    >>> import warmstart as ws
-    >>> state, grid = ws.basin(nx=6, ny=8, nz=4)
-    >>> throughflow(state, grid).attrs["units"]
+    >>> throughflow(*ws.basin()).attrs["units"]
     'Sv'
     """
-    text = "transport round the channel, mean over sections from coast to coast" + _thickness(free_surface)
-    try:
-        channel = find_channel(grid)
-    except UserError as error:
-        return unknown(state, "throughflow", "Sv", text, str(error))
-    section = section_transport(state, grid, free_surface)
-    return labelled(_mean(section, channel.sections), "throughflow", "Sv", text)
+    text = "transport round the channel, mean over sections from coast to coast"
+    return _round(state, grid, "throughflow", text, lambda s, at: _mean(s, at.sections), free_surface)
 
 
 def throughflow_spread(state: xr.Dataset, grid: Grid) -> xr.DataArray:
-    """Largest minus smallest transport among the sections of the channel; 0 for a non-divergent flow.
-
-    Parameters
-    ----------
-    state : ``uo(..., z, y, x)`` at U points [m s-1].
-    grid : its mesh.
+    """Largest minus smallest :func:`section_transport`, 0 for a non-divergent flow; arguments as there.
 
     Returns
     -------
@@ -143,27 +112,36 @@ def throughflow_spread(state: xr.Dataset, grid: Grid) -> xr.DataArray:
 
     Examples
     --------
-    >>> import warmstart as ws
-    >>> state, grid = ws.basin(nx=6, ny=8, nz=4)
-    >>> bool(throughflow_spread(state, grid) > 0)  # this analytic flow has divergence
+    >>> bool(throughflow_spread(*ws.basin()) > 0)  # this analytic flow has divergence
     True
     """
+
+    def spread(flow: xr.DataArray, at: Channel) -> xr.DataArray:
+        return extreme(flow, at.sections, "max") - extreme(flow, at.sections, "min")
+
     text = "range of the throughflow among sections of the channel"
+    return _round(state, grid, "throughflow_spread", text, spread)
+
+
+def _round(
+    state: xr.Dataset,
+    grid: Grid,
+    name: str,
+    text: str,
+    reduce: Callable[[xr.DataArray, Channel], xr.DataArray],
+    free_surface: bool = False,
+) -> xr.DataArray:
+    """A number of the transports through all sections of the channel; unknown on a mesh without one."""
+    text += ", thickness under the free surface" if free_surface else ""
     try:
         channel = find_channel(grid)
     except UserError as error:
-        return unknown(state, "throughflow_spread", "Sv", text, str(error))
-    section = section_transport(state, grid)
-    spread = extreme(section, channel.sections, "max") - extreme(section, channel.sections, "min")
-    return labelled(spread, "throughflow_spread", "Sv", text)
+        return unknown(state, name, "Sv", text, str(error))
+    return labelled(reduce(section_transport(state, grid, free_surface), channel), name, "Sv", text)
 
 
 def _mean(section: xr.DataArray, columns: xr.DataArray) -> xr.DataArray:
-    """Mean over some columns that keeps the NaN of a hole in the sea."""
-    return total(section.where(columns, 0.0), "x") / columns.sum()
-
-
-_STREAMFUNCTION = "barotropic streamfunction, clockwise positive"
+    return mean_over(section, columns.astype("float64"))
 
 
 def barotropic_streamfunction(state: xr.Dataset, grid: Grid) -> xr.DataArray:
@@ -171,8 +149,7 @@ def barotropic_streamfunction(state: xr.Dataset, grid: Grid) -> xr.DataArray:
 
     Parameters
     ----------
-    state : ``uo(..., z, y, x)`` at U points [m s-1].
-    grid : its mesh.
+    state, grid : ``uo(..., z, y, x)`` at U points [m s-1], and its mesh.
 
     Returns
     -------
@@ -183,21 +160,17 @@ def barotropic_streamfunction(state: xr.Dataset, grid: Grid) -> xr.DataArray:
 
     Examples
     --------
-    >>> import warmstart as ws
-    >>> state, grid = ws.basin(nx=6, ny=8, nz=4)
-    >>> bool((barotropic_streamfunction(state, grid).isel(y=-1) == 0).all())
+    >>> bool((barotropic_streamfunction(*ws.basin()).isel(y=-1) == 0).all())
     True
     """
     eastward = total(east_transport(state, grid), "z")
     if grid.fold is not None:  # no wall in the north
         around = throughflow(state, grid).fillna(0.0)
         psi = around - eastward.cumsum("y", skipna=False) / SVERDRUP
-        return labelled(psi, "barotropic_streamfunction", "Sv", _STREAMFUNCTION)
-    from_north = (
-        eastward.isel(y=slice(None, None, -1)).cumsum("y", skipna=False).isel(y=slice(None, None, -1))
-    )
-    psi = from_north.shift(y=-1, fill_value=0.0) / SVERDRUP
-    return labelled(psi, "barotropic_streamfunction", "Sv", _STREAMFUNCTION)
+    else:
+        psi = total_beyond(eastward, "y").shift(y=-1, fill_value=0.0) / SVERDRUP
+    text = "barotropic streamfunction, clockwise positive"
+    return labelled(psi, "barotropic_streamfunction", "Sv", text)
 
 
 def gyre(state: xr.Dataset, grid: Grid, lat: Range, rotation: str) -> xr.DataArray:
@@ -205,8 +178,7 @@ def gyre(state: xr.Dataset, grid: Grid, lat: Range, rotation: str) -> xr.DataArr
 
     Parameters
     ----------
-    state : ``uo(..., z, y, x)`` at U points [m s-1].
-    grid : its mesh.
+    state, grid : ``uo(..., z, y, x)`` at U points [m s-1], and its mesh.
     lat : southern and northern bound of the F points, both included [degrees_north].
     rotation : ``"clockwise"`` takes the maximum (subtropical gyre of the north), ``"anticlockwise"`` the minimum.
 
@@ -216,9 +188,7 @@ def gyre(state: xr.Dataset, grid: Grid, lat: Range, rotation: str) -> xr.DataArr
 
     Examples
     --------
-    >>> import warmstart as ws
-    >>> state, grid = ws.basin(nx=6, ny=8, nz=4)
-    >>> gyre(state, grid, (0.0, 45.0), "clockwise").attrs["units"]
+    >>> gyre(*ws.basin(), (0.0, 45.0), "clockwise").attrs["units"]
     'Sv'
     """
     rows = (grid.gphif >= lat[0]) & (grid.gphif <= lat[1])
@@ -236,8 +206,7 @@ def overturning(state: xr.Dataset, grid: Grid) -> xr.DataArray:
 
     Parameters
     ----------
-    state : ``vo(..., z, y, x)`` at V points [m s-1].
-    grid : its mesh.
+    state, grid : ``vo(..., z, y, x)`` at V points [m s-1], and its mesh.
 
     Returns
     -------
@@ -246,15 +215,12 @@ def overturning(state: xr.Dataset, grid: Grid) -> xr.DataArray:
 
     Examples
     --------
-    >>> import warmstart as ws
-    >>> state, grid = ws.basin(nx=6, ny=8, nz=4)
-    >>> overturning(state, grid).dims
+    >>> overturning(*ws.basin()).dims
     ('z', 'y')
     """
     northward = total(north_transport(state, grid).where(grid.unique("V"), 0.0), "x")
-    below = northward.isel(z=slice(None, None, -1)).cumsum("z", skipna=False).isel(z=slice(None, None, -1))
     text = "meridional overturning streamfunction, resolved flow"
-    return labelled(-below / SVERDRUP, "overturning", "Sv", text)
+    return labelled(-total_beyond(northward, "z") / SVERDRUP, "overturning", "Sv", text)
 
 
 def overturning_cell(state: xr.Dataset, grid: Grid, lat: Range, below: float, rotation: str) -> xr.DataArray:
@@ -262,8 +228,7 @@ def overturning_cell(state: xr.Dataset, grid: Grid, lat: Range, below: float, ro
 
     Parameters
     ----------
-    state : ``vo(..., z, y, x)`` at V points [m s-1].
-    grid : its mesh.
+    state, grid : ``vo(..., z, y, x)`` at V points [m s-1], and its mesh.
     lat : southern and northern bound of the V rows, both excluded [degrees_north].
     below : depth above which nothing counts [m].
     rotation : ``"northern"`` takes the maximum (sinking in the north), ``"abyssal"`` the minimum (sinking in the south).
@@ -274,13 +239,10 @@ def overturning_cell(state: xr.Dataset, grid: Grid, lat: Range, below: float, ro
 
     Examples
     --------
-    >>> import warmstart as ws
-    >>> state, grid = ws.basin(nx=6, ny=8, nz=4)
-    >>> overturning_cell(state, grid, (10.0, 65.0), 500.0, "northern").attrs["units"]
+    >>> overturning_cell(*ws.basin(), (10.0, 65.0), 500.0, "northern").attrs["units"]
     'Sv'
     """
-    rows = grid.gphiv.mean("x")
-    inside = (rows > lat[0]) & (rows < lat[1]) & (grid.gdepw_1d > below)
+    inside = rows_between(grid, lat) & (grid.gdepw_1d > below)
     kind = {"northern": "max", "abyssal": "min"}[rotation]
     text = f"{kind}imum Eulerian overturning, {span(lat)}, below {below:g} m"
     if why := turned(grid, lat):
@@ -294,8 +256,7 @@ def heat_transport(state: xr.Dataset, grid: Grid) -> xr.DataArray:
 
     Parameters
     ----------
-    state : ``thetao`` [degC] and ``vo`` [m s-1], ``(..., z, y, x)``.
-    grid : its mesh.
+    state, grid : ``thetao`` [degC] and ``vo`` [m s-1], ``(..., z, y, x)``, and their mesh.
 
     Returns
     -------
@@ -308,15 +269,11 @@ def heat_transport(state: xr.Dataset, grid: Grid) -> xr.DataArray:
 
     Examples
     --------
-    >>> import warmstart as ws
-    >>> state, grid = ws.basin(nx=6, ny=8, nz=4)
-    >>> heat_transport(state, grid).dims
+    >>> heat_transport(*ws.basin()).dims
     ('y',)
     """
-    face = at_north_face(take(state, grid, "thetao"), grid).where(grid.mask("V") & grid.unique("V"), 0.0)
-    flux = total(north_transport(state, grid) * face, ("z", "x"))
     text = "northward heat transport of the resolved flow"
-    return labelled(eos.RHO0 * eos.CP * flux, "heat_transport", "W", text)
+    return labelled(eos.RHO0 * eos.CP * _carried(state, grid, "thetao"), "heat_transport", "W", text)
 
 
 def salt_transport(state: xr.Dataset, grid: Grid) -> xr.DataArray:
@@ -324,8 +281,7 @@ def salt_transport(state: xr.Dataset, grid: Grid) -> xr.DataArray:
 
     Parameters
     ----------
-    state : ``so`` [1e-3] and ``vo`` [m s-1], ``(..., z, y, x)``.
-    grid : its mesh.
+    state, grid : ``so`` [1e-3] and ``vo`` [m s-1], ``(..., z, y, x)``, and their mesh.
 
     Returns
     -------
@@ -337,14 +293,17 @@ def salt_transport(state: xr.Dataset, grid: Grid) -> xr.DataArray:
 
     Examples
     --------
-    >>> import warmstart as ws
-    >>> state, grid = ws.basin(nx=6, ny=8, nz=4)
-    >>> salt_transport(state, grid).attrs["units"]
+    >>> salt_transport(*ws.basin()).attrs["units"]
     'kg s-1'
     """
-    face = at_north_face(take(state, grid, "so"), grid).where(grid.mask("V") & grid.unique("V"), 0.0)
-    flux = total(north_transport(state, grid) * face, ("z", "x"))
-    return labelled(1e-3 * eos.RHO0 * flux, "salt_transport", "kg s-1", "northward salt transport")
+    salt = 1e-3 * eos.RHO0 * _carried(state, grid, "so")
+    return labelled(salt, "salt_transport", "kg s-1", "northward salt transport")
+
+
+def _carried(state: xr.Dataset, grid: Grid, tracer: str) -> xr.DataArray:
+    """Northward transport of a tracer through each V row, its value at a face the mean of both cells."""
+    face = at_north_face(take(state, grid, tracer), grid).where(grid.mask("V") & grid.unique("V"), 0.0)
+    return total(north_transport(state, grid) * face, ("z", "x"))
 
 
 def salt_transport_largest(state: xr.Dataset, grid: Grid) -> xr.DataArray:
@@ -354,15 +313,9 @@ def salt_transport_largest(state: xr.Dataset, grid: Grid) -> xr.DataArray:
     -------
     ``(...)`` [kg s-1]: small in equilibrium, where only the surface freshwater flux balances it.
 
-    Notes
-    -----
-    As :func:`salt_transport`.
-
     Examples
     --------
-    >>> import warmstart as ws
-    >>> state, grid = ws.basin(nx=6, ny=8, nz=4)
-    >>> salt_transport_largest(state, grid).attrs["units"]
+    >>> salt_transport_largest(*ws.basin()).attrs["units"]
     'kg s-1'
     """
     value = abs(salt_transport(state, grid)).max("y", skipna=False)
@@ -374,8 +327,7 @@ def heat_transport_peak(state: xr.Dataset, grid: Grid, hemisphere: str) -> xr.Da
 
     Parameters
     ----------
-    state : ``thetao`` [degC] and ``vo`` [m s-1], ``(..., z, y, x)``.
-    grid : its mesh.
+    state, grid : ``thetao`` [degC] and ``vo`` [m s-1], ``(..., z, y, x)``, and their mesh.
     hemisphere : ``"north"`` takes the maximum, ``"south"`` the minimum (southward is negative).
 
     Returns
@@ -384,20 +336,13 @@ def heat_transport_peak(state: xr.Dataset, grid: Grid, hemisphere: str) -> xr.Da
 
     Examples
     --------
-    >>> import warmstart as ws
-    >>> state, grid = ws.basin(nx=6, ny=8, nz=4)
-    >>> heat_transport_peak(state, grid, "north").attrs["units"]
+    >>> heat_transport_peak(*ws.basin(), "north").attrs["units"]
     'W'
     """
     lat: Range = {"north": (0.0, 90.0), "south": (-90.0, 0.0)}[hemisphere]
-    rows = grid.gphiv.mean("x")
     kind = {"north": "max", "south": "min"}[hemisphere]
     text = f"{kind}imum northward heat transport, {span(lat)}"
     if why := turned(grid, lat):
         return unknown(state, "heat_transport_peak", "W", text, why)
-    value = extreme(heat_transport(state, grid), (rows > lat[0]) & (rows < lat[1]), kind)
+    value = extreme(heat_transport(state, grid), rows_between(grid, lat), kind)
     return labelled(value, "heat_transport_peak", "W", text)
-
-
-def _thickness(free_surface: bool) -> str:
-    return ", thickness under the free surface" if free_surface else ""

@@ -43,8 +43,7 @@ def zonal_mean(da: xr.DataArray, grid: Grid) -> xr.DataArray:
 
     Parameters
     ----------
-    da : ``(..., z, y, x)``.
-    grid : its mesh.
+    da, grid : ``(..., z, y, x)``, and its mesh.
 
     Returns
     -------
@@ -52,7 +51,6 @@ def zonal_mean(da: xr.DataArray, grid: Grid) -> xr.DataArray:
 
     Examples
     --------
-    >>> import warmstart as ws
     >>> state, grid = ws.basin(nx=6, ny=8, nz=4)
     >>> zonal_mean(state.thetao, grid).dims
     ('z', 'y')
@@ -74,7 +72,6 @@ def horizontal_mean(da: xr.DataArray, grid: Grid) -> xr.DataArray:
 
     Examples
     --------
-    >>> import warmstart as ws
     >>> state, grid = ws.basin(nx=6, ny=8, nz=4)
     >>> horizontal_mean(state.thetao, grid).dims
     ('z',)
@@ -85,9 +82,8 @@ def horizontal_mean(da: xr.DataArray, grid: Grid) -> xr.DataArray:
 def _mean(da: xr.DataArray, grid: Grid, dims: tuple[str, ...]) -> xr.DataArray:
     weight = grid.volume.where(da.notnull(), 0.0)
     total = weight.sum(dims)
-    return (
-        ((da.fillna(0.0) * weight).sum(dims) / total.where(total > 0)).rename(da.name).assign_attrs(da.attrs)
-    )
+    mean = (da.fillna(0.0) * weight).sum(dims) / total.where(total > 0)
+    return mean.rename(da.name).assign_attrs(da.attrs)
 
 
 def section(
@@ -101,19 +97,13 @@ def section(
 
     Parameters
     ----------
-    da : ``(z, y)``, or ``(z, y, x)``, which is averaged along x.
-    grid : its mesh.
+    da, grid : ``(z, y)``, or ``(z, y, x)``, which is averaged along x, and its mesh.
     ax : where to draw; None makes a figure with a colour bar.
     bounds : of the colour classes; None chooses them.
     cmap : cmocean colour map; None takes the one of the variables table.
 
-    Returns
-    -------
-    The axes.
-
     Examples
     --------
-    >>> import warmstart as ws
     >>> state, grid = ws.basin(nx=6, ny=8, nz=4)
     >>> section(state.thetao, grid).get_ylabel()
     'depth [m]'
@@ -128,10 +118,8 @@ def section(
     ax.set_facecolor(LAND)
     ax.pcolormesh(lat, depth, np.ma.masked_invalid(field.values), rasterized=True, **look)
     with np.errstate(invalid="ignore"):
-        centre = grid.gphit.mean("x").values
-        ax.contour(
-            centre, grid.gdept_1d.values, field.values, bounds[::2], colors=INK, linewidths=0.35, alpha=0.6
-        )
+        centres = grid.gphit.mean("x").values, grid.gdept_1d.values
+        ax.contour(*centres, field.values, bounds[::2], colors=INK, linewidths=0.35, alpha=0.6)
     return _section_axes(ax, lat, float(depth[-1]))
 
 
@@ -149,13 +137,8 @@ def overturning(
     psi : ``(z, y)`` at the top face of each cell of the V rows [Sv], from :func:`warmstart.physics.transport.overturning`.
     grid, ax, bounds, cmap : as in :func:`section`.
 
-    Returns
-    -------
-    The axes.
-
     Examples
     --------
-    >>> import warmstart as ws
     >>> state, grid = ws.basin(nx=6, ny=8, nz=4)
     >>> overturning(ws.physics.transport.overturning(state, grid), grid).get_xlabel()
     'latitude'
@@ -186,13 +169,8 @@ def map_xy(
     da : ``(y, x)``, or ``(z, y, x)``, of which the uppermost level is taken.
     grid, ax, bounds, cmap : as in :func:`section`.
 
-    Returns
-    -------
-    The axes.
-
     Examples
     --------
-    >>> import warmstart as ws
     >>> state, grid = ws.basin(nx=6, ny=8, nz=4)
     >>> map_xy(state.zos, grid).get_ylabel()
     'latitude'
@@ -223,13 +201,8 @@ def streamfunction_map(
     psi : ``(y, x)`` at F points [Sv], from :func:`warmstart.physics.transport.barotropic_streamfunction`.
     grid, ax, bounds, cmap : as in :func:`section`.
 
-    Returns
-    -------
-    The axes.
-
     Examples
     --------
-    >>> import warmstart as ws
     >>> state, grid = ws.basin(nx=6, ny=8, nz=4)
     >>> streamfunction_map(ws.physics.transport.barotropic_streamfunction(state, grid), grid).get_ylabel()
     'latitude'
@@ -250,19 +223,13 @@ def profile(da: xr.DataArray, grid: Grid, ax: Axes | None = None, at: str = "T",
 
     Parameters
     ----------
-    da : ``(..., z)``, or ``(..., z, y, x)``, which is averaged over each level.
-    grid : its mesh.
+    da, grid : ``(..., z)``, or ``(..., z, y, x)``, which is averaged over each level, and its mesh.
     ax : where to draw; None makes a figure.
     at : ``"T"`` for centres of cells, ``"W"`` for their top faces.
     line : passed to :meth:`matplotlib.axes.Axes.plot`.
 
-    Returns
-    -------
-    The axes.
-
     Examples
     --------
-    >>> import warmstart as ws
     >>> state, grid = ws.basin(nx=6, ny=8, nz=4)
     >>> profile(state.thetao, grid).get_xlabel()
     'potential temperature [°C]'
@@ -291,10 +258,6 @@ def series(da: xr.DataArray, time: xr.DataArray, ax: Axes | None = None, **line:
     time : of the same size, with units in its attributes.
     ax : where to draw; None makes a figure.
     line : passed to :meth:`matplotlib.axes.Axes.plot`.
-
-    Returns
-    -------
-    The axes.
 
     Examples
     --------
@@ -338,20 +301,14 @@ def _filled(
     """Filled contours with thin lines, negative ones dashed."""
     filled = ax.contourf(x, y, values, bounds, extend="both", **colouring(cmap, bounds))
     filled.set_rasterized(True)
-    lines = bounds[np.abs(bounds) > 0][::1]
+    lines = bounds[np.abs(bounds) > 0]
     styles = ["--" if b < 0 else "-" for b in lines]
     ax.contour(x, y, values, lines, colors=INK, linewidths=0.35, alpha=0.6, linestyles=styles)
 
 
 def _land(ax: Axes, x: np.ndarray, y: np.ndarray, wet: np.ndarray) -> None:
-    ax.pcolormesh(
-        x,
-        y,
-        np.ma.masked_where(wet, np.zeros(wet.shape)),
-        cmap=ListedColormap([LAND]),
-        rasterized=True,
-        zorder=2,
-    )
+    land = np.ma.masked_where(wet, np.zeros(wet.shape))
+    ax.pcolormesh(x, y, land, cmap=ListedColormap([LAND]), rasterized=True, zorder=2)
 
 
 def _lat_edges(grid: Grid) -> np.ndarray:

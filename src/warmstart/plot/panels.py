@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import xarray as xr
@@ -31,15 +31,7 @@ class PanelKind(NamedTuple):
 
 
 def difference(a: xr.DataArray, b: xr.DataArray) -> xr.DataArray:
-    """Subtract fields and say so in the attributes.
-
-    Parameters
-    ----------
-    a, b : of the same units.
-
-    Returns
-    -------
-    ``a - b``; a difference of temperatures is in K.
+    """Subtract fields of the same units and say so in the attributes; a difference of temperatures is in K.
 
     Examples
     --------
@@ -63,13 +55,8 @@ def compared(kinds: Sequence[PanelKind], grid: Grid, per_row: int, height: float
     per_row : quantities a row.
     height : of a panel [inches].
 
-    Returns
-    -------
-    The figure.
-
     Examples
     --------
-    >>> import warmstart as ws
     >>> state, grid = ws.basin(nx=6, ny=8, nz=4)
     >>> len(compared([PanelKind("T", ws.plot.section, [("a", state.thetao)], "thermal")], grid, 1, 2.5).axes)
     2
@@ -80,17 +67,13 @@ def compared(kinds: Sequence[PanelKind], grid: Grid, per_row: int, height: float
     for i, kind in enumerate(kinds):
         row, column = divmod(i, per_row)
         bottom = (rows - 1 - row) * pitch + FOOT
-        axes, bars = _slots(
-            figure, len(kind.fields), WIDTH / per_row * column, WIDTH / per_row, bottom, height
-        )
+        width = WIDTH / per_row
+        axes, bars = _slots(figure, len(kind.fields), width * column, width, bottom, height)
         panels(axes, bars, kind, grid)
-        where: dict[str, Any] = {
-            "xycoords": "axes fraction",
-            "textcoords": "offset points",
-            "va": "bottom",
-            "annotation_clip": False,
-        }
-        axes[0].annotate(kind.title, (0, 1), xytext=(0, 19), fontweight="bold", fontsize=9, **where)
+        axes[0].annotate(
+            kind.title, (0, 1), xytext=(0, 19), xycoords="axes fraction", textcoords="offset points",
+            fontweight="bold", fontsize=9, va="bottom", annotation_clip=False,
+        )  # fmt: skip
     return figure
 
 
@@ -132,7 +115,6 @@ def panels(axes: Sequence[Axes], bars: Sequence[Axes], kind: PanelKind, grid: Gr
 
     Examples
     --------
-    >>> import warmstart as ws
     >>> from warmstart.plot.style import canvas
     >>> state, grid = ws.basin(nx=6, ny=8, nz=4)
     >>> axes = canvas(1, 5)[1]
@@ -146,11 +128,8 @@ def panels(axes: Sequence[Axes], bars: Sequence[Axes], kind: PanelKind, grid: Gr
     for ax, (title, field) in zip(axes, shown, strict=False):
         kind.draw(field, grid, ax, common, kind.cmap)
         ax.set_title(title)
-    colour_bar(
-        axes[: len(shown)], common, kind.cmap, pretty_units(shown[0][1].attrs.get("units", "")), bars[0]
-    )
-    for ax in axes[1:]:
-        ax.set_ylabel("")
+    units = pretty_units(shown[0][1].attrs.get("units", ""))
+    colour_bar(axes[: len(shown)], common, kind.cmap, units, bars[0])
     bounds = np.zeros(0)
     if len(shown) > 1:
         change = difference(shown[0][1], shown[1][1])
@@ -185,13 +164,8 @@ def sheet(
     symmetric : whether the fields are signed.
     columns : panels a row.
 
-    Returns
-    -------
-    The figure.
-
     Examples
     --------
-    >>> import warmstart as ws
     >>> state, grid = ws.basin(nx=6, ny=8, nz=4)
     >>> len(sheet([("a", state.thetao), ("b", state.thetao)], grid, ws.plot.section, "thermal").axes)
     3

@@ -48,7 +48,7 @@ _STYLE: dict[str, Any] = {
 }  # fmt: skip
 
 _UNITS = {"degC": "°C", "1e-3": "g kg⁻¹", "1": "", "d": "days"}
-_SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
 @contextlib.contextmanager
@@ -74,10 +74,6 @@ def canvas(
     rows, columns : of axes.
     width, height : of the figure [inches].
     grid : passed to :meth:`matplotlib.figure.Figure.subplots`.
-
-    Returns
-    -------
-    The figure and its axes.
 
     Examples
     --------
@@ -122,12 +118,10 @@ def svg(figure: Figure, name: str, dpi: int = 200) -> str:
     body = re.sub(r'(<image[^>]*?)\sid="[^"]*"', r"\1", body)
     # the page chooses the typeface, so that figures and text are of one piece
     body = re.sub(r"font-family: [^;\"]*;?\s*", "", body)
-    body = re.sub(r"font: ((?:\w+ )?)([\d.]+px) [^;\"]*", r"font-weight: \1; font-size: \2", body).replace(
-        "font-weight: ; ", ""
-    )
-    return re.sub(
-        r'<svg width="[\d.]+pt" height="[\d.]+pt"', f'<svg role="img" aria-label="{name}"', body, count=1
-    ).strip()
+    body = re.sub(r"font: ((?:\w+ )?)([\d.]+px) [^;\"]*", r"font-weight: \1; font-size: \2", body)
+    body = body.replace("font-weight: ; ", "")
+    size = r'<svg width="[\d.]+pt" height="[\d.]+pt"'
+    return re.sub(size, f'<svg role="img" aria-label="{name}"', body, count=1).strip()
 
 
 def pretty_units(units: str) -> str:
@@ -140,9 +134,8 @@ def pretty_units(units: str) -> str:
     """
     if units in _UNITS:
         return _UNITS[units]
-    return re.sub(r"(?<=[A-Za-z])-?\d+", lambda m: m[0].translate(_SUPERSCRIPT), units).replace(
-        "1e-3", "g kg⁻¹"
-    )
+    raised = re.sub(r"(?<=[A-Za-z])-?\d+", lambda m: m[0].translate(SUPERSCRIPT), units)
+    return raised.replace("1e-3", "g kg⁻¹")
 
 
 def label(da: xr.DataArray, text: str | None = None) -> str:
@@ -152,10 +145,6 @@ def label(da: xr.DataArray, text: str | None = None) -> str:
     ----------
     da : with the attributes ``long_name`` and ``units``, or a name of the variables table.
     text : instead of the long name.
-
-    Returns
-    -------
-    Such as ``"potential temperature [°C]"``.
 
     Examples
     --------
@@ -191,21 +180,17 @@ def power(values: Any) -> tuple[float, str]:
     if largest == 0 or 1e-3 <= largest < 1e5:
         return 1.0, ""
     exponent = math.floor(math.log10(largest))
-    return 10.0**exponent, f"10{str(exponent).translate(_SUPERSCRIPT)} "
+    return 10.0**exponent, f"10{str(exponent).translate(SUPERSCRIPT)} "
 
 
 def levels(fields: Sequence[xr.DataArray], symmetric: bool = False, count: int = 16) -> np.ndarray:
-    """Choose round boundaries of colour classes for fields that share a colour bar.
+    """Choose round, increasing boundaries of colour classes for fields that share a colour bar.
 
     Parameters
     ----------
     fields : what is shown; values beyond the central 99 % are clipped into the outermost classes.
     symmetric : whether the boundaries lie symmetric about 0, 0 among them.
     count : about how many classes.
-
-    Returns
-    -------
-    Increasing boundaries.
 
     Examples
     --------
@@ -218,9 +203,8 @@ def levels(fields: Sequence[xr.DataArray], symmetric: bool = False, count: int =
     if symmetric:
         # a little more, so that a uniform field lies in the last class and not beyond it
         limit = float(np.percentile(np.abs(values), 99.5)) * (1 + 1e-6) if values.size else 0.0
-        half = np.asarray(
-            MaxNLocator(max(count // 2, 1), steps=steps).tick_values(0.0, limit if limit > 0 else 1.0)
-        )
+        locator = MaxNLocator(max(count // 2, 1), steps=steps)
+        half = np.asarray(locator.tick_values(0.0, limit if limit > 0 else 1.0))
         half = half[half > 0]
         return np.concatenate([-half[::-1], [0.0], half])
     low, high = np.percentile(values, [0.5, 99.5]) if values.size else (0.0, 1.0)
@@ -230,16 +214,7 @@ def levels(fields: Sequence[xr.DataArray], symmetric: bool = False, count: int =
 
 
 def colouring(name: str, bounds: np.ndarray) -> dict[str, Any]:
-    """Colour map and norm of classes, with arrows for what lies beyond them.
-
-    Parameters
-    ----------
-    name : a cmocean colour map.
-    bounds : from :func:`levels`.
-
-    Returns
-    -------
-    Keyword arguments ``cmap`` and ``norm``.
+    """Keyword arguments ``cmap``, by its cmocean name, and ``norm`` of classes, with arrows for what lies beyond them.
 
     Examples
     --------

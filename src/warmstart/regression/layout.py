@@ -28,7 +28,6 @@ class Layout:
 
     Examples
     --------
-    >>> import warmstart as ws
     >>> state, grid = ws.basin(nx=6, ny=8, nz=4)
     >>> Layout(grid).channels[3:5]
     (('thetao', 3), ('so', 0))
@@ -95,7 +94,6 @@ class Layout:
 
         Examples
         --------
-        >>> import warmstart as ws
         >>> state, grid = ws.basin(nx=6, ny=8, nz=4)
         >>> Layout(grid).pack(state).shape
         (1, 17, 8, 6)
@@ -133,7 +131,6 @@ class Layout:
 
         Examples
         --------
-        >>> import warmstart as ws
         >>> state, grid = ws.basin(nx=6, ny=8, nz=4)
         >>> layout = Layout(grid)
         >>> bool(layout.unpack(layout.pack(state)).isel(sample=0).equals(state))

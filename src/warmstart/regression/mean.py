@@ -17,7 +17,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -27,18 +27,13 @@ from warmstart.regression.gaussian_process import covariance, relevance
 #: Splits states ``(member, wet)`` into parts of the same shape that sum to them, linearly.
 Split: TypeAlias = Callable[[np.ndarray], Sequence[np.ndarray]]
 #: Hyper-parameters that are averaged over: linear variance, smooth variance, length, noise variance.
-CANDIDATES = np.array(
-    [
-        row
-        for row in itertools.product(
-            (0.0, 0.1, 0.3, 1.0, 3.0),
-            (0.0, 0.1, 0.3, 1.0, 3.0),
-            (0.5, 1.0, 2.0, 4.0),
-            (3e-3, 1e-2, 3e-2, 0.1, 0.3, 1.0),
-        )
-        if row[0] + row[1] > 0
-    ]
+_TRIED = (
+    (0.0, 0.1, 0.3, 1.0, 3.0),
+    (0.0, 0.1, 0.3, 1.0, 3.0),
+    (0.5, 1.0, 2.0, 4.0),
+    (3e-3, 1e-2, 3e-2, 0.1, 0.3, 1.0),
 )
+CANDIDATES = np.array([row for row in itertools.product(*_TRIED) if row[0] + row[1] > 0])
 #: What each model averages over: ridge regression is the linear process; climatology knows no inputs, and needs none.
 MODELS = {"gaussian-process": CANDIDATES, "ridge": CANDIDATES[CANDIDATES[:, 1] == 0]}
 #: A tenth of the candidates, for models of which many are fitted.
@@ -99,9 +94,8 @@ class MeanModel:
         if not any((self.inputs * factors).any() for factors in self.relevance):
             # nothing to go by: the mean of the members, and their spread
             members = len(self.coefficients)
-            return np.zeros(len(self.basis)), (self.coefficients**2).sum(0) * (1 + 1 / members) / max(
-                members - 1, 1
-            )
+            spread = (self.coefficients**2).sum(0) * (1 + 1 / members) / max(members - 1, 1)
+            return np.zeros(len(self.basis)), spread
         mean, variance = np.zeros(len(self.basis)), np.zeros(len(self.basis))
         for part, factors in enumerate(self.relevance):
             own = self.part == part
@@ -140,10 +134,7 @@ class MeanModel:
         residuals = np.zeros_like(self.coefficients)
         for part, factors in enumerate(self.relevance):
             own, seen = self.part == part, self.inputs * factors
-            gram = covariance(seen, seen, self.candidates) + self.candidates[:, 3, None, None] * np.eye(
-                members
-            )
-            inverse = np.linalg.inv(gram)
+            inverse = np.linalg.inv(_noisy(seen, self.candidates))
             each = inverse @ self.coefficients[:, own] / np.diagonal(inverse, axis1=1, axis2=2)[..., None]
             residuals[:, own] = np.einsum("ck,cik->ik", self.posterior[:, own], each)
         # the offset too is the mean of the others
@@ -158,11 +149,10 @@ def _predicted(
     seen: np.ndarray, coefficients: np.ndarray, table: np.ndarray, posterior: np.ndarray, here: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """Mean and variance of the coefficients of one part at the inputs `here`, ``(1, parameter)``."""
-    gram = covariance(seen, seen, table) + table[:, 3, None, None] * np.eye(len(seen))
     cross = covariance(here, seen, table)[:, 0]
     own = covariance(here, here, table)[:, 0, 0]
     try:
-        solved = np.linalg.solve(gram, cross[..., None])[..., 0]
+        solved = np.linalg.solve(_noisy(seen, table), cross[..., None])[..., 0]
     except np.linalg.LinAlgError as error:
         raise UserError(
             "the regression of this generator has no solution: its weights are damaged; take another copy"
@@ -174,6 +164,11 @@ def _predicted(
     return mean, within + np.einsum("ck,ck->k", posterior, (each - mean) ** 2)
 
 
+def _noisy(inputs: np.ndarray, table: np.ndarray) -> np.ndarray:
+    """Covariance of members with its noise, ``(candidate, member, member)``."""
+    return covariance(inputs, inputs, table) + table[:, 3, None, None] * np.eye(len(inputs))
+
+
 def _scale(coefficients: np.ndarray) -> np.ndarray:
     """Root mean square of each mode's coefficients, 1 where they vanish: ``(mode,)``."""
     scale = np.sqrt((coefficients**2).mean(0))
@@ -183,13 +178,10 @@ def _scale(coefficients: np.ndarray) -> np.ndarray:
 def _posterior(inputs: np.ndarray, coefficients: np.ndarray, table: np.ndarray) -> np.ndarray:
     """Probability of each candidate for each mode: marginal likelihood times prior, ``(candidate, mode)``."""
     target = coefficients / _scale(coefficients)
-    gram = covariance(inputs, inputs, table) + table[:, 3, None, None] * np.eye(len(inputs))
-    factor = np.linalg.cholesky(gram)
+    factor = np.linalg.cholesky(_noisy(inputs, table))
     half = np.linalg.solve(factor, np.broadcast_to(target, (len(table), *target.shape)))
     determinant = np.log(np.diagonal(factor, axis1=1, axis2=2)).sum(-1)
-    prior = sum(
-        -0.5 * np.log((table[:, i] + 1e-3) / median) ** 2 / variance for i, median, variance in PRIORS
-    )
+    prior = sum(-0.5 * np.log((table[:, i] + 1e-3) / m) ** 2 / variance for i, m, variance in PRIORS)
     log_posterior = -0.5 * (half**2).sum(1) - determinant[:, None] + np.asarray(prior)[:, None]
     probability = np.exp(log_posterior - log_posterior.max(0))
     return probability / probability.sum(0)
@@ -215,9 +207,8 @@ def eofs(
     root = np.sqrt(weights)
     weighted = states * root
     if not np.isfinite(weighted).all():
-        raise UserError(
-            "what is to be decomposed holds numbers that are not finite: states or mesh are damaged; make the store again"
-        )
+        found = "what is to be decomposed holds numbers that are not finite"
+        raise UserError(f"{found}: states or mesh are damaged; make the store again")
     left, values, right = np.linalg.svd(weighted, full_matrices=False)
     share = np.cumsum(values**2) / max(np.sum(values**2), np.finfo(float).tiny)
     rank = int(np.sum(values > 1e-7 * values[0])) if values[0] > 0 else 0
@@ -252,13 +243,8 @@ def fit(
     weigh : whether a Gaussian process weighs its inputs by their relevance.
     split : splits anomalies into parts that are regressed on their own; None: there is one part.
 
-    Returns
-    -------
-    The model.
-
     Examples
     --------
-    >>> import numpy as np
     >>> x = np.linspace(-0.5, 0.5, 9)[:, None]
     >>> model = fit(x @ np.array([[1.0, 2.0]]), x, np.array([0.5, 0.5]))
     >>> model.predict(np.array([0.2])).round(2).tolist()
@@ -284,19 +270,13 @@ def fit(
 
 
 def crossfit(
-    states: np.ndarray,
-    inputs: np.ndarray,
-    weights: np.ndarray,
-    variance: float = 0.999,
-    model: str = "gaussian-process",
-    weigh: bool = True,
-    split: Split | None = None,
+    states: np.ndarray, inputs: np.ndarray, weights: np.ndarray, *options: Any, **named: Any
 ) -> tuple[np.ndarray, np.ndarray]:
     """Predict each training member by a model that has not seen it.
 
     Parameters
     ----------
-    states, inputs, weights, variance, model, weigh, split : as :func:`fit`.
+    states, inputs, weights, options, named : as :func:`fit`.
 
     Returns
     -------
@@ -307,7 +287,7 @@ def crossfit(
     predictions, spread = np.zeros_like(states), np.zeros(members)
     for fold in folds(members):
         rest = np.setdiff1d(np.arange(members), fold)
-        fitted = fit(states[rest], inputs[rest], weights, variance, model, weigh=weigh, split=split)
+        fitted = fit(states[rest], inputs[rest], weights, *options, **named)
         for i in fold:
             predictions[i], spread[i] = fitted.predict(inputs[i]), fitted.spread(inputs[i])
     return predictions, spread

@@ -48,20 +48,15 @@ class Normalizer:
 
 
 def fit(fields: np.ndarray, layout: Layout) -> Normalizer:
-    """Measure mean and standard deviation over training snapshots.
+    """Measure mean and standard deviation of each channel over training snapshots and wet cells.
 
     Parameters
     ----------
     fields : packed training snapshots ``(sample, channel, y, x)``, units of the variables table.
     layout : their channels.
 
-    Returns
-    -------
-    The normalizer; mean and standard deviation of a channel are over samples and wet cells.
-
     Examples
     --------
-    >>> import warmstart as ws
     >>> state, grid = ws.basin(nx=6, ny=8, nz=4)
     >>> layout = Layout(grid)
     >>> fields = layout.pack(state)

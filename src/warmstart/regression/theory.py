@@ -10,10 +10,10 @@ import numpy as np
 
 from warmstart.errors import UserError
 from warmstart.ocean import parameters
+from warmstart.ocean.constants import EARTH_RADIUS
 from warmstart.ocean.eos import density
 
-EARTH_RADIUS, ROTATION = 6.371e6, 7.292e-5  #: [m], [s-1]
-GRAVITY, REFERENCE_DENSITY = 9.81, 1026.0  #: [m s-2], [kg m-3]
+ROTATION, GRAVITY, REFERENCE_DENSITY = 7.292e-5, 9.81, 1026.0  #: [s-1], [m s-2], [kg m-3]
 #: Of DINO: width [degrees of longitude], latitude of the strongest southern westerlies and of the walls [degrees].
 WIDTH, WESTERLIES, WALL = 50.0, 45.0, 70.0
 EDDY_LENGTH = 7.5e5  #: meridional scale of the front that eddies flatten [m]
@@ -61,20 +61,15 @@ def pycnocline(values: Mapping[str, Any]) -> dict[str, np.ndarray]:
     >>> bool(500 < found["depth"] < 2000)
     True
     """
-    wind, warm, cold = (
-        np.asarray(values[n], float)
-        for n in ("wind_stress_south", "restoring_temperature_equator", "restoring_temperature_north")
-    )
-    salty, fresh = (
-        np.asarray(values[n], float) for n in ("restoring_salinity_equator", "restoring_salinity_north")
+    wind, cold, warm, fresh, salty, diffusivity, eddy_diffusivity = (
+        np.asarray(values[n], float) for n in NEEDED
     )
     contrast = np.asarray(density(cold, fresh, 0.0)) - np.asarray(density(warm, salty, 0.0))
     reduced_gravity = GRAVITY * np.maximum(contrast, 0.0) / REFERENCE_DENSITY
     width = np.radians(WIDTH) * EARTH_RADIUS * np.cos(np.radians(WESTERLIES))
     area = np.radians(WIDTH) * EARTH_RADIUS**2 * (np.sin(np.radians(WALL)) + np.sin(np.radians(WESTERLIES)))
     ekman = wind * width / (REFERENCE_DENSITY * coriolis(WESTERLIES))
-    eddy = np.asarray(values["eddy_diffusivity"], float) * width / EDDY_LENGTH
-    mixing = np.asarray(values["vertical_diffusivity"], float) * area
+    eddy, mixing = eddy_diffusivity * width / EDDY_LENGTH, diffusivity * area
     sinking = EFFICIENCY * reduced_gravity / coriolis(SINKING_LATITUDE)
     shape = np.broadcast_shapes(*(np.shape(a) for a in (ekman, eddy, mixing, sinking)))
     low, high = np.full(shape, np.log(SHALLOWEST)), np.full(shape, np.log(DEEPEST))

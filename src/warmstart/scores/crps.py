@@ -48,7 +48,6 @@ def gaussian_crps(error: np.ndarray, std: np.ndarray) -> np.ndarray:
 
     Examples
     --------
-    >>> import numpy as np
     >>> gaussian_crps(np.array([2.0]), np.array([0.0])).tolist()
     [2.0]
     """

@@ -51,9 +51,8 @@ class Expectation:
         ----------
         parameters : values of at least those that vary, in the units of the parameters table.
         """
-        inputs = np.array(
-            [(parameters[n] - low) / (high - low) - 0.5 for n, (low, high) in self.ranges.items()]
-        )
+        ranges = self.ranges.items()
+        inputs = np.array([(parameters[n] - low) / (high - low) - 0.5 for n, (low, high) in ranges])
         value = self.model.predict(inputs) * self.scale + self.centre
         # beyond the members the process knows less than it does between them
         typical = np.sqrt((self.model.left_out() ** 2).mean())
@@ -67,13 +66,13 @@ class Expectation:
 
     def beyond(self, parameters: Mapping[str, float]) -> list[str]:
         """Names of the parameters that lie outside of what the ensemble holds."""
-
-        def far(name: str, low: float, high: float) -> bool:
-            margin = 1e-6 * max(abs(low), abs(high))
-            return not low - margin <= parameters.get(name, low) <= high + margin
-
         known = self.ranges | {n: (v, v) for n, v in self.constants.items()}
-        return [n for n, (low, high) in known.items() if far(n, low, high)]
+        margin = {n: 1e-6 * max(map(abs, ends)) for n, ends in known.items()}
+        inside = {
+            n: low - margin[n] <= parameters.get(n, low) <= high + margin[n]
+            for n, (low, high) in known.items()
+        }
+        return [n for n in known if not inside[n]]
 
 
 def learn(table: pd.DataFrame) -> Expectation | None:
@@ -114,9 +113,8 @@ def learn(table: pd.DataFrame) -> Expectation | None:
     model = mean.fit((means - centre) / scale, inputs, weights, variance=1.0, few=True)
     apart = (states - means[number]) + (model.left_out() * scale)[number]
     constants = {n: float(v[0]) for n, v in values.items() if n not in varied}
-    return Expectation(
-        tuple(map(str, wide)), ranges, constants, model, centre, scale, np.sqrt((apart**2).mean(0))
-    )
+    spread = np.sqrt((apart**2).mean(0))
+    return Expectation(tuple(map(str, wide)), ranges, constants, model, centre, scale, spread)
 
 
 def _members(table: pd.DataFrame, given: Mapping[str, np.ndarray], count: int) -> np.ndarray:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -15,18 +15,24 @@ from warmstart.scores.metric_table import COLUMNS, VERDICTS
 from warmstart.scores.metrics import DRIFTS, PUBLISHED
 
 
+class Spread(NamedTuple):
+    """What a reference holds of a metric."""
+
+    low: float
+    high: float
+    mean: float
+    std: float
+    size: float
+
+
 class Against:
     """What the reference says of a metric: its members, and what it expects for parameters."""
 
     def __init__(self, table: pd.DataFrame, expectation: Expectation | None) -> None:
         self.expectation = expectation
         finite = table[np.isfinite(table["value"].astype(float))]  # an empty table has no type
-        groups = finite.groupby("metric")["value"]
-        spread = groups.agg(["min", "max", "mean", "std", "size"])
-        self.ranges: dict[str, tuple[float, float, float, float, float]] = {}
-        for name, row in zip(spread.index, spread.to_numpy(dtype=float), strict=True):
-            low, high, mean, std, size = map(float, row)
-            self.ranges[str(name)] = (low, high, mean, std, size)
+        spread = finite.groupby("metric")["value"].agg(["min", "max", "mean", "std", "size"])
+        self.ranges = {str(name): Spread(*map(float, row)) for name, *row in spread.itertuples()}
 
     @classmethod
     def of(cls, table: pd.DataFrame | None, published: bool) -> Against | None:
@@ -61,10 +67,6 @@ def violations(table: pd.DataFrame) -> bool:
 def summary(table: pd.DataFrame) -> pd.DataFrame:
     """Reduce a table of :func:`check` to one row a run and metric.
 
-    Parameters
-    ----------
-    table : from :func:`check` or :func:`read_metrics`.
-
     Returns
     -------
     Columns ``run metric mean min max unit expected standard_deviation departure reference_low reference_high verdict hard note
@@ -73,9 +75,8 @@ def summary(table: pd.DataFrame) -> pd.DataFrame:
 
     Examples
     --------
-    >>> from warmstart.ocean.basin import basin
     >>> from warmstart.verbs.check import check
-    >>> state, grid = basin(nx=6, ny=8, nz=4)
+    >>> state, grid = ws.basin(nx=6, ny=8, nz=4)
     >>> list(summary(check(state, grid, only=["inversions"])).verdict)
     ['PASS']
     """
@@ -90,17 +91,12 @@ def summary(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def conclusion(table: pd.DataFrame) -> str:
-    """Sum a table up in one line: verdicts by number, and the largest departure.
-
-    Parameters
-    ----------
-    table : from :func:`check` or :func:`read_metrics`.
+    """Sum a table of :func:`check` up in one line: verdicts by number, and the largest departure.
 
     Examples
     --------
-    >>> from warmstart.ocean.basin import basin
     >>> from warmstart.verbs.check import check
-    >>> conclusion(check(*basin(nx=6, ny=8, nz=4), only=["inversions", "heat_content"]))
+    >>> conclusion(check(*ws.basin(nx=6, ny=8, nz=4), only=["inversions", "heat_content"]))
     '2 metrics: 1 pass, 0 warn, 0 fail, 1 not judged'
     """
     rows = summary(table)
@@ -112,10 +108,8 @@ def conclusion(table: pd.DataFrame) -> str:
     if judged.empty:
         return line
     far = judged.iloc[int(judged["departure"].abs().to_numpy().argmax())]
-    where = f" of {far['run']}" if runs > 1 else ""
-    return (
-        f"{line}; the largest departure: {far['metric']}{where}, {far['departure']:+.1f} standard deviations"
-    )
+    what = f"{far['metric']} of {far['run']}" if runs > 1 else str(far["metric"])
+    return f"{line}; the largest departure: {what}, {far['departure']:+.1f} standard deviations"
 
 
 def tabulate(
@@ -133,61 +127,48 @@ def tabulate(
     expected = [({}, "") if against is None else against.expected(p) for p in parameters]
     rows: list[tuple[Any, ...]] = []
     for name in (n for n in names if n in values):
-        found = values[name]
+        found, hard = values[name], rules.rule(name, free).hard
         unit, text, comment = found.attrs["units"], found.attrs["long_name"], found.attrs.get("comment", "")
-        rule = rules.rule(name, free)
         for i, value in enumerate(found.values.tolist()):
             if name in DRIFTS and np.isnan(value) and i != int(np.argmax(subject.states["year"].values)):
                 continue
-            known, note = expected[i]
-            mean, spread = known.get(name, (np.nan, np.nan))
-            range_ = against.ranges.get(name) if against is not None else None
-            if rule.compare == "none":
-                judged, note = (
-                    rulebook.within(value, *rulebook.accepted(rules, name, None, free), rule.hard),
-                    "",
-                )
-            elif name in known:
-                judged = rulebook.expected(rules, name, value, mean, spread)
-                if note and judged.verdict == "FAIL":  # beyond its members the reference cannot say so much
-                    judged = judged._replace(verdict="WARN")
-            elif range_ is not None and range_[4] > 1:
-                mean, spread = range_[2:4]
-                limits = rulebook.accepted(rules, name, range_[:2], free)
-                judged = rulebook.within(value, *limits, rule.hard)
-            elif range_ is not None:
-                mean, note = range_[2], "the reference is one state: it has no spread"
-                judged = rulebook.within(value, *rulebook.accepted(rules, name, None, free), rule.hard)
-            else:
-                judged = rulebook.within(value, *rulebook.accepted(rules, name, None, free), rule.hard)
-                note = (
-                    ""
-                    if judged.verdict != rulebook.NOT_JUDGED
-                    else "no reference"
-                    if against is None
-                    else "the reference has no value"
-                )
+            judged, mean, spread, note = _judged(name, value, rules, against, free, *expected[i])
+            verdict = judged.verdict
             if comment or (np.isnan(value) and not holes[i] and name not in PUBLISHED):
-                judged = judged._replace(verdict=rulebook.NOT_JUDGED)
-                note = comment or "the mesh has nothing there"
+                verdict, note = rulebook.NOT_JUDGED, comment or "the mesh has nothing there"
             away = (value - mean) / spread if spread > 0 else np.nan
-            rows.append(
-                (
-                    run,
-                    i,
-                    name,
-                    value,
-                    unit,
-                    mean,
-                    spread,
-                    away,
-                    judged.low,
-                    judged.high,
-                    judged.verdict,
-                    rule.hard,
-                    note,
-                    text,
-                )
-            )
+            known = (mean, spread, away, judged.low, judged.high, verdict)
+            rows.append((run, i, name, value, unit, *known, hard, note, text))
     table = pd.DataFrame(rows, columns=list(COLUMNS))
     return table.sort_values("sample", kind="stable", ignore_index=True)
+
+
+def _judged(
+    name: str,
+    value: float,
+    rules: rulebook.Thresholds,
+    against: Against | None,
+    free: bool,
+    known: Mapping[str, tuple[float, float]],
+    note: str,
+) -> tuple[rulebook.Judgement, float, float, str]:
+    """A value judged, what is expected of it, and what that rests on: its parameters, else the reference's range, else the rule."""
+    rule, held = rules.rule(name, free), against.ranges.get(name) if against is not None else None
+    mean, spread = known.get(name, (np.nan, np.nan))
+    limits = rulebook.accepted(rules, name, None, free)
+    if rule.compare == "none":
+        note = ""
+    elif name in known:
+        judged = rulebook.expected(rules, name, value, mean, spread)
+        if note and judged.verdict == "FAIL":  # beyond its members the reference cannot say so much
+            judged = judged._replace(verdict="WARN")
+        return judged, mean, spread, note
+    elif held is None:
+        nothing = "no reference" if against is None else "the reference has no value"
+        note = nothing if np.isnan(limits).all() else ""
+    elif held.size > 1:
+        mean, spread = held.mean, held.std
+        limits = rulebook.accepted(rules, name, (held.low, held.high), free)
+    else:
+        mean, note = held.mean, "the reference is one state: it has no spread"
+    return rulebook.within(value, *limits, rule.hard), mean, spread, note

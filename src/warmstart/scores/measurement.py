@@ -14,7 +14,8 @@ from typing import NamedTuple, TypeAlias
 import numpy as np
 import xarray as xr
 
-from warmstart.equilibrium.verdict import SHORTEST_YEARS, WINDOW_YEARS
+from warmstart.equilibrium.approach import SHORTEST_YEARS
+from warmstart.equilibrium.verdict import WINDOW_YEARS
 from warmstart.errors import UserError
 from warmstart.ocean.grid import Grid
 from warmstart.ocean.parameters import PARAMETERS
@@ -85,17 +86,13 @@ class Subject(NamedTuple):
 
 
 def subject_of(ds: xr.Dataset, grid: Grid, name: str = "a Dataset") -> Subject:
-    """Put states on their mesh, and refuse what does not fit together.
+    """Put states on their mesh, all leading dimensions in one, ``sample``, and refuse what does not fit together.
 
     Parameters
     ----------
     ds : states ``(..., [z,] y, x)``.
     grid : their mesh.
     name : what to call them in messages and headers.
-
-    Returns
-    -------
-    The states, all leading dimensions in one, ``sample``.
 
     Raises
     ------
@@ -105,8 +102,7 @@ def subject_of(ds: xr.Dataset, grid: Grid, name: str = "a Dataset") -> Subject:
 
     Examples
     --------
-    >>> from warmstart.ocean.basin import basin
-    >>> subject_of(*basin(nx=6, ny=8, nz=4)).states.thetao.dims
+    >>> subject_of(*ws.basin(nx=6, ny=8, nz=4)).states.thetao.dims
     ('sample', 'z', 'y', 'x')
     """
     held = carried(ds)
@@ -124,11 +120,8 @@ def subject_of(ds: xr.Dataset, grid: Grid, name: str = "a Dataset") -> Subject:
     times = _times(ds, lead)
     labels = [c for c in ("split", "phase", "member", "year") if c in ds and set(ds[c].dims) <= set(lead)]
     labels += [n for n in PARAMETERS if n in ds and set(ds[n].dims) <= set(lead)]
-    flat = (
-        ds[names + labels]
-        .reset_coords(labels)
-        .drop_vars([c for c in ds.coords if c not in labels], errors="ignore")
-    )
+    others = [c for c in ds.coords if c not in labels]
+    flat = ds[names + labels].reset_coords(labels).drop_vars(others, errors="ignore")
     if not lead:
         flat = flat.expand_dims("sample")
     elif len(lead) > 1:
@@ -150,9 +143,8 @@ def _require_one_time(ds: xr.Dataset) -> None:
     """Refuse variables that lie along different times."""
     leads = {str(n): tuple(d for d in da.dims if d not in ("z", "y", "x")) for n, da in ds.data_vars.items()}
     if len({frozenset(lead) for lead in leads.values()}) > 1:
-        found = ", ".join(
-            f"{n} ({', '.join(f'{d}: {ds.sizes[d]}' for d in lead)})" for n, lead in leads.items()
-        )
+        lengths = {n: ", ".join(f"{d}: {ds.sizes[d]}" for d in lead) for n, lead in leads.items()}
+        found = ", ".join(f"{n} ({said})" for n, said in lengths.items())
         raise UserError(f"time axes differ: {found}; give all variables at the same times")
 
 
@@ -170,25 +162,14 @@ def _require_likely(da: xr.DataArray, grid: Grid) -> None:
     low, high, floor, other = LIKELY[name]
     if low <= middle <= high and least <= floor:
         return
-    units = VARIABLES[name].units
-    found = (
-        f"half of the sea is {'above' if middle > high else 'below'} {middle:.4g}"
-        if not low <= middle <= high
-        else f"hardly any of the sea is below {least:.4g}"
-    )
+    units, found = VARIABLES[name].units, f"hardly any of the sea is below {least:.4g}"
+    if not low <= middle <= high:
+        found = f"half of the sea is {'above' if middle > high else 'below'} {middle:.4g}"
     raise UserError(f"{name} says {units} but {found}: it looks like {other}; convert it to {units}")
 
 
 def normal(subject: Subject) -> np.ndarray:
-    """Which states of a reference say what is normal: its training split and equilibrium snapshots, where it says so.
-
-    Parameters
-    ----------
-    subject : the reference.
-
-    Returns
-    -------
-    Numbers of the samples.
+    """Numbers of the states of a reference that say what is normal: training split and equilibrium, where it says so.
 
     Raises
     ------
@@ -197,8 +178,7 @@ def normal(subject: Subject) -> np.ndarray:
 
     Examples
     --------
-    >>> from warmstart.ocean.basin import basin
-    >>> normal(subject_of(*basin(nx=6, ny=8, nz=4)))
+    >>> normal(subject_of(*ws.basin(nx=6, ny=8, nz=4)))
     array([0])
     """
     ds = subject.states
@@ -213,55 +193,30 @@ def normal(subject: Subject) -> np.ndarray:
     return np.flatnonzero(keep)
 
 
-def warn_holes(states: xr.Dataset, grid: Grid, first: int = 0) -> None:
-    """Say in one line a variable where the sea holds values that are not finite, or no salt.
-
-    Parameters
-    ----------
-    states : ``(sample, [z,] y, x)``, in memory.
-    grid : their mesh.
-    first : number of the first sample.
-
-    Examples
-    --------
-    >>> from warmstart.ocean.basin import basin
-    >>> state, grid = basin(nx=6, ny=8, nz=4)
-    >>> warn_holes(state.expand_dims("sample"), grid)
-    """
+def _warn_holes(states: xr.Dataset, grid: Grid, first: int) -> None:
+    """Say in one line a variable ``(sample, [z,] y, x)`` where the sea holds values that are not finite, or no salt."""
     for name, found in holes(states, grid).items():
         if found.any():
             sample, *place = np.argwhere(found.values)[0]
             where = ", ".join(f"{d}={i}" for d, i in zip(found.dims[1:], place, strict=True))
-            logger.warning(
-                "%s holds no finite value at %d wet points, the first in state %d at %s",
-                name,
-                int(found.sum()),
-                first + sample,
-                where,
-            )
+            text = "%s holds no finite value at %d wet points, the first in state %d at %s"
+            logger.warning(text, name, int(found.sum()), first + sample, where)
     if "so" in states and (zero := saltless(states, grid)).any():
-        logger.warning(
-            "so is exactly 0 at %d wet points, as on land: is the mesh that of the same run?", int(zero.sum())
-        )
+        text = "so is exactly 0 at %d wet points, as on land: is the mesh that of the same run?"
+        logger.warning(text, int(zero.sum()))
 
 
 def warn_turned(grid: Grid) -> None:
     """Say where the rows of a mesh are no latitudes, so that zonal and meridional have another meaning.
 
-    Parameters
-    ----------
-    grid : the mesh.
-
     Examples
     --------
-    >>> from warmstart.ocean.basin import basin
-    >>> warn_turned(basin(nx=6, ny=8, nz=4)[1])
+    >>> warn_turned(ws.basin(nx=6, ny=8, nz=4)[1])
     """
     lat = grid.gphit.transpose("y", "x").values
     if lat.shape[0] > 1 and np.ptp(lat, axis=1).max() > np.abs(np.diff(lat, axis=0)).max():
-        logger.warning(
-            "rows of this mesh are no circles of latitude: zonal and meridional mean along its rows and columns"
-        )
+        text = "rows of this mesh are no circles of latitude: zonal and meridional mean along its rows and columns"
+        logger.warning(text)
 
 
 def split_by_needs(
@@ -288,8 +243,7 @@ def measure(
 ) -> tuple[Values, dict[str, str]]:
     """Every metric for every sample, a batch of samples in memory at a time; why the others cannot be computed."""
     ds, grid = subject.states, subject.grid
-    variables = [name for name in (*KNOWN, *carried(ds)) if name in ds]
-    variables = list(dict.fromkeys(variables))
+    variables = [name for name in dict.fromkeys((*KNOWN, *carried(ds))) if name in ds]
     count = ds.sizes["sample"]
     unknown = _unknown_equation(subject)
     size = max(1, int(BATCH // max(ds[variables].nbytes / max(count, 1), 1)))
@@ -298,14 +252,13 @@ def measure(
     for start in range(0, count, size):
         batch = ds[variables].isel(sample=slice(start, start + size)).load().astype("float64")
         if said:
-            warn_holes(batch, grid, start)
+            _warn_holes(batch, grid, start)
         with sharing():
             for name in (n for n in names if n not in failed):
                 try:
                     found = known[name].function(batch, grid)
-                    parts[name].append(
-                        found.assign_attrs(comment=unknown) if unknown and name in DENSITY else found
-                    )
+                    said_of = {"comment": unknown} if unknown and name in DENSITY else {}
+                    parts[name].append(found.assign_attrs(said_of))
                 except UserError as error:
                     if strict:
                         raise
@@ -335,14 +288,14 @@ def trend_of(subject: Subject, values: Values, of: str) -> xr.DataArray | None:
     if of not in values or "year" not in subject.states:
         return None
     years = np.asarray(np.broadcast_to(subject.states["year"].values, subject.states.sizes["sample"]), float)
-    units = {"degC": "K"}.get(values[of].attrs["units"], values[of].attrs["units"]) + " century-1"
-    attrs = {
-        "units": units,
-        "long_name": f"trend of {values[of].attrs['long_name']} over the last {WINDOW_YEARS:g} years",
-    }
-    trend = np.nan
     if not np.isfinite(years).all() or np.ptp(years) == 0:
         return None
+    units, what = values[of].attrs["units"], values[of].attrs["long_name"]
+    attrs = {
+        "units": f"{'K' if units == 'degC' else units} century-1",
+        "long_name": f"trend of {what} over the last {WINDOW_YEARS:g} years",
+    }
+    trend = np.nan
     late = years > years.max() - WINDOW_YEARS
     whole, series = _yearly(years[late], values[of].values[late])
     if len(whole) < 3 or np.ptp(whole) < SHORTEST_YEARS:

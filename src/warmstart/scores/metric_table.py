@@ -70,15 +70,14 @@ def read_metrics(path: str | Path) -> pd.DataFrame:
         return _judged(_from_dataset(path), path)
     with reading(path, "expected a metrics CSV that check wrote"):
         with path.open(encoding="utf-8") as file:
-            header = [line[1:].partition(":") for line in itertools.takewhile(_is_header, file)]
+            lines = itertools.takewhile(lambda line: line.startswith("#"), file)
+            header = [line[1:].partition(":") for line in lines]
         attrs = {key.strip(): json.loads(value) for key, _, value in header}
         table = pd.read_csv(path, skiprows=len(header), dtype=str, keep_default_na=False)
     former = tuple(n for n in COLUMNS if n not in ADDED)
-    if tuple(table.columns) not in (COLUMNS, former) or attrs.get("rows") != len(table):
-        raise UserError(
-            f"{path} is no whole metrics CSV: expected the columns {', '.join(COLUMNS)} and all its rows"
-        )
-    attrs.pop("rows")
+    if tuple(table.columns) not in (COLUMNS, former) or attrs.pop("rows", None) != len(table):
+        columns = ", ".join(COLUMNS)
+        raise UserError(f"{path} is no whole metrics CSV: expected the columns {columns} and all its rows")
     table = table.assign(**{n: v for n, v in ADDED.items() if n not in table})[list(COLUMNS)]
     table.attrs.update(attrs)
     for name in NUMBERS:
@@ -86,10 +85,6 @@ def read_metrics(path: str | Path) -> pd.DataFrame:
     table["sample"] = _column(table["sample"], int, path, "a whole number").astype("int64")
     table["hard"] = _column(table["hard"], {"True": True, "False": False}.__getitem__, path, "True or False")
     return _judged(table, path)
-
-
-def _is_header(line: str) -> bool:
-    return line.startswith("#")
 
 
 def _column(column: pd.Series, read: Callable[[str], Any], path: Path, expected: str) -> pd.Series:
@@ -101,9 +96,8 @@ def _column(column: pd.Series, read: Callable[[str], Any], path: Path, expected:
             if isinstance(found[-1], int) and abs(found[-1]) >= 2**62:
                 raise ValueError
         except (ValueError, KeyError) as error:
-            raise UserError(
-                f"{path}, row {row + 1}: {column.name} is {shortened(repr(cell), 60)}; expected {expected}: write it again with check"
-            ) from error
+            where = f"{path}, row {row + 1}: {column.name} is {shortened(repr(cell), 60)}"
+            raise UserError(f"{where}; expected {expected}: write it again with check") from error
     return pd.Series(found, index=column.index, name=column.name)
 
 
@@ -112,9 +106,8 @@ def _judged(table: pd.DataFrame, path: Path) -> pd.DataFrame:
     table["verdict"] = table["verdict"].replace("-", VERDICTS[0])  # as former versions wrote it
     unknown = sorted(set(table["verdict"]) - set(VERDICTS))
     if unknown:
-        raise UserError(
-            f"{path}: {shortened(unknown[0], 60)!r} is no verdict; expected {', '.join(VERDICTS)}: write it again with check"
-        )
+        found, known = shortened(unknown[0], 60), ", ".join(VERDICTS)
+        raise UserError(f"{path}: {found!r} is no verdict; expected {known}: write it again with check")
     skipped = table.attrs.get("skipped", {})
     if not isinstance(skipped, dict) or not all(isinstance(v, str) for v in skipped.values()):
         raise UserError(f"{path}: its header is damaged at 'skipped'; write it again with check")
@@ -139,8 +132,7 @@ def write_metrics(table: pd.DataFrame, path: Path, overwrite: bool = False) -> N
     --------
     >>> import tempfile
     >>> from warmstart.verbs.check import check
-    >>> from warmstart.ocean.basin import basin
-    >>> state, grid = basin(nx=6, ny=8, nz=4)
+    >>> state, grid = ws.basin(nx=6, ny=8, nz=4)
     >>> path = Path(tempfile.mkdtemp()) / "metrics.nc"
     >>> write_metrics(check(state, grid, only=["inversions"]), path)
     >>> read_metrics(path).value.tolist()
@@ -167,19 +159,15 @@ def _to_dataset(table: pd.DataFrame) -> xr.Dataset:
     for name in (n for n in COLUMNS if n not in ("run", "sample", "metric")):
         values: np.ndarray[Any, Any]
         if name in PER_METRIC:
-            first = table.groupby("metric", sort=False)[name].first().loc[list(metrics)]
-            values = first.to_numpy("int8" if name == "hard" else object)
+            dims: tuple[str, ...] = ("metric",)
+            values = table.groupby("metric", sort=False)[name].first().loc[list(metrics)].to_numpy(object)
         else:
+            dims = ("sample", "metric")
             wide = table.pivot(index=["run", "sample"], columns="metric", values=name)
             values = wide.reindex(index=place, columns=metrics).to_numpy()
-        if name in TEXTS:
-            values = np.where(pd.isna(values), "", values).astype(str)
-        dims = ("metric",) if name in PER_METRIC else ("sample", "metric")
-        ds[name] = (
-            dims,
-            values if name in TEXTS or name == "hard" else values.astype("float64"),
-            {"long_name": LONG_NAMES[name]},
-        )
+        values = np.where(pd.isna(values), "", values) if name in TEXTS else values
+        kind = "int8" if name == "hard" else str if name in TEXTS else "float64"
+        ds[name] = (dims, values.astype(kind), {"long_name": LONG_NAMES[name]})
     ds["run"] = ("sample", states["run"].to_numpy(object).astype(str), {"long_name": LONG_NAMES["run"]})
     if several:
         ds["state"] = ("sample", states["sample"].to_numpy(), {"long_name": "number of the state in its run"})
@@ -193,17 +181,11 @@ def _from_dataset(path: Path) -> pd.DataFrame:
     ds = open_dataset(path).load()
     ds.close()
     if missing := [name for name in COLUMNS if name not in ds.variables and name not in ADDED]:
-        raise UserError(
-            f"{path} is no table of metrics ({', '.join(missing)} missing); expected a file that check wrote"
-        )
+        lacking = f"{path} is no table of metrics ({', '.join(missing)} missing)"
+        raise UserError(f"{lacking}; expected a file that check wrote")
     for name, value in ADDED.items():
         if name not in ds:
-            numeric = name in NUMBERS
-            ds[name] = (
-                ("sample", [value] * ds.sizes["sample"])
-                if name == "run"
-                else ((), np.nan if numeric else value)
-            )
+            ds[name] = xr.DataArray(np.nan if name in NUMBERS else value)
     with reading(path, "expected a table of metrics that check wrote"):
         frame = ds.to_dataframe(dim_order=["sample", "metric"]).reset_index()
         if "state" in ds:
@@ -259,8 +241,7 @@ def write_published(
     --------
     >>> import tempfile
     >>> from warmstart.verbs.check import check
-    >>> from warmstart.ocean.basin import basin
-    >>> state, grid = basin(nx=6, ny=8, nz=4)
+    >>> state, grid = ws.basin(nx=6, ny=8, nz=4)
     >>> path = Path(tempfile.mkdtemp()) / "metrics.csv"
     >>> write_published(check(state, grid, published=True), path, ["0"], {})
     >>> pd.read_csv(path, comment="#").columns[0]
@@ -271,54 +252,37 @@ def write_published(
         names.remove("check_density_computed")
         names.append("check_density_computed")
     own = _columns(table, names)
-    columns = {"timestamp": list(labels)} | own
-    summary = []
+    frame, summary = pd.DataFrame({"timestamp": list(labels)} | own), []
     if reference is not None:
         other = _columns(reference, names)
         here, there = _common(labels, reference_labels, len(other[names[0]]))
-        labels = [labels[i] for i in here]
-        own, other = (
-            {name: [values[i] for i in keep] for name, values in side.items()}
-            for side, keep in ((own, here), (other, there))
+        theirs = pd.DataFrame({f"ref_{name}": values for name, values in other.items()})
+        frame = pd.concat(
+            [frame.iloc[here].reset_index(drop=True), theirs.iloc[there].reset_index(drop=True)], axis=1
         )
-        columns = {"timestamp": labels} | own
-        columns |= {f"ref_{name}": values for name, values in other.items()}
         for name in names:
             if isinstance(own[name][0], str) or isinstance(other[name][0], str):
-                columns[f"diff_{name}"] = ["Error: expected values on both sides"] * len(labels)
+                frame[f"diff_{name}"] = "Error: expected values on both sides"
                 continue
-            difference = np.asarray(own[name], float) - np.asarray(other[name], float)
-            columns[f"diff_{name}"] = list(difference)
+            difference = frame[name].to_numpy(float) - frame[f"ref_{name}"].to_numpy(float)
+            frame[f"diff_{name}"] = difference
             summary.append((name, np.abs(difference).mean(), np.sqrt((difference**2).mean())))
-    header = (
-        "# Metric Evaluation\n"
-        + "".join(_header(key, values) for key, values in sources.items())
-        + f"{mark()}\n#\n"
-    )
+    header = "".join(_header(key, values) for key, values in sources.items())
     rows = pd.DataFrame(summary, columns=["metric", "mae", "rmse"]).sort_values("metric")
     targets = outputs(path, reference is not None)
     for target in targets:
         require_free(target, overwrite)
-    for target, frame in zip(targets, (pd.DataFrame(columns), rows), strict=False):
+    for target, content in zip(targets, (frame, rows), strict=False):
         with (
             replacing(target, overwrite) as temporary,
             temporary.open("w", encoding="utf-8", newline="") as file,
         ):
-            file.write(header)
-            frame.to_csv(file, float_format="%.6f", index=False, lineterminator="\n")
+            file.write(f"# Metric Evaluation\n{header}{mark()}\n#\n")
+            content.to_csv(file, float_format="%.6f", index=False, lineterminator="\n")
 
 
 def outputs(path: str | Path | None, compared: bool) -> list[Path]:
-    """Files that :func:`write_metrics` or, compared with a reference, :func:`write_published` makes of a path.
-
-    Parameters
-    ----------
-    path : CSV or NetCDF file; None writes none.
-    compared : whether published metrics are compared with a reference.
-
-    Returns
-    -------
-    The file, and the summary beside it.
+    """Files that :func:`write_metrics` makes of a path or, compared with a reference, :func:`write_published`, with the summary.
 
     Examples
     --------
@@ -337,10 +301,8 @@ def _common(labels: Sequence[str], others: Sequence[str] | None, count: int) -> 
     if shared := [i for i, label in enumerate(labels) if label in place]:
         return shared, [place[labels[i]] for i in shared]
     if len(labels) != count:
-        raise UserError(
-            f"time axes differ: {len(labels)} states but {count} of the reference and no time in common; "
-            "give as many of both"
-        )
+        counts = f"{len(labels)} states but {count} of the reference and no time in common"
+        raise UserError(f"time axes differ: {counts}; give as many of both")
     return list(range(count)), list(range(count))
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import xarray as xr
 
@@ -40,9 +40,13 @@ class Metric(NamedTuple):
 
 
 T, S, U, V, SSH = ("thetao",), ("so",), ("uo",), ("vo",), ("zos",)
-TS, UV = T + S, U + V
+TS, UV, EDDIES = T + S, U + V, (overturning.BOLUS["vo"],)
 #: What the states of an engine seldom hold; metrics that need it are left out without a warning where it is missing.
 SELDOM = tuple(DIAGNOSTICS)
+
+#: Where the overturning cells of the north and of the abyss are looked for.
+NORTHERN: dict[str, Any] = {"lat": (10.0, 65.0), "rotation": "northern"}
+ABYSSAL: dict[str, Any] = {"lat": (-60.0, 90.0), "below": 1500.0, "rotation": "abyssal"}
 
 #: Every metric of ``check``: one line each, in the order of the table. Unit and description come with the result.
 METRICS: dict[str, Metric] = {
@@ -80,15 +84,9 @@ METRICS: dict[str, Metric] = {
     "gyre_north": Metric(partial(transport.gyre, lat=(0.0, 45.0), rotation="clockwise"), U),
     "gyre_subpolar": Metric(partial(transport.gyre, lat=(45.0, 70.0), rotation="anticlockwise"), U),
     "gyre_south": Metric(partial(transport.gyre, lat=(-40.0, 0.0), rotation="anticlockwise"), U),
-    "overturning_north": Metric(
-        partial(transport.overturning_cell, lat=(10.0, 65.0), below=500.0, rotation="northern"), V
-    ),
-    "overturning_abyssal": Metric(
-        partial(transport.overturning_cell, lat=(-60.0, 90.0), below=1500.0, rotation="abyssal"), V
-    ),
-    "overturning_density_north": Metric(
-        partial(overturning.overturning_density_cell, lat=(10.0, 65.0), rotation="northern"), TS + V
-    ),
+    "overturning_north": Metric(partial(transport.overturning_cell, **NORTHERN, below=500.0), V),
+    "overturning_abyssal": Metric(partial(transport.overturning_cell, **ABYSSAL), V),
+    "overturning_density_north": Metric(partial(overturning.overturning_density_cell, **NORTHERN), TS + V),
     # between the channel, where currents of hundreds of Sverdrup cross classes to and fro, and the sinking of the north
     # (experiments/signal-to-noise)
     "overturning_density_abyssal": Metric(
@@ -96,13 +94,9 @@ METRICS: dict[str, Metric] = {
         TS + V,
     ),
     "overturning_residual_north": Metric(
-        partial(overturning.residual_cell, lat=(10.0, 65.0), below=500.0, rotation="northern"),
-        (*V, "vo_bolus"),
+        partial(overturning.residual_cell, **NORTHERN, below=500.0), V + EDDIES
     ),
-    "overturning_residual_abyssal": Metric(
-        partial(overturning.residual_cell, lat=(-60.0, 90.0), below=1500.0, rotation="abyssal"),
-        (*V, "vo_bolus"),
-    ),
+    "overturning_residual_abyssal": Metric(partial(overturning.residual_cell, **ABYSSAL), V + EDDIES),
     "heat_transport_north": Metric(partial(transport.heat_transport_peak, hemisphere="north"), T + V),
     "heat_transport_south": Metric(partial(transport.heat_transport_peak, hemisphere="south"), T + V),
     "salt_transport": Metric(transport.salt_transport_largest, S + V),

@@ -91,10 +91,6 @@ def load(source: str | Path | Mapping[str, Any] | Thresholds | None, known: Coll
     source : YAML file, mapping of the same form, or None for the package's ``thresholds.yaml``.
     known : names of the metrics that exist.
 
-    Returns
-    -------
-    The rules.
-
     Raises
     ------
     UserError
@@ -135,9 +131,8 @@ def require_known(names: Collection[str], known: Collection[str]) -> None:
     for name in names:
         if name not in known:
             near = difflib.get_close_matches(name, known, n=1)
-            raise UserError(
-                f"{name} is no metric; {f'did you mean {near[0]}?' if near else 'known: ' + ', '.join(known)}"
-            )
+            advice = f"did you mean {near[0]}?" if near else "known: " + ", ".join(known)
+            raise UserError(f"{name} is no metric; {advice}")
 
 
 class Judgement(NamedTuple):

@@ -104,27 +104,20 @@ def target_of(
     ----------
     snapshots : ``thetao`` and ``so`` of the equilibrium, dims ``(time, z, y, x)``.
     spinup : the same on the way there, with ``year``; None without any.
-    spread : what a distance is measured in, and where that is from; None takes the variation along each level.
-    grid : the mesh.
+    spread, grid : what a distance is measured in, and where that is from; None takes the variation along each level, and the mesh.
     averaged_days : as in :class:`Target`.
-
-    Returns
-    -------
-    The target.
 
     Examples
     --------
-    >>> from warmstart.ocean.basin import basin
-    >>> state, grid = basin(nx=6, ny=8, nz=4)
+    >>> state, grid = ws.basin(nx=6, ny=8, nz=4)
     >>> target_of(xr.concat([state + i for i in range(5)], "time"), None, None, grid).own.size
     10
     """
     snapshots = snapshots[list(distance.compared(snapshots))].astype("float64")
     mean = snapshots.mean("time", skipna=False, keep_attrs=True)
-    measure, unit = spread or (
-        distance.horizontal_spread(mean, grid),
-        "control's own variation along each level",
-    )
+    if spread is None:
+        spread = distance.horizontal_spread(mean, grid), "control's own variation along each level"
+    measure, unit = spread
     way = (np.zeros(0), np.zeros(0))
     if spinup is not None and spinup.sizes["time"] and "year" in spinup:
         way = (spinup["year"].values, distance.distance(spinup, mean, measure, grid)["distance"].values)
@@ -147,8 +140,7 @@ def compare(
     names : name of each start; ``control`` and ``rest`` are what the others are compared with.
     folders : folder of each run, with ``series.nc`` and ``states.nc`` unless it blew up.
     statuses : of each run: ``state``, and of one that did not finish ``blow_ups`` or a ``reason``.
-    target : the equilibrium; None leaves distances out.
-    grid : the mesh.
+    target, grid : the equilibrium; None leaves distances out, and the mesh.
 
     Returns
     -------
@@ -159,12 +151,12 @@ def compare(
 
     Examples
     --------
-    >>> compare(["rest"], [Path("runs/rest")], [{"state": "finished"}], None, grid)  # doctest: +SKIP
+    >>> found = compare(["rest"], [Path("nowhere")], [{"reason": "killed"}], None, ws.basin()[1])
+    >>> found.end_reason.item(), summarise(found).note[0]
+    ('killed', 'killed')
     """
-    ds = xr.Dataset(
-        coords={"start": ("start", np.array(names, dtype=object), {"long_name": "how the run started"})}
-    )
-    ds = _with_series(ds, folders)
+    start = ("start", np.array(names, dtype=object), {"long_name": "how the run started"})
+    ds = _with_series(xr.Dataset(coords={"start": start}), folders)
     written = np.zeros((0, 0), bool)
     if target is not None:
         ds, written = _with_distances(ds, folders, target, grid)
@@ -204,7 +196,7 @@ def _blow_up_day(status: Mapping[str, Any]) -> float:
 
 def _with_series(ds: xr.Dataset, folders: Sequence[Path]) -> xr.Dataset:
     """Add the series of all runs on the union of their days."""
-    parts = [_read(folder / "series.nc", lambda part: part["year"] * YEAR) for folder in folders]
+    parts = [_read(folder / "series.nc") for folder in folders]
     day, columns = _union(parts)
     coords = {
         "day": ("time", day, {"units": "d", "long_name": "days since the start"}),
@@ -229,7 +221,7 @@ def _with_distances(
         found["averaged_days"] = ("time", np.broadcast_to(averaged, states.sizes["time"]), about)
         return found.assign_coords(year=("time", states["year"].values))
 
-    parts = [_read(folder / "states.nc", lambda part: part["year"] * YEAR, measure) for folder in folders]
+    parts = [_read(folder / "states.nc", measure) for folder in folders]
     day, columns = _union(parts)
     attrs = {"units": "1", "long_name": "model years of 360 days since the start"}
     about = {"long_name": "range of depth"}
@@ -247,18 +239,14 @@ def _with_distances(
     ), written
 
 
-def _read(
-    path: Path,
-    day: Callable[[xr.Dataset], xr.DataArray],
-    reduce: Callable[[xr.Dataset], xr.Dataset] | None = None,
-) -> xr.Dataset | None:
+def _read(path: Path, reduce: Callable[[xr.Dataset], xr.Dataset] | None = None) -> xr.Dataset | None:
     """Variables along time of one run, with the coordinate ``day``; None if the run wrote nothing."""
     if not path.exists():
         return None
     with files.open_dataset(path) as ds:
         part = (reduce(ds) if reduce else ds).load()
         keep = [name for name in part.data_vars if part[name].dims in (("time",), ("time", "depth"))]
-        return part[keep].assign_coords(day=("time", np.round(day(part).values, 6)))
+        return part[keep].assign_coords(day=("time", np.round((part["year"] * YEAR).values, 6)))
 
 
 Column = tuple[tuple[str, ...], np.ndarray, dict[str, Any]]
@@ -282,40 +270,30 @@ def _union(parts: Sequence[xr.Dataset | None]) -> tuple[np.ndarray, dict[str, Co
 def _with_arrivals(ds: xr.Dataset, written: np.ndarray, target: Target) -> xr.Dataset:
     """Add years to the equilibrium and to several distances, and years saved, of each start by the snapshots that it wrote."""
     threshold = float(ds.attrs["distance_threshold"])
-    levels = xr.DataArray(
-        list(LEVELS), dims="level", attrs={"units": "1", "long_name": "distance to arrive at"}
-    )
-    ds = ds.assign_coords(level=levels)
+    ds = ds.assign_coords(level=("level", list(LEVELS), {"units": "1", "long_name": "distance to arrive at"}))
     needed = {level: _years_needed(ds, written, level) for level in (threshold, *LEVELS)}
     saved = {level: _saved(ds, needed[level], level, target) for level in needed}
-    to, of = (
-        "years after which the distance to the equilibrium stays within",
-        "years saved against a start from rest",
-    )
-    for name, table, label in (
-        ("years_to_equilibrium", needed[threshold], f"{to} the equilibrium's own"),
-        ("years_saved", saved[threshold], of),
-    ):
-        ds = _assign(ds, name, ("start",), table, label)
+    to = "years after which the distance to the equilibrium stays within"
+    of = "years saved against a start from rest"
+    ds = _assign(ds, "years_to_equilibrium", needed[threshold], f"{to} the equilibrium's own")
+    ds = _assign(ds, "years_saved", saved[threshold], of)
     for name, tables, label in (
         ("years_to_distance", needed, f"{to} a level"),
         ("years_saved_at_distance", saved, f"{of}, to a distance"),
     ):
         flat = [tables[level][i] for i in range(ds.sizes["start"]) for level in LEVELS]
-        ds = _assign(ds, name, ("start", "level"), flat, label)
+        ds = _assign(ds, name, flat, label, ("start", "level"))
     return ds
 
 
 def _assign(
-    ds: xr.Dataset, name: str, dims: tuple[str, ...], years: Sequence[arrival.Years], label: str
+    ds: xr.Dataset, name: str, years: Sequence[arrival.Years], label: str, dims: tuple[str, ...] = ("start",)
 ) -> xr.Dataset:
     """Add a number of years with its bound and its note."""
     shape = tuple(ds.sizes[d] for d in dims)
-    text = {"bound": "how the value bounds the truth", "note": "how to read the value"}
-    ds = ds.assign(
-        {name: (dims, np.reshape([y.value for y in years], shape), {"units": "1", "long_name": label})}
-    )
-    for part, about in text.items():
+    values = np.reshape([y.value for y in years], shape)
+    ds = ds.assign({name: (dims, values, {"units": "1", "long_name": label})})
+    for part, about in (("bound", "how the value bounds the truth"), ("note", "how to read the value")):
         words = np.array([getattr(y, part) for y in years], dtype=object).reshape(shape)
         ds[f"{name}_{part}"] = (dims, words, {"long_name": f"{about} of {name}"})
     return ds
@@ -346,35 +324,28 @@ def _saved(
     rest = needed[names.index(REST)] if REST in names else None
     bounds = arrival.years_from_rest(level, rest, target.spinup)
     out = []
+    unjudged = {
+        CONTROL: "the control is the equilibrium that the others head for",
+        REST: "the start from rest is what the others are compared with",
+    }
     for name, years in zip(names, needed, strict=True):
-        if name == CONTROL:
-            out.append(
-                arrival.Years(note="not judged: the control is the equilibrium that the others head for")
-            )
-        elif name == REST:
-            out.append(
-                arrival.Years(note="not judged: the start from rest is what the others are compared with")
-            )
-        else:
-            out.append(arrival.years_saved(years, *bounds))
+        why = unjudged.get(name)
+        out.append(arrival.Years(note=f"not judged: {why}") if why else arrival.years_saved(years, *bounds))
     return out
 
 
 def _with_spinup(ds: xr.Dataset, target: Target) -> xr.Dataset:
     """Add how many years of the control's own spin-up each start was worth at its end."""
     passed = []
-    for name, row, why in zip(
-        ds["start"].values, ds["distance"].values, ds["end_reason"].values, strict=True
-    ):
+    for name, row, why in zip(*(ds[n].values for n in ("start", "distance", "end_reason")), strict=True):
         known = row[np.isfinite(row)]
-        if name == CONTROL:
-            passed.append(arrival.Years(note="not judged: the spin-up is the control's own"))
-        elif why:
-            passed.append(arrival.Years(note=f"not judged: {why}"))
+        unjudged = "the spin-up is the control's own" if name == CONTROL else why
+        if unjudged:
+            passed.append(arrival.Years(note=f"not judged: {unjudged}"))
         else:
             passed.append(arrival.spinup_passed(float(known[-1]) if known.size else np.nan, target.spinup))
     label = "last year at which the control's own spin-up was farther from the equilibrium than this start at its end"
-    return _assign(ds, "spinup_years_passed", ("start",), passed, label)
+    return _assign(ds, "spinup_years_passed", passed, label)
 
 
 def _with_shocks(ds: xr.Dataset) -> xr.Dataset:
@@ -395,54 +366,47 @@ def _with_drifts(ds: xr.Dataset) -> xr.Dataset:
     for metric, name in DRIFTS.items():
         if name not in ds:
             continue
-        fits = [adjustment.drift(ds["year"].values, row) for row in ds[name].values]
         fits = [
-            adjustment.Drift(np.nan, np.nan, fit.span, f"not judged: {why}") if why else fit
-            for fit, why in zip(fits, ds["end_reason"].values, strict=True)
+            adjustment.Drift(np.nan, np.nan, 0.0, f"not judged: {why}")
+            if why
+            else adjustment.drift(ds["year"].values, row)
+            for row, why in zip(ds[name].values, ds["end_reason"].values, strict=True)
         ]
         given = ds[name].attrs.get("units", "")
-        units = {"units": {"degC": "K/century"}.get(given, f"{given}/century")}
+        units = f"{'K' if given == 'degC' else given}/century"
         label = f"trend of {name} over the last {adjustment.DRIFT_YEARS:g} years, the first year left out"
         notes = np.array([fit.note for fit in fits], dtype=object)
-        ds[metric] = ("start", [fit.slope for fit in fits], units | {"long_name": label})
-        ds[f"{metric}_error"] = (
-            "start", [fit.error for fit in fits], units | {"long_name": f"standard error of the {label}"}
-        )  # fmt: skip
-        ds[f"{metric}_note"] = ("start", notes, {"long_name": f"how to read the value of {metric}"})
+        for add, values, about in (
+            ("", [fit.slope for fit in fits], {"units": units, "long_name": label}),
+            (
+                "_error",
+                [fit.error for fit in fits],
+                {"units": units, "long_name": f"standard error of the {label}"},
+            ),
+            ("_note", notes, {"long_name": f"how to read the value of {metric}"}),
+        ):
+            ds[metric + add] = ("start", values, about)
     return ds
 
 
 def summarise(ds: xr.Dataset) -> pd.DataFrame:
-    """Tabulate what a verification found.
-
-    Parameters
-    ----------
-    ds : from :func:`compare`.
+    """Tabulate what :func:`compare` found.
 
     Returns
     -------
     Columns start, metric, value, bound, unit, note; one row a start and metric. ``bound`` is ``=`` where the value is the
     number itself, ``>`` or ``<`` where it bounds it, and empty where there is none: the value is then NaN and its note says
     why.
-
-    Examples
-    --------
-    >>> summarise(compare(names, folders, statuses, target, grid))  # doctest: +SKIP
     """
     import pandas as pd
 
-    rows: list[dict[str, Any]] = []
-    for name in (str(n) for n in ds["start"].values):
-        rows += [{"start": name, **row} for row in _rows(ds.sel(start=name), ds)]
+    names = [str(name) for name in ds["start"].values]
+    rows = [{"start": name, **row} for name in names for row in _rows(ds.sel(start=name), ds)]
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
 def overview(table: pd.DataFrame) -> pd.DataFrame:
     """Lay the table of :func:`summarise` out to be read: a row a metric, a column a start, bounds before their numbers.
-
-    Parameters
-    ----------
-    table : from :func:`summarise`.
 
     Returns
     -------
@@ -463,15 +427,7 @@ def overview(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def remarks(table: pd.DataFrame) -> list[str]:
-    """Say why values of the table of :func:`summarise` do not exist, and which runs did not finish.
-
-    Parameters
-    ----------
-    table : from :func:`summarise`.
-
-    Returns
-    -------
-    A line for each reason, with the metrics and starts that it holds for.
+    """Say why values of the table of :func:`summarise` do not exist, and which runs did not finish: a line for each reason.
 
     Examples
     --------
@@ -490,16 +446,7 @@ def remarks(table: pd.DataFrame) -> list[str]:
 
 
 def said(value: float, bound: str) -> str:
-    """Write a value with its bound.
-
-    Parameters
-    ----------
-    value : the number.
-    bound : ``=``, ``>``, ``<``, or empty.
-
-    Returns
-    -------
-    Four digits, after ``>`` or ``<`` where it is a bound; nothing for what is no number.
+    """Write a value in four digits, after ``>`` or ``<`` where that is its bound; nothing for what is no number.
 
     Examples
     --------
@@ -527,10 +474,13 @@ def _rows(one: xr.Dataset, ds: xr.Dataset) -> list[dict[str, Any]]:
             rows.append(_row(metric, float(one[metric]), one[metric].attrs["units"], note))
         else:
             rows.append(_row(metric, float("nan"), "1", f"not judged: the runs hold no {series}"))
-    if "distance" not in one:
+    if "distance" in one:
+        rows += [*_distance_rows(one, ds, why), *_years_rows(one)]
+    else:
         rows += [_row(m, float("nan"), unit, NO_CONTROL) for m, unit in _DISTANCES]
-        return [*rows, _wall(one)]
-    return [*rows, *_distance_rows(one, ds, why), *_years_rows(one), _wall(one)]
+    wall = float(one["wall_seconds"])
+    unknown = "" if np.isfinite(wall) else "not known: the run was finished before"
+    return [*rows, _row("wall_time", wall, "s", unknown)]
 
 
 _DISTANCES = (
@@ -566,9 +516,8 @@ def _distance_rows(one: xr.Dataset, ds: xr.Dataset, why: str) -> list[dict[str, 
     known = one.isel(snapshot=np.flatnonzero(np.isfinite(one["distance"].values)))
     if not known.sizes["snapshot"]:
         note = f"not judged: {why or 'no state of this run has a distance'}"
-        return [
-            _row(m, float("nan"), u, note) for m, u in _DISTANCES if not m.startswith(("years", "spinup"))
-        ]
+        distances = [(m, unit) for m, unit in _DISTANCES if m.startswith("distance")]
+        return [_row(m, float("nan"), unit, note) for m, unit in distances]
     rows = []
     for metric, index in (("distance_initial", 0), ("distance_final", -1)):
         at = f"{_when(known, index, ds)}; in units of the {ds.attrs['distance_unit']}"
@@ -576,8 +525,7 @@ def _distance_rows(one: xr.Dataset, ds: xr.Dataset, why: str) -> list[dict[str, 
     at = f"{_when(known, -1, ds)}; root-mean-square difference to the equilibrium"
     for variable, label, unit in _in_units(one):
         if variable not in known:
-            name = label.split("_")[1]
-            gone = f"not judged: the state has no {name}"
+            gone = f"not judged: the state has no {label.split('_')[1]}"
             rows += [_row(f"{label}, {depth}", float("nan"), unit, gone) for depth in distance.DEPTHS]
             continue
         for depth in known["depth"].values:
@@ -620,13 +568,6 @@ def _years_rows(one: xr.Dataset) -> list[dict[str, Any]]:
 def _years(one: xr.Dataset, name: str) -> dict[str, Any]:
     bound, note = (str(one[f"{name}_{part}"].item()) for part in ("bound", "note"))
     return _row(name, float(one[name]), "years", note) | {"bound": bound}
-
-
-def _wall(one: xr.Dataset) -> dict[str, Any]:
-    seconds = float(one["wall_seconds"])
-    return _row(
-        "wall_time", seconds, "s", "" if np.isfinite(seconds) else "not known: the run was finished before"
-    )
 
 
 def _row(metric: str, value: float, unit: str, note: str) -> dict[str, Any]:
