@@ -476,7 +476,7 @@ def spinup(
     extrapolate: Annotated[
         bool, typer.Option("--extrapolate", help="Accept parameters outside the training range.")
     ] = False,
-    engine: Annotated[str, typer.Option(help="The ocean model.")] = "veros",
+    engine: Annotated[str, typer.Option(help="The ocean model.")] = engines.DEFAULT,
 ) -> None:
     """Bring an ocean model to equilibrium: run, correct, run again, and prove it."""
     from warmstart.generator.checkpoint import load

@@ -421,8 +421,7 @@ class Engine(Protocol):
         """What a start runs in a verification: a state a year, a row of the series a year or more often."""
 
     def cycle_phases(self, years: int, configuration: BaseModel) -> tuple[Phase, ...]:
-        """What a start runs in one cycle of a spin-up: as in a verification, and a Newton step at the end where the engine can tell one."""
-        ...
+        """What a start runs in a cycle of a spin-up: as in a verification, and a Newton step at the end where the engine can tell one."""
 
     def retried(self, phases: Sequence[Phase], configuration: BaseModel) -> tuple[Phase, ...]:
         """The phases of the retry after a blow-up."""

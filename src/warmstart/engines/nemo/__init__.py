@@ -62,7 +62,7 @@ class Nemo:
             "NEMO is run by you, not by 'simulate'; give the folders of its runs to 'dataset', or restarts to 'verify'"
         )
 
-    grid = phases = trial_phases = retried = command = _refuse
+    grid = phases = trial_phases = cycle_phases = retried = command = _refuse
 
     def configuration_of(self, grid: Grid, where: str) -> MeshSize:
         """What the mesh says of its resolution, or the spacing of its middle row."""
