@@ -281,7 +281,7 @@ def _solve(parts: Sequence[Mapping[str, tuple[np.ndarray, np.ndarray]]]) -> dict
     """Shares that fit best, drawn a little towards none."""
     found = {}
     for name in TRACERS:
-        square, product = sum(p[name][0] for p in parts), sum(p[name][1] for p in parts)
+        square, product = (np.sum([p[name][i] for p in parts], axis=0) for i in (0, 1))
         ridge = RIDGE * np.diag(np.diag(square)) + 1e-12 * np.eye(len(square))
         found[name] = tuple(float(f"{v:.4g}") for v in np.linalg.solve(square + ridge, product))
     return found

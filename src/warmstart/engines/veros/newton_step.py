@@ -136,8 +136,8 @@ def _matrix(
     disturbances = np.zeros((len(colours), nx + 4, ny + 4, nz))
     for n, (i, j, k) in enumerate(colours):
         disturbances[n, 2 + i, 2 + j : ny + 2 : STRIDE, k::STRIDE] = 1.0
-    answers = sum(np.asarray(probe(carry, theta, temperature, disturbances)) for carry in seasons)
-    answers = answers[:, 2:-2, 2:-2] / len(seasons)
+    found = [np.asarray(probe(carry, theta, temperature, disturbances)) for carry in seasons]
+    answers = np.mean(found, axis=0)[:, 2:-2, 2:-2]
     cells = np.arange(nx * ny * nz).reshape(shape)
     colour, x, y, z = np.nonzero(answers)
     column, first_y, first_z = np.array(colours)[colour].T
