@@ -307,3 +307,20 @@ def test_members_start_from_their_own_files_in_a_folder_of_restarts(tmp_path):
         assert job["start"] == str(folder / f"member_00{i}.h5")
     with pytest.raises(UserError, match=r"holds no member_002\.h5; expected one restart a member"):
         member_job(plan, values[2], member_folder(tmp_path / "runs", 2))
+
+
+@pytest.mark.parametrize("spoil", [
+    lambda ds: ds.drop_vars("phase"),
+    lambda ds: ds.drop_vars("uo"),
+    lambda ds: ds.assign_coords(phase=("y", ["equilibrium"] * GRID.shape[1])),
+    lambda ds: ds.assign(bottom_drag=("time", [1e-6, 2e-6, 3e-6], ds["bottom_drag"].attrs)),
+    lambda ds: ds.assign(bottom_drag=((), np.nan, ds["bottom_drag"].attrs)),
+    lambda ds: ds.assign(bottom_drag=((), -1e-6, ds["bottom_drag"].attrs)),
+])  # fmt: skip
+def test_a_finished_member_whose_file_is_damaged_is_no_start(tmp_path, spoil):
+    write_member(tmp_path, 0, {})
+    with files.open_dataset(tmp_path / "member_000.nc") as ds:
+        whole = ds.load()
+    files.write_dataset(tmp_path / "member_000.nc", spoil(whole), GRID, overwrite=True)
+    with pytest.raises(UserError):
+        starts.read_finished(tmp_path, GRID)

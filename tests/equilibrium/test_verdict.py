@@ -188,3 +188,14 @@ def test_equilibrium_has_to_be_kept_for_decades_before_a_run_may_end():
     assert judge(series(drift[:251], years=YEARS[:251])).verdict == "equilibrium"
     assert has_arrived(series(4.0, years=YEARS[:251]), "equilibrium")
     assert not has_arrived(series(4.0, years=YEARS[:241]), "equilibrium")
+
+
+def test_a_series_whose_columns_do_not_lie_along_the_time_is_not_judged():
+    whole = series(4.0)
+    for name, column in (
+        ("channel_transport", ((), 150.0)),
+        ("thetao_deep", ("z", [4.0, 3.0])),
+        ("year", ("time", YEARS.astype(str))),
+    ):
+        with pytest.raises(UserError, match=f"{name} of the series: expected a number for each time"):
+            judge(whole.drop_vars(name).assign({name: column}))

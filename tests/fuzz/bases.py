@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+import netCDF4
 import numpy as np
 import xarray as xr
 import yaml
@@ -25,8 +26,16 @@ def make(folder: Path) -> Path:
 
     import warmstart as ws
     from nemo_files import write_mesh, write_template
-    from nemo_layouts import mesh_variables, ocean, restart_variables, write, write_output
+    from nemo_layouts import (
+        mesh_variables,
+        ocean,
+        restart_variables,
+        write,
+        write_output,
+        write_pieces,
+    )
     from small_ensemble import make_store
+    from veros_files import write_snapshot
     from warmstart.engines import dino
     from warmstart.engines.nemo.restart_file import write_restart
     from warmstart.io import files
@@ -44,6 +53,7 @@ def make(folder: Path) -> Path:
     other = state.assign(thetao=(state.thetao + 0.5).assign_attrs(state.thetao.attrs))
     write_states(folder / "states.nc", grid, [other, state], values)
     write_control(folder / "control.nc", grid, state, values)
+    shutil.copyfile(folder / "control.nc", folder / "good.nc")
     early = parameters.attach(state, values).assign_coords(year=50.0)
     files.write_dataset(folder / "early.nc", early, grid)
     ws.check(folder / "states.nc", reference=folder / "control.nc", output=folder / "metrics.csv")
@@ -66,6 +76,20 @@ def make(folder: Path) -> Path:
         (member / "status.yaml").write_text(yaml.safe_dump(status))
     (folder / "runs" / "plan.yaml").write_text(yaml.safe_dump({"ranges": {"wind_stress_south": [0.1, 0.3]}}))
     ws.dataset(folder / "runs", folder / "store.zarr")
+
+    collection = folder / "collection"
+    collection.mkdir()
+    for index, wind in enumerate((0.15, 0.25, 0.3)):
+        path = collection / f"member_{index:03d}.nc"
+        told = {"member": index, "verdict": "equilibrium", "drift_K_per_century": 0.004, "years": 600.0}
+        own = parameters.defaults() | {"wind_stress_south": wind}
+        write_control(folder / "own.nc", grid, state + 0.1 * index, own)
+        with files.open_dataset(folder / "own.nc") as ds:
+            files.write_dataset(path, ds.load().assign_attrs(told), grid)
+        (folder / "own.nc").unlink()
+        with files.open_dataset(folder / "runs" / "member_000" / "series.nc") as ds:
+            ds.load().to_netcdf(path, mode="a", group="series")
+    (collection / "blow_ups.yaml").write_text(BLOW_UPS)
 
     sea, mesh = ocean()
     nemo = folder / "nemo" / "a"
@@ -96,6 +120,21 @@ def make(folder: Path) -> Path:
         output / "DINO_1m_grid_U.nc", {"uoce": both["uo"]}, days, 30.0, "u", "360_day", units={"uoce": "m/s"}
     )
 
+    pieces = folder / "pieces"
+    pieces.mkdir()
+    write(pieces / "mesh_mask.nc", mesh_variables(mesh))
+    for piece in write_pieces(pieces, "DINO_00005760_restart", restart_variables(sea), (2, 1)):
+        with netCDF4.Dataset(piece, "r+") as nc:
+            nc["nav_lat"][...] = 0.0  # as where a process was left out: it says nothing
+    cmip = folder / "cmip"
+    cmip.mkdir()
+    shutil.copyfile(nemo / "mesh_mask.nc", cmip / "mesh_mask.nc")
+    for name, units in (("thetao", "degC"), ("so", "0.001")):
+        field = xr.DataArray(both[name], dims=("time", "lev", "y", "x"), name=name, attrs={"units": units})
+        ds = field.to_dataset().assign_coords(time=("time", days, {"units": "days since 1850-01-01"}))
+        ds.assign_attrs(mip_era="CMIP6", variable_id=name).to_netcdf(cmip / f"{name}.nc")
+    write_snapshot(folder / "veros.nc")
+
     small, plain = basin(nx=8, ny=12, nz=5)
     classic = folder / "classic"
     classic.mkdir()
@@ -124,6 +163,9 @@ def make(folder: Path) -> Path:
     )
 
     (folder / "plan.yaml").write_text(PLAN)
+    (folder / "listed.yaml").write_text(LISTED)
+    (folder / "tabled.yaml").write_text(TABLED)
+    (folder / "members.csv").write_text(MEMBERS)
     (folder / "train.yaml").write_text(TRAIN)
     (folder / "thresholds.yaml").write_text(THRESHOLDS)
     (folder / "parameters.yaml").write_text("wind_stress_south: 0.2 Pa\nvertical_diffusivity: 3e-5\n")
@@ -190,6 +232,22 @@ ranges:
   vertical_diffusivity: [1e-5, 1e-4]
 fixed:
   bottom_drag: 2e-6 s-1
+"""
+TABLED = """configuration: {resolution: 10, levels: 6}
+years: 30
+start: rest
+parameters: members.csv
+"""
+LISTED = TABLED.replace(
+    "members.csv", "\n  - {name: calm, split: test, wind_stress_south: 50 mPa}\n  - {bottom_drag: 2e-6}\n"
+)
+MEMBERS = """name,split,wind_stress_south [mPa],vertical_diffusivity
+,,Pa,cm2 s-1
+calm,train,100,
+strong,test,0.3 Pa,0.15
+"""
+BLOW_UPS = """members:
+  - {member: 7, year: 12.5, parameters: {wind_stress_south: 0.4}, name: storm, split: test}
 """
 TRAIN = """description: small
 seed: 0

@@ -59,6 +59,39 @@ def claim(folder: str) -> None:
     verify._claim(Path(folder), verify._request(manifest, values, 2, None), False)
 
 
+def control(path: str) -> None:
+    """The control of a verification, beside a good file that says the mesh and the parameters."""
+    import warmstart as ws
+    from warmstart.io.files import open_dataset
+    from warmstart.ocean.parameters import extract
+    from warmstart.verbs import verify
+
+    with open_dataset("good.nc") as ds:
+        values = {name: float(value.flat[0]) for name, value in extract(ds).items()}
+    verify._control_states(path, values, ws.open_grid("good.nc"))
+
+
+def spread(path: str) -> None:
+    """What a verification takes for the spread of the ensemble: a store, or a generator."""
+    import warmstart as ws
+    from warmstart.verbs import verify
+
+    verify._reference_spread(Path(path), ws.open_grid("states.nc"))
+
+
+def finished(folder: str) -> None:
+    """The finished members that new ones start from."""
+    import warmstart as ws
+    from warmstart.ensemble import starts
+    from warmstart.ocean.parameters import defaults
+
+    grid = ws.open_grid("states.nc")
+    members = starts.read_finished(folder, grid)
+    varied = starts.varied(defaults(), members)
+    starts.nearest(defaults(), members, varied)
+    starts.predicted(defaults(), members, varied, grid)
+
+
 def namelist(path: str) -> None:
     from warmstart.engines.nemo.configuration import settings
 
@@ -138,6 +171,6 @@ def crashes(path: str) -> None:
 
 CALLS: dict[str, Callable[..., None]] = {
     f.__name__: f
-    for f in (load_plan, remember_plan, read_manifest, read_restart, load_job, claim, namelist, parse, train_config,
+    for f in (load_plan, remember_plan, read_manifest, read_restart, load_job, claim, control, spread, finished, namelist, parse, train_config,
               generate, open_state, open_path, fails, leaves, harms, crashes)
 }  # fmt: skip

@@ -179,6 +179,63 @@ def _grow(group: Any, tree: dict[str, Any]) -> None:
         _grow(group.createGroup(name), inner)
 
 
+def zarr(path: Path, changes: Sequence[tuple[Any, ...]]) -> None:
+    """Write a zarr store anew with another structure."""
+    import zarr as library
+
+    old = library.open_group(path, mode="r")
+    content = _branch(old)
+    for name, *arguments in changes:
+        group = content
+        if arguments and isinstance(arguments[0], str) and arguments[0].startswith("/"):
+            group = content["groups"].get(arguments[0].split("/")[1], content)
+            arguments[0] = arguments[0].split("/")[-1]
+        _CHANGES[name](group, *arguments)
+    shutil.rmtree(path)
+    _plant(library.open_group(path, mode="w"), content)
+
+
+def _branch(group: Any) -> dict[str, Any]:
+    arrays = {n: a for n, a in group.arrays()}
+    sizes = {d: s for a in arrays.values() for d, s in zip(a.metadata.dimension_names, a.shape, strict=True)}
+    return {
+        "dims": sizes,
+        "attrs": dict(group.attrs),
+        "variables": {
+            n: [tuple(a.metadata.dimension_names), np.asarray(a[...]), dict(a.attrs)]
+            for n, a in arrays.items()
+        },
+        "groups": {n: _branch(g) for n, g in group.groups()},
+    }
+
+
+def _plant(group: Any, content: dict[str, Any]) -> None:
+    group.attrs.update({n: _plain(v) for n, v in content["attrs"].items()})
+    for name, (dims, values, attrs) in content["variables"].items():
+        text = values.dtype.kind in "OUT"
+        shape = tuple(content["dims"].get(d) or 0 if d in ("huge", "empty") else n
+                      for d, n in zip(dims, _sizes(dims, values, content["dims"]), strict=True))  # fmt: skip
+        array = group.create_array(name.strip("/").replace("/", "_") or "other", shape=shape, dtype=str if text else values.dtype, chunks=tuple(min(max(n, 1), 1000) for n in shape) or "auto",
+                                   dimension_names=list(dims), attributes={n: _plain(v) for n, v in attrs.items()})  # fmt: skip
+        if values.size and values.shape == shape:
+            array[...] = (
+                np.array([str(v) for v in values.ravel().tolist()], object).reshape(shape) if text else values
+            )
+    for name, inner in content["groups"].items():
+        _plant(group.create_group(name), inner)
+
+
+def _sizes(dims: tuple[str, ...], values: np.ndarray, known: dict[str, Any]) -> tuple[int, ...]:
+    return values.shape if values.ndim == len(dims) else tuple(known.get(d) or 0 for d in dims)
+
+
+def _plain(value: Any) -> Any:
+    """What JSON can hold."""
+    if isinstance(value, np.ndarray | np.generic):
+        return value.tolist()
+    return value
+
+
 def _drop(tree: dict[str, Any], name: str) -> None:
     tree["variables"].pop(name, None)
 
@@ -235,7 +292,10 @@ def _shape(tree: dict[str, Any], name: str, how: str) -> None:
     if how == "scalar":
         dims, values = (), values.reshape(-1)[:1].reshape(()) if values.size else np.zeros(())
     elif how == "first":
-        dims, values = dims[1:], values[0] if values.ndim and values.shape[0] else values
+        dims, values = (
+            dims[1:],
+            np.asarray(values[0], values.dtype) if values.ndim and values.shape[0] else values,
+        )
     elif how == "reverse":
         dims, values = dims[::-1], values.T
     elif how == "more":

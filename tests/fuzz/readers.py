@@ -136,6 +136,8 @@ def structure(
     form = st.sampled_from(
         ["NETCDF4", "NETCDF4", "NETCDF4_CLASSIC", "NETCDF3_64BIT_OFFSET", "NETCDF3_64BIT_DATA"]
     )
+    if path.endswith(".zarr"):
+        return st.tuples(st.just("zarr"), st.just(path), st.lists(st.one_of(*one), min_size=1, max_size=3).map(tuple))  # fmt: skip
     return st.tuples(st.just("netcdf"), st.just(path), st.lists(st.one_of(*one), min_size=1, max_size=3).map(tuple), form)  # fmt: skip
 
 
@@ -261,12 +263,19 @@ COUNTS = st.one_of(
     st.sampled_from(["0", "-1", "1e3", "99999999999999999999", "nan", "inf", "", " ", "1.5", "٣", "0x10", "1_0", "abc", "-0", "9" * 5000]),
     PLAIN,
 )  # fmt: skip
+#: Places of a section or a box.
+PLACES = st.lists(st.one_of(st.sampled_from([0.0, 10.0, 50.0, -60.0, 60.0, 360.0, -1e9, 1e300, 90.0, 91.0, 5000.0]), st.floats()), min_size=1, max_size=7).map(
+    lambda found: ",".join(f"{v:g}" for v in found)
+)  # fmt: skip
 STATE = ["thetao", "so", "uo", "vo", "zos", "seed", "wind_stress_south", "/grid/tmask", "/grid/e3t_0", "/grid/gphit", "/grid/glamt", "/grid/e1t", "/grid/gdept_1d", "/grid/umask"]  # fmt: skip
 DIMS = ["sample", "time", "z", "y", "x"]
 OUTPUT = ["toce", "soce", "ssh", "time_counter", "time_counter_bnds"]
 RESTART = ["tn", "sn", "un", "vn", "sshn", "kt", "ndastp", "adatrj", "ntime", "rdt", "nav_lat", "time_counter", "tb", "en", "nav_lev"]  # fmt: skip
 MESH = ["tmask", "umask", "e1t", "e2t", "glamt", "gphit", "e3t_0", "e3t_1d", "gdept_1d", "mbathy", "nav_lev", "e3w_0", "fmask", "gphif"]  # fmt: skip
 NEMO_DIMS = ["time_counter", "nav_lev", "y", "x", "deptht"]
+VEROS = ["temp", "salt", "u", "v", "xt", "xu", "yt", "yu", "zt", "zw", "Time", "dzt", "ht", "hu", "hv"]
+STORE = ["thetao", "so", "uo", "zos", "member", "split", "phase", "year", "drift", "verdict", "bottom_drag", "wind_stress_south", "/grid/tmask", "/grid/e3t_0", "/grid/e1t"]  # fmt: skip
+MEMBER = ["thetao", "so", "zos", "year", "phase", "bottom_drag", "/grid/tmask", "/grid/e3t_0", "/series/year", "/series/thetao_deep", "/series/channel_transport"]  # fmt: skip
 FEW = ("--only", "thetao_mean,inversions,heat_content,mixed_layer_mean")
 
 
@@ -321,6 +330,23 @@ _GENERATOR = (("generate", "generator", "-o", "out.nc"), ("generate", "generator
               ("generate", "generator", "--from", "early.nc", "-o", "out.nc"))  # fmt: skip
 _TEMPLATE = (("restart", "classic/states.nc", "--engine", "nemo", "--template", "classic/template.nc", "--grid", "classic/mesh_mask.nc", "-o", "out"),)  # fmt: skip
 _RUNS = (("info", "runs"), ("dataset", "runs", "-o", "out.zarr"), ("report", "runs", "-o", "out.html"))
+_COLLECTION = (*[tuple("collection" if word == "runs" else word for word in command) for command in _RUNS], ("info", "collection/member_001.nc"), _check("collection/member_001.nc"), _check("collection"),
+               ("report", "collection/member_001.nc", "-o", "out.html"), ("python", "finished", "collection"))  # fmt: skip
+_VEROS = (("info", "veros.nc"), _check("veros.nc"), ("check", "veros.nc", "-o", "out.nc"), ("python", "open_state", "veros.nc"), ("report", "veros.nc", "-o", "out.html"))  # fmt: skip
+_CMIP = (
+    ("info", "cmip/thetao.nc"),
+    _check("cmip/thetao.nc", "cmip/so.nc"),
+    ("python", "open_state", "cmip/thetao.nc"),
+    ("info", "cmip"),
+)
+_PIECE = "pieces/DINO_00005760_restart_0001.nc"
+_PIECES = (("info", _PIECE), ("info", "pieces"), _check("pieces/DINO_00005760_restart_0000.nc"), ("python", "open_state", _PIECE), ("dataset", "pieces", "-o", "out.zarr"),
+           ("restart", _PIECE, "--engine", "nemo", "--template", _PIECE, "-o", "out"), ("restart", "nemo/a/DINO_00005760_restart.nc", "--engine", "nemo", "--template", _PIECE, "-o", "out"))  # fmt: skip
+_LISTED = tuple(
+    ("python", call, plan)
+    for call in ("load_plan", "remember_plan")
+    for plan in ("tabled.yaml", "listed.yaml")
+)
 _FINISHED = (("verify", "finished", "--engine", "nemo", "-o", "out.nc"), ("info", "finished"))
 
 
@@ -352,6 +378,11 @@ _HDF = st.tuples(st.just("hdf5"), st.just("restarts/000.h5"), st.lists(st.one_of
     st.tuples(st.integers(0, 200), st.just("type"), st.sampled_from(["i1", "S3", "f4", "c16"])),
     st.tuples(st.integers(0, 200), st.just("fill"), st.sampled_from([float("nan"), 1e30]))), min_size=1, max_size=2).map(tuple))  # fmt: skip
 
+_SETTINGS = st.tuples(st.just("netcdf"), st.just("veros.nc"), st.tuples(st.tuples(st.just("global"), st.just("setup_settings"), st.one_of(
+    PLAIN, st.tuples(st.sampled_from(["identifier", "radius", "enable_cyclic_x", "eq_of_state_type", "omega"]), VALUES).map(lambda pair: _json({pair[0]: pair[1]}))))))  # fmt: skip
+_DOMAIN = st.tuples(st.just("netcdf"), st.just(_PIECE), st.tuples(st.tuples(st.just("global"), st.sampled_from(["DOMAIN_number_total", "DOMAIN_number", "DOMAIN_size_global", "DOMAIN_position_first", "DOMAIN_position_last", "DOMAIN_halo_size_start", "DOMAIN_halo_size_end"]),
+    st.one_of(NUMBERS, PLAIN, st.sampled_from([-1, 5, 10**6, 2**31 - 1]), st.lists(st.sampled_from([-5, 0, 1, 3, 8, 9, 12, 10**6]), min_size=1, max_size=3).map(lambda found: np.array(found, "i4"))))))  # fmt: skip
+
 READERS: dict[str, st.SearchStrategy[Input]] = {
     "states, bytes": _of("states, bytes", _OWN_BASES, damaged("states.nc"), *_OWN),
     "states, structure": _of("states, structure", _OWN_BASES, structure("states.nc", STATE, DIMS), *_OWN),
@@ -364,6 +395,14 @@ READERS: dict[str, st.SearchStrategy[Input]] = {
     "template, bytes": _of("template, bytes", ("classic",), damaged("classic/template.nc"), *_TEMPLATE),
     "template, structure": _of("template, structure", ("classic",), structure("classic/template.nc", RESTART, NEMO_DIMS, "time_counter"), *_TEMPLATE),
     "store": _of("store", ("store.zarr", "states.nc", "train.yaml"), _inside_zarr(), *_STORE),
+    "store, structure": _of("store, structure", ("store.zarr", "states.nc", "train.yaml"), structure("store.zarr", STORE, DIMS), *_STORE, ("python", "spread", "store.zarr")),
+    "member files": _of("member files", ("collection", "states.nc"), st.one_of(damaged("collection/member_001.nc"), structure("collection/member_001.nc", MEMBER, ["time", "z", "y", "x"]), structure("collection/member_001.nc", MEMBER, ["time", "z", "y", "x"]),
+        yaml("collection/blow_ups.yaml"), st.tuples(st.just("move"), st.just("collection/member_000.nc"), st.sampled_from(["member_abc.nc", "member_.nc", "member_007.nc", "member_000_cold.nc", "other.nc"]))), *_COLLECTION),
+    "output of Veros": _of("output of Veros", ("veros.nc",), st.one_of(damaged("veros.nc"), structure("veros.nc", VEROS, ["Time", "xt", "yt", "zt", "xu"]), structure("veros.nc", VEROS, ["Time", "xt", "yt", "zt", "xu"]), _SETTINGS), *_VEROS),
+    "output of CMIP6": _of("output of CMIP6", ("cmip",), st.one_of(damaged("cmip/thetao.nc"), structure("cmip/thetao.nc", ["thetao", "time"], ["time", "lev", "y", "x"], "time")), *_CMIP),
+    "pieces of a restart": _of("pieces of a restart", ("pieces", "nemo"), st.one_of(damaged(_PIECE), structure(_PIECE, RESTART, NEMO_DIMS), _DOMAIN, _DOMAIN), *_PIECES),
+    "control of a verification": _of("control of a verification", ("control.nc", "good.nc"), structure("control.nc", [*STATE, "year", "phase"], DIMS), ("python", "control", "control.nc")),
+    "listed members": _of("listed members", ("tabled.yaml", "listed.yaml", "members.csv"), st.one_of(table("members.csv"), yaml("listed.yaml"), yaml("tabled.yaml")), *_LISTED),
     "weights": _of("weights", ("generator", "early.nc"), st.one_of(_TENSOR, damaged("generator/weights.safetensors")), *_GENERATOR),
     "generator": _of("generator", ("generator", "early.nc"), st.one_of(yaml("generator/config.yaml"), yaml("generator/config.yaml"), damaged("generator/normalizer.nc"),
         structure("generator/normalizer.nc", ["thetao_mean", "so_std", "zos_mean", "/grid/tmask", "/grid/e1t"], ["z", "y", "x"]), st.tuples(st.just("remove"), st.sampled_from(["generator/config.yaml", "generator/normalizer.nc", "generator/README.md"])),
@@ -400,6 +439,9 @@ READERS: dict[str, st.SearchStrategy[Input]] = {
         lambda v: ("plan", "train.yaml", "--shape", v, "20", "20"), lambda v: ("plan", "train.yaml", "--gpu-memory", v), lambda v: ("check", "states.nc", "--only", v, "-o", "out.csv"), lambda v: ("restart", "states.nc", "--engine", v, "-o", "out"),
         lambda v: ("restart", "classic/states.nc", "--engine", "nemo", "--grid", "classic/mesh_mask.nc", "--date", v, "-o", "out"), lambda v: ("report", "states.nc", "--title", v, "-o", "out.html"), lambda v: ("verify", "no-such", "--years", v, "-o", "out.nc"),
         lambda v: ("restart", "states.nc", "--method", v, "-o", "out"), lambda v: ("simulate", "no-such.yaml", "--until", v, "-o", "out"), lambda v: (v, "states.nc"), lambda v: ("info", v), lambda v: ("--" + v,)]),
+    "sections and boxes": _option("sections and boxes", ("states.nc",), st.one_of(PLACES, EXPRESSION.filter(lambda s: "\0" not in s and not any("\ud800" <= c <= "\udfff" for c in s))), [
+        lambda v: (*_check("states.nc"), "--section", f"s={v}"), lambda v: (*_check("states.nc"), "--box", f"b={v}"), lambda v: (*_check("states.nc"), "--section", v), lambda v: ("check", "states.nc", "--only", "section_s", "--section", f"s={v}", "-o", "out.nc"),
+        lambda v: ("check", "states.nc", "--only", "box_b_thetao", "--box", f"b={v}", "-o", "out.csv")]),
     "paths": _option("paths", ("generator", "states.nc", "restarts", "train.yaml", "classic", "store.zarr"), PATHS, [
         lambda v: ("info", v), lambda v: ("check", v), lambda v: ("check", "states.nc", "--grid", v), lambda v: ("check", "states.nc", "--reference", v), lambda v: ("check", "states.nc", "--thresholds", v), lambda v: ("report", v, "-o", "out.html"),
         lambda v: ("report", "states.nc", "--control", v, "-o", "out.html"), lambda v: ("generate", v, "-o", "out.nc"), lambda v: ("generate", "generator", "--parameters", v, "-o", "out.nc"), lambda v: ("generate", "generator", "--from", v, "-o", "out.nc"),

@@ -149,7 +149,7 @@ def _child(case: Input, bases: Path, place: Path, writer: int) -> None:
     try:
         begin = 0.0
         try:
-            _prepare(case, bases, place / "work")
+            _apart(case, bases, place / "work")
             before = _listing(place)
         except BaseException:
             report |= {"broken": True, "text": traceback.format_exc(), "changed": [], "harmed": [], "said": 0}
@@ -181,6 +181,25 @@ def _child(case: Input, bases: Path, place: Path, writer: int) -> None:
                 report.setdefault(name, value)
             os.write(writer, json.dumps(report).encode("utf-8", "backslashreplace"))
         os._exit(code)
+
+
+def _apart(case: Input, bases: Path, work: Path) -> None:
+    """Make the input in a process of its own: a library that cannot close a damaged file keeps it open, and would write it later."""
+    reader, writer = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        try:
+            _prepare(case, bases, work)
+        except BaseException:
+            os.write(writer, traceback.format_exc()[-LONGEST:].encode("utf-8", "backslashreplace"))
+        finally:
+            os._exit(0)
+    os.close(writer)
+    with os.fdopen(reader, "rb") as stream:
+        failed = stream.read().decode()
+    _, status = os.waitpid(pid, 0)
+    if failed or status:
+        raise RuntimeError(failed or f"the input could not be made: status {status}")
 
 
 def _prepare(case: Input, bases: Path, work: Path) -> None:

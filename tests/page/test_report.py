@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
+import zarr
 from report_inputs import verification, write_control, write_states
 
 from warmstart.errors import UserError
@@ -440,3 +441,58 @@ def test_a_job_that_somebody_edited_is_refused_in_a_sentence(runs, tmp_path, par
     shutil.copy(tmp_path / "job.yaml", path)
     with pytest.raises(UserError, match=r"job\.yaml or status\.yaml holds what no run wrote"):
         report(folder, tmp_path / "a.html")
+
+
+@pytest.mark.parametrize(
+    "told", [{"drift_K_per_century": "abc"}, {"years": [600.0]}, {"drift_K_per_century": {}}]
+)
+def test_a_status_whose_numbers_are_none_is_refused_in_a_sentence(runs, tmp_path, told):
+    shutil.copytree(runs, folder := tmp_path / "edited")
+    path = next(p for p in sorted(folder.glob("member_*/status.yaml")))
+    dump_yaml(read_yaml(path) | told, tmp_path / "status.yaml")
+    shutil.copy(tmp_path / "status.yaml", path)
+    with pytest.raises(UserError, match=r"job\.yaml or status\.yaml holds what no run wrote"):
+        inputs_part.read([folder])
+
+
+def test_a_range_of_a_plan_that_no_member_has_is_no_column_of_the_page(runs, tmp_path):
+    shutil.copytree(runs, folder := tmp_path / "edited")
+    (folder / "plan.yaml").write_text(
+        json.dumps({"ranges": {"bottom_drag": [1e-6, 2e-6], "unheard_of": [1, 2]}})
+    )
+    columns = ensemble_part._members(inputs_part.read([folder]).ensemble).columns
+    assert [str(name).partition("<")[0] for name, _ in columns][5:] == ["bottom drag"]
+
+
+def test_states_of_no_record_or_with_labels_that_do_not_fit_are_refused_in_a_sentence(made, tmp_path):
+    with files.open_dataset(made.control) as ds:
+        whole, grid = ds.load(), files.open_grid(made.control)
+    spoilt = {
+        "holds no state: time has length 0": whole.isel(time=slice(0, 0)),
+        "year lies along y": whole.assign_coords(year=("y", np.arange(whole.sizes["y"]) * 1.0)),
+        "bottom_drag lies along x": whole.assign(bottom_drag=("x", np.ones(whole.sizes["x"]))),
+    }
+    for count, (says, ds) in enumerate(spoilt.items()):
+        path = files.write_dataset(tmp_path / f"{count}.nc", ds, grid)
+        with pytest.raises(UserError, match=says):
+            inputs_part.read([path])
+
+
+@pytest.mark.parametrize(
+    "ranges", ["{", "[1]", "5", "null", '{"bottom_drag": 1}', '{"bottom_drag": ["a", 2]}']
+)
+def test_a_store_that_does_not_say_its_ranges_is_refused_in_a_sentence(runs, tmp_path, ranges):
+    dataset(runs, tmp_path / "states.zarr")
+    zarr.open_group(tmp_path / "states.zarr").attrs["parameter_ranges"] = ranges
+    with pytest.raises(UserError, match=r"parameter names with \[lowest, highest\]; make the store again"):
+        inputs_part.read([tmp_path / "states.zarr"])
+
+
+def test_a_store_whose_members_have_no_labels_is_refused_in_a_sentence(runs, tmp_path):
+    dataset(runs, tmp_path / "states.zarr")
+    group = zarr.open_group(tmp_path / "states.zarr")
+    numbers = group["member"][...]
+    del group["member"]
+    group.create_array("member", data=numbers[:, None] * np.ones(3), dimension_names=["sample", "other"])
+    with pytest.raises(UserError, match="has no member along sample"):
+        inputs_part.read([tmp_path / "states.zarr"])

@@ -174,6 +174,13 @@ def test_limited_profiles_make_no_new_extremes():
     assert np.allclose(limited_slopes(linear, thickness, thickness > 0)[1:-1], thickness[1:-1], rtol=0.5)
 
 
+def test_a_profile_is_flat_in_the_first_and_the_last_wet_cell_of_a_column():
+    values = np.array([0.0, 1.0, 2.0, 3.0, 4.0, 9.0])[:, None]
+    wet = np.array([False, True, True, True, True, False])[:, None]
+    assert limited_slopes(values, np.ones((6, 1)), wet)[:, 0].tolist() == [0, 0, 1, 1, 0, 0]
+    assert limited_slopes(-values, np.ones((6, 1)), wet)[:, 0].tolist() == [0, 0, -1, -1, 0, 0]
+
+
 def test_a_field_linear_in_latitude_and_longitude_is_exact_away_from_land():
     linear = lambda g: (0.2 * g.gphit + 0.1 * g.glamt + 0 * g.gdept_0).transpose("z", "y", "x")  # noqa: E731
     state = finish(xr.Dataset({"thetao": linear(COARSE), "so": 35 + 0 * linear(COARSE)}), COARSE)

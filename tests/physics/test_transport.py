@@ -12,6 +12,7 @@ from tripolar import World
 from warmstart.engines.nemo.mesh import open_grid as open_nemo_grid
 from warmstart.ocean import eos
 from warmstart.ocean.basin import finish, mesh
+from warmstart.ocean.grid import Grid
 from warmstart.physics import cgrid, transport
 from warmstart.physics.channel import find_channel
 
@@ -238,3 +239,20 @@ def test_an_open_northern_edge_has_no_gyres_unless_it_is_a_fold(tmp_path):
     assert np.isfinite(transport.gyre(still, walled, (-90.0, 90.0), "clockwise"))
     found = transport.gyre(still, opened, (-90.0, 90.0), "clockwise")
     assert np.isnan(found) and "edge of this mesh is open" in found.attrs["comment"]
+
+
+def test_rows_are_circles_of_latitude_where_they_do_not_lean():
+    """A mesh whose rows lean more and more from 20 degrees north on, about latitudes that stay."""
+    lat = np.arange(-60.0, 61.0, 4.0)
+    grid = mesh(
+        np.arange(0.0, 40.0, 4.0), lat, np.array([0.0, 100.0, 300.0]), np.full((lat.size, 10), 2), False
+    )
+    ds = grid.ds.copy(deep=True)
+    lean = np.maximum(lat - 20.0, 0.0)[:, None] * np.linspace(-0.5, 0.5, 10)
+    ds["gphiv"] = ds.gphiv + xr.DataArray(lean, dims=("y", "x"))
+    leaning = Grid(ds)
+    for between in ((20.0, 70.0), (30.0, 55.0), (-70.0, 70.0)):
+        assert "no circles of latitude" in cgrid.turned(leaning, between)
+        assert cgrid.turned(grid, between) == ""
+    for between in ((-70.0, 0.0), (-30.0, 10.0), (70.0, 90.0)):
+        assert cgrid.turned(leaning, between) == ""

@@ -96,6 +96,7 @@ def test_ranges_of_a_plan_written_by_hand_may_have_units(runs, tmp_path):
 @pytest.mark.parametrize(
     ("ranges", "says"),
     [
+        ({5: [0.1, 0.4]}, "ranges: 5: expected the name of a parameter"),
         ({"wind_stress_south": 0.4}, "ranges: wind_stress_south: expected [lowest, highest]"),
         ({"wind_stress_south": ["0.05 m", "0.4 m"]}, "cannot convert 'm' to Pa"),
         ({"wind_stress_south": [0.4, 0.05]}, "empty or not positive"),

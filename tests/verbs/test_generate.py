@@ -16,7 +16,7 @@ from warmstart.ocean import parameters
 from warmstart.ocean.basin import basin
 from warmstart.physics.convection import inversions
 from warmstart.physics.geostrophy import thermal_wind_residual
-from warmstart.verbs.generate import generate
+from warmstart.verbs.generate import generate, wanted
 from warmstart.verbs.train import train
 
 ASKED = {"wind_stress_south": "0.2 Pa", "vertical_diffusivity": 5e-5}
@@ -276,3 +276,11 @@ def test_what_is_shipped_draws_in_one_pass_or_by_any_sampler():
 def test_a_seed_that_no_stream_of_noise_takes_is_refused_in_a_sentence():
     with pytest.raises(UserError, match="expected less than 2"):
         generate("dino-4deg", n=2, seed=2**63 - 1)
+
+
+def test_a_file_without_states_gives_no_parameters(tmp_path):
+    state, grid = basin(nx=6, ny=8, nz=4)
+    values = {name: np.zeros(0) for name in parameters.PARAMETERS}
+    none = parameters.attach(state.expand_dims("sample").isel(sample=slice(0, 0)), values, "sample")
+    with pytest.raises(UserError, match="holds no state, and so no values of its parameters"):
+        wanted([], files.write_dataset(tmp_path / "none.nc", none, grid), print)

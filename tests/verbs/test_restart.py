@@ -201,3 +201,10 @@ def test_the_hash_of_a_store_follows_its_content(tmp_path):
     state(1).to_zarr(tmp_path / "c.zarr", consolidated=False)
     a, b, c = (content_hash(tmp_path / f"{name}.zarr") for name in "abc")
     assert a == b != c
+
+
+@pytest.mark.parametrize("dim", ["sample", "time"])
+def test_a_file_without_states_makes_no_restart(tmp_path, dim):
+    refused(
+        state().expand_dims(dim).isel({dim: slice(0, 0)}), tmp_path, f"holds no state: {dim} has length 0"
+    )

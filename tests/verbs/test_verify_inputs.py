@@ -162,3 +162,27 @@ def test_a_second_network_of_a_generator_has_the_spread_of_the_first(tmp_path):
 def test_years_that_nobody_can_run_are_refused_before_anything_else(tmp_path, years):
     with pytest.raises(UserError, match="expected 1 to 1,000,000 model years"):
         verify.verify(tmp_path / "restarts", tmp_path / "v.nc", years=years)
+
+
+def test_a_control_without_states_or_along_two_dimensions_is_refused(tmp_path):
+    path = control(tmp_path / "none.nc", ["equilibrium"])
+    with files.open_dataset(path) as ds:
+        none = ds.load().isel(time=slice(0, 0))
+        both = ds.isel(time=[0]).expand_dims("sample")
+    with pytest.raises(UserError, match="holds no state: time has length 0"):
+        verify._control_states(files.write_dataset(tmp_path / "a.nc", none, GRID), VALUES, GRID)
+    with pytest.raises(UserError, match="states lie along sample and time"):
+        verify._control_states(files.write_dataset(tmp_path / "b.nc", both, GRID), VALUES, GRID)
+
+
+@pytest.mark.parametrize("name", ["phase", "year"])
+def test_labels_of_a_control_or_of_a_reference_that_do_not_fit_its_states_are_refused_in_a_sentence(
+    tmp_path, name
+):
+    states = xr.concat([STATE, STATE + 1], "sample").assign_coords({name: ("y", ["equilibrium"] * 8)})
+    path = files.write_dataset(tmp_path / "c.nc", parameters.attach(states, VALUES), GRID)
+    with pytest.raises(UserError):
+        verify._control_states(path, VALUES, GRID)
+    if name == "phase":
+        with pytest.raises(UserError, match="expected a store that 'dataset' made"):
+            verify._reference_spread(path, GRID)

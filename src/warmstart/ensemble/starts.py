@@ -15,7 +15,7 @@ from threadpoolctl import threadpool_limits
 
 from warmstart import engines
 from warmstart.ensemble.member_table import same
-from warmstart.errors import UserError
+from warmstart.errors import UserError, reading
 from warmstart.io import files
 from warmstart.ocean import parameters
 from warmstart.ocean.grid import Grid
@@ -88,12 +88,16 @@ def read_finished(
     for path in sorted([*Path(folder).glob("member_*/states.nc"), *Path(folder).glob("member_*.nc")]):
         if before and _number(path) >= before:
             continue
-        with files.open_dataset(path) as ds:
-            if ds.attrs.get("verdict") not in ("equilibrium", "near"):
+        with (
+            files.open_dataset(path) as ds,
+            reading(path, "give the file of a finished member as it was made"),
+        ):
+            if str(ds.attrs.get("verdict")) not in ("equilibrium", "near"):
                 continue
             files.open_grid(path).require_same(grid, str(path))
             states = ds[list(CARRIED)].isel(time=(ds["phase"] == "equilibrium").values).load()
-            values = {name: float(v) for name, v in parameters.extract(ds).items()}
+            values = {name: parameters.parse(v.item(), name, known) if name in known else float(v.item())
+                      for name, v in parameters.extract(ds).items()}  # fmt: skip
         if lacking := [name for name in known if name not in values]:
             raise UserError(
                 f"{path} does not say its {', '.join(lacking)}; expected a finished member with all parameters"

@@ -110,7 +110,7 @@ def judge(series: xr.Dataset) -> Verdict:
     Raises
     ------
     UserError
-        If ``year`` or ``thetao_deep`` is missing.
+        If ``year`` or ``thetao_deep`` is missing, or a column does not lie along the time.
 
     Examples
     --------
@@ -121,6 +121,13 @@ def judge(series: xr.Dataset) -> Verdict:
     if missing := [name for name in ("year", "thetao_deep") if name not in series.variables]:
         lacking = " and no ".join(missing)
         raise UserError(f"the series holds no {lacking}; expected a series.nc that an engine wrote")
+    columns = [
+        n for n in ("year", "thetao_deep", *TRANSPORTS, "stretch", "dt_tracer") if n in series.variables
+    ]
+    if odd := [n for n in columns if series[n].dims != ("time",) or series[n].dtype.kind not in "fiu"]:
+        raise UserError(
+            f"{' and '.join(odd)} of the series: expected a number for each time; give a series.nc that an engine wrote"
+        )
     series = _last_stretch(series)
     found = _judge_end(series)
     deep = np.asarray(series["thetao_deep"].values, "float64")

@@ -349,6 +349,8 @@ def parse_ranges(given: Any, known: Mapping[str, Parameter] | None = None) -> di
         raise UserError("expected parameter names with [lowest, highest]")
     found = {}
     for name, pair in given.items():
+        if not isinstance(name, str):
+            raise UserError(f"{name}: expected the name of a parameter")
         if not isinstance(pair, (list, tuple)) or len(pair) != 2:
             raise UserError(f"{name}: expected [lowest, highest], for example [0.05 Pa, 0.4 Pa]")
         low, high = (parse(bound, name, known) for bound in pair)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -24,6 +23,7 @@ from warmstart.scores.metric_table import read_metrics
 from warmstart.scores.verification import COLUMNS
 from warmstart.store.members import BLEW_UP, find_members, labels_of
 from warmstart.store.members import Member as Found
+from warmstart.store.reader import declared_ranges, open_store
 
 EXPECTED = (
     "expected states (NetCDF or zarr), a metrics CSV of check, the NetCDF or CSV of verify, a runs folder, a folder of "
@@ -267,6 +267,15 @@ def _states(path: Path) -> States:
         raise UserError(
             f"{path} has states along {' and '.join(map(str, lead))}; expected one dimension, sample or time"
         )
+    if empty := [str(d) for d, n in ds[[n for n in STATE_VARIABLES if n in ds]].sizes.items() if n == 0]:
+        raise UserError(
+            f"{path} holds no state: {', '.join(empty)} has length 0; give a file with one at least"
+        )
+    labels = [n for n in ("year", "phase", "split", "member", *parameters.carried(ds)) if n in ds.variables]
+    if odd := [n for n in labels if ds[n].dims not in ((), tuple(lead))]:
+        raise UserError(
+            f"{path}: {odd[0]} lies along {', '.join(map(str, ds[odd[0]].dims))}; expected one value a state, or one for all"
+        )
     ds = ds.rename({lead[0]: "sample"}) if lead and lead[0] != "sample" else ds
     return States(path, ds if lead else ds.expand_dims("sample"), open_grid(path))
 
@@ -279,22 +288,23 @@ def _card(folder: Path) -> tuple[str, Mapping[str, Any]]:
 
 def _store(path: Path) -> Ensemble:
     """The members of a store, each with its last state."""
+    open_store(path).close()  # refused here if its members have no labels
     states = _states(path)
     ds, members = states.ds, []
     own = _own(ds)
-    for index in np.unique(ds["member"].values):
-        rows = np.flatnonzero(ds["member"].values == index)
-        last = int(rows[-1])
-        one = ds.isel(sample=last)
-        facts = {n: one[n].values.item() for n in ("year", "drift", "verdict", "phase") if n in one.variables}
-        values = {n: float(v) for n, v in parameters.extract(one).items()}
-        members.append(
-            Simulation(int(index), str(one["split"].values), values, facts, states.one(last), None, own)
-        )
-    spans = json.loads(ds.attrs.get("parameter_ranges", "{}"))
-    return Ensemble(
-        path, states.grid, tuple(members), {n: (float(a), float(b)) for n, (a, b) in spans.items()}
-    )
+    with reading(path, "expected a store made by 'warmstart dataset'"):
+        for index in np.unique(ds["member"].values):
+            rows = np.flatnonzero(ds["member"].values == index)
+            last = int(rows[-1])
+            one = ds.isel(sample=last)
+            facts = {
+                n: one[n].values.item() for n in ("year", "drift", "verdict", "phase") if n in one.variables
+            }
+            values = {n: float(v) for n, v in parameters.extract(one).items()}
+            members.append(
+                Simulation(int(index), str(one["split"].values), values, facts, states.one(last), None, own)
+            )
+    return Ensemble(path, states.grid, tuple(members), declared_ranges(ds))
 
 
 def _runs(folder: Path) -> Ensemble:
@@ -331,7 +341,7 @@ def _member_file(member: Found) -> Simulation:
     """A member file: its last state, its series, and what it says of itself."""
     states = _states(member.path)
     facts = {
-        "year": float(states.ds["year"].values[-1]), "drift": member.drift, "verdict": member.verdict, "state": "finished",
+        "year": float(np.ravel(states.ds["year"].values)[-1]), "drift": member.drift, "verdict": member.verdict, "state": "finished",
     }  # fmt: skip
     with netCDF4.Dataset(member.path) as file:
         kept = "series" in file.groups
@@ -354,13 +364,16 @@ def _run(folder: Path) -> Simulation:
         states = _states(folder / "states.nc")
         own = _own(states.ds)
         state = states.one(-1)
-        year = {"year": float(states.ds["year"].values[-1])} if "year" in states.ds.variables else {}
+        year = (
+            {"year": float(np.ravel(states.ds["year"].values)[-1])} if "year" in states.ds.variables else {}
+        )
     if (folder / "series.nc").exists():
         series = open_dataset(folder / "series.nc").load()
     with reading(folder, "job.yaml or status.yaml holds what no run wrote: take them as they were"):
         job, status = read_yaml(folder / "job.yaml"), folder / "status.yaml"
         facts = read_yaml(status) if status.exists() else {"state": "not started"}
         facts |= {"drift": facts.pop("drift_K_per_century", None)} | year
+        facts |= {n: float(facts[n]) for n in ("years", "drift") if facts.get(n) is not None}
         number, known = job.get("member"), parameters.PARAMETERS | own
         index = int(folder.name.rpartition("_")[2] if number is None else number)
         values = {n: float(v) for n, v in job.get("parameters", {}).items() if n in known}

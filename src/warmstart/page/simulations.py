@@ -47,7 +47,7 @@ def _summary(ensemble: Ensemble) -> str:
 
 def _members(ensemble: Ensemble) -> Table:
     """One row a member: split, years, drift, verdict, and the parameters that vary."""
-    varied = list(ensemble.ranges) or [
+    varied = [n for n in ensemble.ranges if n in ensemble.known] or [
         n
         for n in ensemble.known
         if len({round(m.values[n], 12) for m in ensemble.members if n in m.values}) > 1

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from warmstart.errors import UserError
+from warmstart.errors import UserError, reading
 from warmstart.io import files
 from warmstart.ocean import parameters
 from warmstart.ocean.variables import OPTIONAL_VARIABLES, held
@@ -167,7 +167,9 @@ def variables_of(ds: xr.Dataset) -> tuple[str, ...]:
 
 def declared_ranges(ds: xr.Dataset) -> dict[str, tuple[float, float]]:
     """Ranges that the ensemble's plan sampled, where the store states them (attribute ``parameter_ranges``, JSON)."""
-    declared: Any = ds.attrs.get("parameter_ranges", {})
-    if isinstance(declared, str):
-        declared = json.loads(declared)
-    return {str(n): (float(low), float(high)) for n, (low, high) in dict(declared).items()}
+    where = f"the parameter_ranges of {ds.encoding.get('source', 'the store')}"
+    with reading(where, "expected parameter names with [lowest, highest]; make the store again"):
+        declared: Any = ds.attrs.get("parameter_ranges", {})
+        if isinstance(declared, str):
+            declared = json.loads(declared)
+        return {str(n): (float(low), float(high)) for n, (low, high) in dict(declared).items()}

@@ -193,7 +193,11 @@ def _carried(path: Path) -> dict[str, float]:
         held = extract(ds)
     if not held:
         raise UserError(f"{path} carries no parameters; give a YAML file, a namelist, or --set")
-    several = [name for name, values in held.items() if values.size and values.min() != values.max()]
+    if not all(values.size for values in held.values()):
+        raise UserError(
+            f"{path} holds no state, and so no values of its parameters; give a file of one simulation"
+        )
+    several = [name for name, values in held.items() if values.min() != values.max()]
     if several:
         raise UserError(f"the states in {path} differ in {', '.join(several)}; give a file of one simulation")
     return {name: float(values.flat[0]) for name, values in held.items()}

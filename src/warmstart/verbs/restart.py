@@ -96,6 +96,8 @@ def restart(
         ds = _on_mesh(ds, states, own, mesh, regrid)
         # everything is looked at before anything is written
         count = ds.sizes[dim] if dim else 1
+        if not count:
+            raise UserError(f"{states} holds no state: {dim} has length 0; give a file with one at least")
         for i in range(count):
             model.refuse_unusable(_one(ds, dim, i), mesh, f"{states}, {dim or 'state'} {i}")
         samples, paths = [], []

@@ -21,7 +21,7 @@ from warmstart.engines.jobs import REQUEST
 from warmstart.engines.manifest import MANIFEST, Manifest, content_hash, read_manifest
 from warmstart.ensemble import member
 from warmstart.equilibrium import distance
-from warmstart.errors import UserError, require_path
+from warmstart.errors import UserError, reading, require_path
 from warmstart.io import files, outputs
 from warmstart.io.config import Config, build, dump_yaml, read_yaml
 from warmstart.ocean import parameters
@@ -222,14 +222,27 @@ def _target(
 
 def _control_states(control: str | Path, values: dict[str, float], grid: Grid) -> xr.Dataset:
     """Temperature and salinity of the control, dim ``time``, with ``year`` and whether each is ``settled``."""
+    with reading(control, "expected a states file of a run"):
+        return _settled_or_not(control, values, grid)
+
+
+def _settled_or_not(control: str | Path, values: dict[str, float], grid: Grid) -> xr.Dataset:
     grid.require_same(files.open_grid(control), str(control))
     with files.open_dataset(control) as ds:
         names = distance.expected(ds, str(control))
-        given = {name: np.ravel(v) for name, v in parameters.extract(ds).items()}
+        if empty := [str(d) for d, n in ds[list(names)].sizes.items() if n == 0]:
+            raise UserError(
+                f"{control} holds no state: {', '.join(empty)} has length 0; run the control longer"
+            )
+        given = {name: np.ravel(v) for name, v in parameters.extract(ds).items() if v.size}
         first = {name: v[0] for name, v in given.items() if np.allclose(v, v[0], rtol=1e-5)}
         _refuse_other_parameters(first, values, f"{control} is no control for these restarts")
         require_whole(ds[list(names)], grid, f"{control}: ")
-        lead = [d for d in ds[names[0]].dims if d not in ("z", "y", "x")]
+        lead = [d for d in ds[list(names)].dims if d not in ("z", "y", "x")]
+        if len(lead) > 1:
+            raise UserError(
+                f"{control}: states lie along {' and '.join(map(str, lead))}; expected one of them, sample or time"
+            )
         states = ds[list(names)].load()
     states = states.rename({lead[0]: "time"}) if lead else states.expand_dims("time")
     count = states.sizes["time"]
@@ -245,6 +258,11 @@ def _control_states(control: str | Path, values: dict[str, float], grid: Grid) -
 
 def reference_spread(path: Path, grid: Grid) -> tuple[xr.Dataset, str]:
     """Standard deviation of the training ensemble, level by level."""
+    with reading(path, "expected a store that 'dataset' made, or a generator"):
+        return _spread_in(path, grid)
+
+
+def _spread_in(path: Path, grid: Grid) -> tuple[xr.Dataset, str]:
     # a second network of a generator lies in the folder of the first, whose statistics are its own
     normalizer = path / "normalizer.nc"
     if not normalizer.is_file() and (path / "config.yaml").is_file():

@@ -1,75 +1,17 @@
 """Output of any set-up of Veros: turned over, on its own mesh, and what is missing said in one sentence."""
 
-import json
-
 import h5py
 import netCDF4
 import numpy as np
 import pytest
+import xarray as xr
 
 import warmstart as ws
+from veros_files import DZ, NY, write_snapshot
 from warmstart.errors import UserError
 from warmstart.physics.cgrid import at_south, at_west, east_transport, north_transport
 from warmstart.verbs.check import check
 from warmstart.verbs.info import info
-
-NX, NY, RADIUS = 6, 5, 6370e3
-DZ = np.array([900.0, 500.0, 150.0, 50.0])  # from the sea floor up
-RNG = np.random.default_rng(4)
-
-
-def write_snapshot(path, records=2, units="degrees_east", equation=3, metrics=True, drop=()):
-    """A file as Veros writes it: levels from the sea floor up, axes of their own for each point, -1e18 on land."""
-    xt, yt = 2.0 + 4.0 * np.arange(NX), -50.0 + 5.0 * np.arange(NY)
-    axes = {"xt": xt, "xu": xt + 2.0, "yt": yt, "yu": yt + 2.5, "zw": np.cumsum(DZ) - DZ.sum()}
-    axes["zt"] = axes["zw"] - np.array([0.5, 0.4, 0.4, 0.4]) * DZ  # in the middle of the lowest cell only
-    floor = np.where(RNG.random((NY, NX)) < 0.3, 1, 0)  # the lowest level of the column
-    dry = np.zeros((NY, NX), bool)
-    dry[[0, -1]] = dry[2, 3] = True
-    t = (np.arange(4)[:, None, None] >= floor) & ~dry
-    masks = {"temp": t, "salt": t, "u": t & np.roll(t, -1, axis=2)}
-    masks["v"] = t & np.concatenate([t[:, 1:], 0 * t[:, :1]], axis=1)
-    dims = {
-        "temp": ("zt", "yt", "xt"),
-        "salt": ("zt", "yt", "xt"),
-        "u": ("zt", "yt", "xu"),
-        "v": ("zt", "yu", "xt"),
-    }
-    fields = {
-        n: RNG.normal({"temp": 10.0, "salt": 35.0}.get(n, 0.0), 0.5, (records, 4, NY, NX)) for n in dims
-    }
-    with netCDF4.Dataset(path, "w") as ds:
-        ds.setup_settings = json.dumps(
-            {"identifier": "mine", "radius": RADIUS, "enable_cyclic_x": True, "eq_of_state_type": equation}
-        )
-        for n, v in axes.items():
-            ds.createDimension(n, v.size)
-            ds.createVariable(n, "f8", (n,))[:] = v
-            ds[n].units = units if n[0] == "x" else "degrees_north" if n[0] == "y" else "m"
-        ds.createDimension("Time", None)
-        ds.createVariable("Time", "f8", ("Time",))[:] = 360.0 * (1 + np.arange(records))
-        ds["Time"].units = "days"
-        cell = (
-            np.deg2rad(4.0)
-            * RADIUS
-            * np.cos(np.deg2rad(yt))[:, None]
-            * np.deg2rad(5.0)
-            * RADIUS
-            * np.ones(NX)
-        )
-        if metrics:
-            flat = {"dzt": (("zt",), DZ), "ht": (("yt", "xt"), (DZ[:, None, None] * t).sum(0))}
-            flat |= {
-                "hu": (("yt", "xu"), (DZ[:, None, None] * masks["u"]).sum(0)),
-                "hv": (("yu", "xt"), (DZ[:, None, None] * masks["v"]).sum(0)),
-            }
-            for n, (d, v) in flat.items():
-                ds.createVariable(n, "f8", d)[:] = v
-        for n in set(fields) - set(drop):
-            var = ds.createVariable(n, "f8", ("Time", *dims[n]), fill_value=-1e18)
-            for r in range(records):
-                var[r] = np.where(masks[n], fields[n][r], -1e18)
-    return path, fields, masks, cell
 
 
 @pytest.mark.parametrize("metrics", [True, False])
@@ -129,3 +71,29 @@ def test_what_is_missing_is_said_in_one_sentence(tmp_path):
         ds.createVariable("k_m", "f8", ())[...] = 1.0
     with pytest.raises(UserError, match=r"energy.nc holds no state \(k_m\); expected"):
         ws.open_state(tmp_path / "energy.nc")
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (lambda ds: ds.assign_coords(xt=("xt", -ds.xt.values, ds.xt.attrs)), "xt is no axis"),
+        (lambda ds: ds.assign_coords(yu=("yu", list("abcde"))), "yu is no axis"),
+        (lambda ds: ds.assign_coords(zw=("zw", [np.nan, 1.0, 2.0, 3.0])), "zw is no axis"),
+        (lambda ds: ds.isel(zt=slice(0, 0)).drop_encoding(), "zt is no axis"),
+        (lambda ds: ds.isel(Time=slice(0, 0)), "temp has the sizes .*'Time': 0"),
+        (lambda ds: ds.assign(ht=("yt", np.ones(NY))), "ht has the sizes"),
+        (lambda ds: ds.assign(u=ds.u.transpose("Time", "yt", "zt", "xu")), "u has the sizes"),
+        (lambda ds: ds.assign_attrs(setup_settings='{"eq_of_state_type": "a"}'), "eq_of_state_type in setup_settings is 'a'"),
+        (lambda ds: ds.assign_attrs(setup_settings='{"radius": NaN}'), "radius in setup_settings is nan"),
+        (lambda ds: ds.assign_attrs(setup_settings='{"enable_cyclic_x": "yes"}'), "cannot read the mesh of"),
+        (lambda ds: ds.assign_coords(Time=("Time", ["a", "b"])), "Time is not a number for each record"),
+        (lambda ds: ds.assign_coords(Time=("Time", [1.0, 2.0], {"units": "s"})), "Time is in s; expected days"),
+        (lambda ds: ds.drop_vars("salt").assign_attrs(setup_settings='{"eq_of_state_type": 5}'), "no salt lies beside it"),
+    ],
+)  # fmt: skip
+def test_what_no_veros_writes_is_refused_in_a_sentence(tmp_path, change, says):
+    path = write_snapshot(tmp_path / "mine.snapshot.nc")[0]
+    with xr.open_dataset(path, decode_times=False) as ds:
+        change(ds.load()).to_netcdf(tmp_path / "other.snapshot.nc")
+    with pytest.raises(UserError, match=says):
+        ws.open_state(tmp_path / "other.snapshot.nc")

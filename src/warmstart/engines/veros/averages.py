@@ -15,7 +15,7 @@ import numpy as np
 import xarray as xr
 
 from warmstart.engines.nemo import seawater
-from warmstart.errors import UserError
+from warmstart.errors import UserError, reading, shortened
 from warmstart.io import lazy_arrays
 from warmstart.io.netcdf import open_file
 from warmstart.ocean.grid import Grid
@@ -33,6 +33,8 @@ MASKS = (("tmask", "temp", "ht"), ("umask", "u", "hu"), ("vmask", "v", "hv"))
 YEAR = 360.0  #: days of a year of Veros
 #: Radius of the Earth [m] and its rotation [s-1], Veros's own, where a file does not say them.
 RADIUS, OMEGA = 6370e3, 7.292123516990375e-05
+#: What to do with a file that is none of Veros.
+DAMAGED = "give a snapshot or averages as Veros wrote them"
 TEOS10 = 5  #: its ``eq_of_state_type`` with conservative temperature
 
 
@@ -52,7 +54,7 @@ def open_grid(path: str | Path) -> Grid:
     UserError
         If the file lacks what a mesh needs, or lies on a plane.
     """
-    with open_file(path) as ds:
+    with open_file(path) as ds, reading(f"the mesh of {path}", DAMAGED):
         needed = ("temp", "u", "v", "xt", "xu", "yt", "yu", "zt", "zw")
         if missing := [n for n in needed if n not in ds.variables]:
             raise UserError(f"{path}: of the mesh of Veros {', '.join(missing)} are missing; give a snapshot")
@@ -61,8 +63,35 @@ def open_grid(path: str | Path) -> Grid:
             raise UserError(
                 f"{path} lies on a plane (xt in {units}): it has no latitudes; only set-ups with coord_degree are read"
             )
+        _require_axes(ds, path)
         masks = {m: _mask(ds, n, depth) for m, n, depth in MASKS}
-        return _grid({str(n): v.values for n, v in ds.variables.items() if v.ndim < 3}, masks, _settings(ds))
+        return _grid(
+            {str(n): v.values for n, v in ds.variables.items() if v.ndim < 3}, masks, _settings(ds), path
+        )
+
+
+def _require_axes(ds: xr.Dataset, path: str | Path) -> None:
+    """Refuse axes that are none, and variables along others: what is computed of them would be no mesh."""
+    for name in dict.fromkeys(axis for axes in AXES.values() for axis in axes) | {"zw": None}:
+        var = ds[name].variable
+        good = var.dims == (name,) and var.size > 0 and var.dtype.kind in "fiu"
+        if not good or not np.isfinite(var.values).all() or (np.diff(var.values) <= 0).any():
+            raise UserError(
+                f"{path}: {name} is no axis: expected numbers that increase along {name}; {DAMAGED}"
+            )
+    flat = {depth: AXES[name][1:] for _, name, depth in MASKS} | {
+        f"d{axis}": (axis,) for axis in ("xt", "xu", "yt", "yu", "zt")
+    }
+    for name, dims in (AXES | flat).items():
+        if name not in ds.variables:
+            continue
+        var = ds[name].variable
+        lead = ("Time",) if name in AXES and var.ndim > len(dims) else ()
+        if var.dims != (*lead, *dims) or not var.size or var.dtype.kind not in "fiu":
+            raise UserError(
+                f"{path}: {name} has the sizes {dict(zip(var.dims, var.shape, strict=True))}; expected numbers along "
+                f"{', '.join((*lead, *dims))}; {DAMAGED}"
+            )
 
 
 def open_state(path: str | Path, grid: Grid) -> xr.Dataset:
@@ -84,9 +113,8 @@ def open_state(path: str | Path, grid: Grid) -> xr.Dataset:
         If it cannot be read, or the mesh is another one.
     """
     ds = open_file(path)
-    settings = _settings(ds)
+    equation = int(_number(_settings(ds), "eq_of_state_type", 0, path))
     out = xr.Dataset(attrs={"engine": "veros", "source_files": Path(path).name})
-    equation = int(settings.get("eq_of_state_type", 0))
     if equation:
         out.attrs["equation_of_state"] = "teos10" if equation == TEOS10 else f"veros {equation}"
     for name, table in VARIABLES.items():
@@ -98,13 +126,26 @@ def open_state(path: str | Path, grid: Grid) -> xr.Dataset:
                 f"{path}: {table.veros} has the sizes {dict(zip(var.dims, var.shape, strict=True))}, the mesh {grid.shape} (z, y, x); "
                 "give the file's own mesh"
             )
-        salt = ds["salt"].variable if equation == TEOS10 and name == "thetao" else None
+        salt = _salinity(ds, path, var) if equation == TEOS10 and name == "thetao" else None
         out[name] = _field(var, salt, grid.mask(table.point).values, table.attrs)
-    times = np.atleast_1d(ds["Time"].values).astype(float) if "Time" in ds.variables else np.zeros(1)
+    times = np.atleast_1d(ds["Time"].values) if "Time" in ds.variables else np.zeros(1)
+    if times.dtype.kind not in "fiu" or times.shape != (out.sizes.get("time", times.size),):
+        raise UserError(f"{path}: Time is not a number for each record; {DAMAGED}")
+    if "day" not in (
+        units := str(ds["Time"].attrs.get("units", "days") if "Time" in ds.variables else "days")
+    ):
+        raise UserError(f"{path}: Time is in {shortened(units, 60)}; expected days; {DAMAGED}")
     about = {"units": "years", "long_name": "model years since the start of the run, of 360 days"}
-    out = out.assign_coords(year=("time", times / YEAR, about))
+    out = out.assign_coords(year=("time", times.astype(float) / YEAR, about))
     out.set_close(ds.close)
     return out
+
+
+def _salinity(ds: xr.Dataset, path: str | Path, temperature: xr.Variable) -> xr.Variable:
+    """The salinity beside a conservative temperature."""
+    if "salt" not in ds.variables or ds["salt"].shape != temperature.shape:
+        raise UserError(f"{path}: temp is conservative temperature, and no salt lies beside it; {DAMAGED}")
+    return ds["salt"].variable
 
 
 def _field(
@@ -149,6 +190,16 @@ def _settings(ds: xr.Dataset) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
+def _number(settings: Mapping[str, Any], name: str, default: float, path: str | Path) -> float:
+    """A finite number of the settings of a run."""
+    value = settings.get(name, default)
+    if not isinstance(value, int | float) or not np.isfinite(value):
+        raise UserError(
+            f"{path}: {name} in setup_settings is {shortened(repr(value), 60)}; expected a number; {DAMAGED}"
+        )
+    return value
+
+
 def _spacing(given: np.ndarray | None, here: np.ndarray, edge: np.ndarray, scale: float) -> np.ndarray:
     """Distances between the edges around points [m]; of the first as of the second where the file does not say it."""
     if given is not None:
@@ -157,10 +208,15 @@ def _spacing(given: np.ndarray | None, here: np.ndarray, edge: np.ndarray, scale
     return between * scale
 
 
-def _grid(v: Mapping[str, np.ndarray], masks: Mapping[str, np.ndarray], settings: Mapping[str, Any]) -> Grid:
+def _grid(
+    v: Mapping[str, np.ndarray],
+    masks: Mapping[str, np.ndarray],
+    settings: Mapping[str, Any],
+    path: str | Path,
+) -> Grid:
     """NEMO's names for the axes of Veros, levels turned over."""
     nz, ny, nx = masks["tmask"].shape
-    metres = np.deg2rad(1.0) * float(settings.get("radius", RADIUS))
+    metres = np.deg2rad(1.0) * _number(settings, "radius", RADIUS, path)
     dx = {"t": _spacing(v.get("dxt"), v["xt"], v["xu"], metres)}
     dy = {"t": _spacing(v.get("dyt"), v["yt"], v["yu"], metres)}
     dx["u"] = v.get("dxu", metres * np.diff(v["xt"], append=2 * v["xu"][-1] - v["xt"][-1]))
@@ -178,7 +234,7 @@ def _grid(v: Mapping[str, np.ndarray], masks: Mapping[str, np.ndarray], settings
         ds[f"e2{point}"] = (("y", "x"), np.repeat(dy[along][:, None], nx, axis=1))
     for point in "tf":
         sine = np.sin(np.deg2rad(ds[f"gphi{point}"].values))
-        ds[f"ff_{point}"] = (("y", "x"), 2 * float(settings.get("omega", OMEGA)) * sine)
+        ds[f"ff_{point}"] = (("y", "x"), 2 * _number(settings, "omega", OMEGA, path) * sine)
     steps = np.diff(centre, prepend=-centre[0])
     levels = {"e3t_0": h, "e3u_0": h, "e3v_0": h, "e3w_0": steps, "gdept_0": centre, "gdepw_0": top}
     for name, level in levels.items():
