@@ -28,6 +28,10 @@ REASONS = (
 PLAN = {"configuration": {"resolution": 12, "levels": 6}, "members": 1, "seed": 1, "years": 1}
 
 
+#: Commands whose folder is continued and never replaced: they have no ``--overwrite``.
+CONTINUED = ("simulate", "spinup")
+
+
 class Verb:
     """A way to write: how it is called with an output, what it makes, and what it reads."""
 
@@ -45,7 +49,7 @@ def command(*arguments: str) -> Callable[[Any, bool], None]:
         from warmstart.cli import app
 
         words = [str(output) if word == "OUT" else word for word in arguments]
-        app([*words, *["--overwrite"] * (overwrite and words[0] != "simulate")], standalone_mode=False)
+        app([*words, *["--overwrite"] * (overwrite and words[0] not in CONTINUED)], standalone_mode=False)
 
     return call
 
