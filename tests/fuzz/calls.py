@@ -76,7 +76,7 @@ def spread(path: str) -> None:
     import warmstart as ws
     from warmstart.verbs import verify
 
-    verify._reference_spread(Path(path), ws.open_grid("states.nc"))
+    verify.reference_spread(Path(path), ws.open_grid("states.nc"))
 
 
 def finished(folder: str) -> None:

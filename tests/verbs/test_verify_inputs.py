@@ -185,4 +185,4 @@ def test_labels_of_a_control_or_of_a_reference_that_do_not_fit_its_states_are_re
         verify._control_states(path, VALUES, GRID)
     if name == "phase":
         with pytest.raises(UserError, match="expected a store that 'dataset' made"):
-            verify._reference_spread(path, GRID)
+            verify.reference_spread(path, GRID)
