@@ -188,7 +188,7 @@ def test_a_run_goes_on_from_its_member_file_as_from_its_restart(member, tiny_run
     def rms(a, b):
         return float(np.sqrt(grid.mean((a.thetao - b.thetao) ** 2)))
 
-    assert rms(one, other) < 0.02 * rms(one, start)
+    assert rms(one, other) < 0.03 * rms(one, start)
     assert rms(one, other) < 1e-3
 
 

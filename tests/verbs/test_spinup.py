@@ -26,7 +26,7 @@ SHORT = {"years": 4, "proof": 4, "cycles": 1}
 def generator(tiny_runs, tmp_path_factory):
     """Trained on three members, with a correction that believes half of a step."""
     pytest.importorskip("torch", reason="torch is not installed")
-    from warmstart.store.writer import dataset
+    from warmstart.verbs.dataset import dataset
     from warmstart.verbs.train import train
 
     folder = tmp_path_factory.mktemp("generator")
