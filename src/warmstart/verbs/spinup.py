@@ -198,6 +198,9 @@ def spinup(
             "years": years, "cycles": cycles, "target": target, "probability": probability, "proof": proof,
         }  # fmt: skip
         _claim(place, request)
+        if known.correction is not None:
+            left = f"{known.correction.error_left:.0%} of the error below 500 m"
+            log.info("a correction left %s of members that it was not learned from", left)
         history = _cycles(known, first, place, request, say)
         files.write_csv(place / HISTORY, history, overwrite=True)
     return history
@@ -382,11 +385,15 @@ def _by_depth(values: xr.DataArray, grid: Grid, root: bool = False) -> dict[str,
 
 def _said(row: Cycle, asked: Mapping[str, Any]) -> str:
     """A line on a stretch."""
-    drift = ", ".join(f"{value:+.3f} {label}" for label, value in row.drift.items() if label != "all")
+    drift, salty = (
+        ", ".join(f"{value:+.{digits}f} {label}" for label, value in found.items() if label != "all")
+        for found, digits in ((row.drift, 3), (row.salinity_drift, 4))
+    )
     words = [
         f"cycle {row.cycle}" if row.cycle != PROOF else PROOF,
         f"year {row.years:g}",
         f"drift [K/century] {drift}",
+        f"of salinity [1e-3/century] {salty}",
     ]
     if math.isfinite(row.distance):
         words.append(
