@@ -463,16 +463,16 @@ def spinup(
         Path | None,
         typer.Option("--from", help="A state or restart to start from instead of the expected one."),
     ] = None,
-    years: Annotated[
-        int, typer.Option(help="Length of a stretch between two corrections [model years].")
-    ] = 40,
+    years: Annotated[int, typer.Option(help="Model years between two corrections.")] = 40,
     cycles: Annotated[int, typer.Option(help="Corrections at most.")] = 3,
     target: Annotated[
         float,
-        typer.Option(help="Distance to equilibrium that is wanted [standard deviations of the ensemble]."),
+        typer.Option(help="Distance to equilibrium that is wanted, in standard deviations of the ensemble."),
     ] = 0.1,
-    probability: Annotated[float, typer.Option(help="With which the distance is to be no larger.")] = 0.9,
-    proof: Annotated[int, typer.Option(help="Length of the stretch without correction at the end.")] = 20,
+    probability: Annotated[
+        float, typer.Option(help="Probability with which the distance is to be no larger.")
+    ] = 0.9,
+    proof: Annotated[int, typer.Option(help="Model years without correction at the end.")] = 20,
     extrapolate: Annotated[
         bool, typer.Option("--extrapolate", help="Accept parameters outside the training range.")
     ] = False,
@@ -542,7 +542,7 @@ def plan(
             help="Levels, rows and columns of the grid, where the configuration names none or another."
         ),
     ] = None,
-    gpu_memory: Annotated[float, typer.Option("--gpu-memory", help="Memory of the GPU [GB].")] = 80.0,
+    gpu_memory: Annotated[float, typer.Option("--gpu-memory", help="Memory of the GPU, in GB.")] = 80.0,
 ) -> None:
     """Count what a generator would cost on a grid, without allocating it, and say whether a GPU trains and samples it."""
     from warmstart.verbs.plan import plan as count

@@ -21,7 +21,7 @@ from veros.core import eke, isoneutral, thermodynamics, tke, utilities
 from veros.core.isoneutral import diffusion
 
 from warmstart.engines.veros import time_levels
-from warmstart.engines.veros.step import NOW, TAU, Carry, PureStep, Theta, state_with, traceable
+from warmstart.engines.veros.step import NOW, Carry, PureStep, Theta, traceable
 from warmstart.ocean import eos
 from warmstart.ocean.constants import DAY, YEAR
 
@@ -86,15 +86,7 @@ def _seasons(step: PureStep, carry: Carry, theta: Theta, dt_tracer: float) -> li
 
 def _frozen(step: PureStep, carry: Carry, theta: Theta) -> Callable[[Any], Any]:
     """Rate of change of a tracer ``(x, y, z)`` in the circulation of a state [units/s]; forcing left out."""
-    variables: dict[str, Any] = {**step.constants, **carry, **TAU, "itt": 1}
-    variables |= {name: theta[name] for name in theta if name in step.constants}
-    for name in step.has_levels:
-        value = variables[name]
-        variables[name] = time_levels.TimeLevels(
-            value if isinstance(value, tuple) else [jnp.asarray(value[..., i]) for i in range(3)]
-        )
-    settings = step.settings | {name: theta[name] for name in theta if name in step.settings}
-    state = state_with(step.state, variables, settings)
+    state = step.veros_state(carry, theta)
     vs = state.variables
     eke.set_eke_diffusivities(state)
     tke.set_tke_diffusivities(state)

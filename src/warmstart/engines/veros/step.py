@@ -222,15 +222,7 @@ class PureStep:
         -------
         The state one step later, its time levels rotated so that ``NOW`` is the newest.
         """
-        variables: dict[str, Any] = {**self.constants, **(constants or {}), **carry, **TAU, "itt": 1}
-        variables |= {name: theta[name] for name in theta if name in self.constants}
-        for name in self.has_levels:
-            value = variables[name]
-            variables[name] = time_levels.TimeLevels(
-                value if isinstance(value, tuple) else [jnp.asarray(value[..., i]) for i in range(3)]
-            )
-        settings = self.settings | {name: theta[name] for name in theta if name in self.settings}
-        state = state_with(self.state, variables, settings)
+        state = self.veros_state(carry, theta, constants)
         with traceable(self.solver):
             _veros_step(self.simulation, state)
         new = state.variables
@@ -239,6 +231,20 @@ class PureStep:
         after |= {name: getattr(new, name) for name in PLAIN}
         after["time"] = carry["time"] + theta["dt_tracer"]
         return after
+
+    def veros_state(
+        self, carry: Carry, theta: Theta, constants: Mapping[str, Any] | None = None
+    ) -> VerosState:
+        """The state as Veros's routines take it, while one is traced; arguments as of :meth:`step`."""
+        variables: dict[str, Any] = {**self.constants, **(constants or {}), **carry, **TAU, "itt": 1}
+        variables |= {name: theta[name] for name in theta if name in self.constants}
+        for name in self.has_levels:
+            value = variables[name]
+            variables[name] = time_levels.TimeLevels(
+                value if isinstance(value, tuple) else [jnp.asarray(value[..., i]) for i in range(3)]
+            )
+        settings = self.settings | {name: theta[name] for name in theta if name in self.settings}
+        return state_with(self.state, variables, settings)
 
     @cached_property
     def advance(self) -> Any:
