@@ -170,6 +170,16 @@ def test_a_state_of_several_is_not_a_start(tiny_runs, generator, tmp_path):
     assert not (tmp_path / "run").exists()
 
 
+def test_a_state_without_salinity_is_not_a_start(tiny_runs, generator, tmp_path):
+    source = tiny_runs / "member_000" / "states.nc"
+    with files.open_dataset(source) as ds:
+        fresh = ds.isel(time=[-1]).drop_vars("so").load()
+    start = files.write_dataset(tmp_path / "start.nc", fresh, files.open_grid(source))
+    with pytest.raises(UserError, match="holds no so"):
+        spinup(tmp_path / "run", start=start, generator=generator)
+    assert not (tmp_path / "run").exists()
+
+
 def test_cycles_of_none_are_a_proof_of_the_start(tiny_runs, generator, tmp_path):
     """A state of a file, run on: nothing is corrected."""
     source = tiny_runs / "member_001" / "states.nc"

@@ -217,7 +217,7 @@ def _first(
     loaded.grid.require_same(open_grid(start), str(start))
     with open_bare(start) as ds:
         state = ds.load()
-    lead = [d for d in state["thetao"].dims if d not in ("z", "y", "x")]
+    lead = [d for d in state[distance.expected(state, str(start))[0]].dims if d not in ("z", "y", "x")]
     if any(state.sizes[d] != 1 for d in lead):
         raise UserError(f"{start} holds {state.sizes[lead[0]]} states; expected one to start from")
     carried = {name: float(np.ravel(v)[0]) for name, v in table.extract(state).items()}
