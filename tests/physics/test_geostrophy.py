@@ -5,7 +5,7 @@ import pytest
 import xarray as xr
 
 from warmstart.ocean import eos
-from warmstart.ocean.basin import _masks, basin, finish
+from warmstart.ocean.basin import basin, face_masks, finish
 from warmstart.ocean.grid import Grid
 from warmstart.physics import balance, geostrophy
 
@@ -74,7 +74,7 @@ def test_what_is_added_to_a_balanced_flow_is_the_residual(planes):
     """The flow of the textbook has none of either kind; a uniform one has no shear; u and v count by their volumes."""
     inner, inside = planes.ds.copy(deep=True), np.zeros(planes.shape, "int8")
     inside[:, 4:20, 2:8] = 1
-    inner = inner.assign({n: (("z", "y", "x"), m) for n, m in _masks(inside, False).items()})
+    inner = inner.assign({n: (("z", "y", "x"), m) for n, m in face_masks(inside, False).items()})
     inner["e3v_0"] = 0.25 * inner.e3v_0
     sea = Grid(inner)
     share = 80 / (
