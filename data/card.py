@@ -17,16 +17,16 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "experiments"))
 
 from verdicts import years_until
 
+from warmstart.ocean import parameters
+from warmstart.store.members import BLOW_UPS, find_members
+from warmstart.ocean.constants import DAY
 from warmstart.engines.veros.phases import time_steps
 from warmstart.equilibrium.verdict import judge
 from warmstart.errors import UserError
 from warmstart.io.files import open_dataset, open_grid
 from warmstart.io.outputs import replacing
-from warmstart.ocean import parameters
-from warmstart.ocean.constants import DAY
 from warmstart.physics.column import n2
 from warmstart.physics.transport import overturning
-from warmstart.store.members import BLOW_UPS, find_members
 
 REGRIDDED = "regridded"  #: start of members that were put on a finer mesh (data/refine.py)
 COLUMNS = 6  #: members in a row of the contact sheet
@@ -110,9 +110,7 @@ def contact_sheet(members: list[dict], output: Path) -> None:
 
     with replacing(output, overwrite=True, ours=True) as temporary:
         figure.savefig(temporary, format="png")
-        Image.open(temporary).convert("RGB").quantize(256, Image.Quantize.MAXCOVERAGE).save(
-            temporary, format="png", optimize=True
-        )
+        Image.open(temporary).convert("RGB").quantize(256, Image.Quantize.MAXCOVERAGE).save(temporary, format="png", optimize=True)
         if temporary.stat().st_size > BUDGET:
             raise UserError(
                 f"the contact sheet has {temporary.stat().st_size} bytes; expected at most {BUDGET}"
@@ -196,12 +194,9 @@ def card(folder: Path, members: list[dict], blown: list) -> str:
         "",
         *years_of(members),
         "",
-        "Blown up twice, and lost: "
-        + (", ".join(f"{b.index:03d} in year {b.year:g}" for b in blown) or "none")
-        + ". "
+        "Blown up twice, and lost: " + (", ".join(f"{b.index:03d} in year {b.year:g}" for b in blown) or "none") + ". "
         "Blown up once, and repeated with smaller time steps: "
-        + (", ".join(f"{m['index']:03d}" for m in members if int(m["attrs"].get("blow_ups", 0))) or "none")
-        + ".",
+        + (", ".join(f"{m['index']:03d}" for m in members if int(m["attrs"].get("blow_ups", 0))) or "none") + ".",
     ]
     lines += ["", "![overturning and zonal-mean temperature of every member](contact-sheet.png)", ""]
     heads = [

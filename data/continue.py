@@ -32,15 +32,15 @@ from forecasts import write_table
 from member_files import join_series, write_member_file
 from records import made_with
 
+from warmstart.equilibrium.acceleration import Acceleration
+from warmstart.ocean.constants import YEAR
 from warmstart.engines.base import Job, Phase, save_job
 from warmstart.engines.veros import Configuration
 from warmstart.engines.veros.phases import spinup_phases, time_steps
-from warmstart.equilibrium.acceleration import Acceleration
 from warmstart.equilibrium.verdict import judge
 from warmstart.errors import UserError
 from warmstart.io.files import open_dataset, open_grid
 from warmstart.io.outputs import require_free
-from warmstart.ocean.constants import YEAR
 from warmstart.ocean.parameters import extract
 
 SETTLE_YEARS = 20

@@ -15,9 +15,9 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "experiments"))
 
 from member_files import write_member_file, write_restart_of
 
-from warmstart.errors import UserError
 from warmstart.io.config import dump_yaml, read_yaml
 from warmstart.store.members import BLOW_UPS, labels_of
+from warmstart.errors import UserError
 
 
 def export(run: Path, collection: Path, undisturbed: Path | None = None) -> str:
@@ -64,16 +64,10 @@ def main(sources: list[Path], output: Path, undisturbed: Path | None = None) -> 
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument(
-        "sources", type=Path, nargs="+", help="folders of finished members, or one member file"
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("sources", type=Path, nargs="+", help="folders of finished members, or one member file")
     parser.add_argument("output", type=Path, help="folder of the collection, or the restart to write")
-    parser.add_argument(
-        "--undisturbed", type=Path, help="folder of member files of runs without extrapolation"
-    )
+    parser.add_argument("--undisturbed", type=Path, help="folder of member files of runs without extrapolation")
     given = parser.parse_args()
     try:
         sys.exit(min(main(given.sources, given.output, given.undisturbed), 1))

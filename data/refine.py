@@ -42,9 +42,7 @@ def main() -> None:
     )
     parser.add_argument("members", nargs="+", type=Path, help="member files")
     parser.add_argument("output", type=Path, help="folder of the restarts, made if it does not exist")
-    parser.add_argument(
-        "--resolution", type=float, required=True, help="zonal spacing of the new mesh [degrees]"
-    )
+    parser.add_argument("--resolution", type=float, required=True, help="zonal spacing of the new mesh [degrees]")
     parser.add_argument("--levels", type=int, required=True, help="levels of the new mesh")
     options = parser.parse_args()
     grid = dino.grid(options.resolution, options.levels)
