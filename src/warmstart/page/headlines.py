@@ -58,6 +58,7 @@ def lead(inputs: Inputs) -> list[tuple[str, str]]:
             name = f"{attrs['generator_name']}, " if attrs.get("generator_name") else ""
             pairs.append(("Generator", Markup("{}hash <code>{}</code>").format(name, attrs["generator"])))
         seeds = f", seeds {_listed(ds['seed'].values)}" if "seed" in ds.variables else ""
+        seeds += ", the state that is expected" if attrs.get("expected") else ""
         pairs.append(("Samples", f"{ds.sizes['sample']}{seeds}"))
     if grid is not None:
         name, engine = grid.ds.attrs.get("configuration", "mesh"), grid.ds.attrs.get("engine")
